@@ -1,0 +1,102 @@
+/**
+ * Text forms of bytes, strict in both directions: base64 (RFC 4648 §4), base64url (§5), hex (§8) and UTF-8 (RFC 3629).
+ * Node's own decoders never fail (`Buffer.from("YW=Jj", "base64")`), so nothing else in the product may decode text.
+ */
+import { Malformed } from "./malformed.ts";
+
+/** Standard alphabet with padding. */
+export function encodeBase64(bytes: Uint8Array): string {
+  return bytes.toBase64();
+}
+
+/** @throws {Malformed} on a missing pad, stray bits, white space or another alphabet. */
+export function decodeBase64(text: string): Uint8Array {
+  return decode(text, "base64", true);
+}
+
+/** URL-safe alphabet without padding, as JOSE writes it. */
+export function encodeBase64Url(bytes: Uint8Array): string {
+  return bytes.toBase64({ alphabet: "base64url", omitPadding: true });
+}
+
+/** @throws {Malformed} on padding, stray bits, white space or another alphabet. */
+export function decodeBase64Url(text: string): Uint8Array {
+  return decode(text, "base64url", false);
+}
+
+/** Lower case. */
+export function encodeHex(bytes: Uint8Array): string {
+  return bytes.toHex();
+}
+
+/** @throws {Malformed} unless `text` is an even number of lower-case hex digits. */
+export function decodeHex(text: string): Uint8Array {
+  if (!/^(?:[0-9a-f]{2})*$/.test(text)) throw new Malformed("hex: expected lower-case digit pairs");
+  return Uint8Array.fromHex(text);
+}
+
+const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+const encoder = new TextEncoder();
+
+/** @throws {Malformed} if `text` holds a lone surrogate, which UTF-8 cannot express. */
+export function encodeUtf8(text: string): Uint8Array {
+  if (!text.isWellFormed()) throw new Malformed("utf-8: lone surrogate");
+  return encoder.encode(text);
+}
+
+/** @throws {Malformed} on any invalid sequence. */
+export function decodeUtf8(bytes: Uint8Array): string {
+  try {
+    return utf8.decode(bytes);
+  } catch (cause) {
+    throw new Malformed("utf-8: invalid byte sequence", { cause });
+  }
+}
+
+/** One array holding all parts in order. */
+export function concat(...parts: readonly Uint8Array[]): Uint8Array {
+  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
+}
+
+/** Equality of public bytes; not constant time, never for secrets. */
+export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
+  return a.length === b.length && a.every((byte, index) => byte === b[index]);
+}
+
+/** Unsigned big-endian integer of `width` bytes. */
+export function uintBytes(value: bigint | number, width: number): Uint8Array {
+  const bytes = new Uint8Array(width);
+  let rest = BigInt(value);
+  if (rest < 0n || rest >> BigInt(8 * width) !== 0n) {
+    throw new Malformed(`integer ${value} does not fit ${width} bytes`);
+  }
+  for (let at = width - 1; at >= 0; at--) {
+    bytes[at] = Number(rest & 0xffn);
+    rest >>= 8n;
+  }
+  return bytes;
+}
+
+/** The unsigned big-endian integer that `bytes` hold. */
+export function uintFrom(bytes: Uint8Array): bigint {
+  let value = 0n;
+  for (const byte of bytes) value = (value << 8n) | BigInt(byte);
+  return value;
+}
+
+function decode(text: string, alphabet: "base64" | "base64url", padded: boolean): Uint8Array {
+  try {
+    const lastChunkHandling = padded ? "strict" : "loose";
+    const bytes = Uint8Array.fromBase64(text, { alphabet, lastChunkHandling });
+    if (bytes.toBase64({ alphabet, omitPadding: !padded }) === text) return bytes;
+  } catch {
+    // Fall through: every defect is reported the same way.
+  }
+  throw new Malformed(`${alphabet}: not the canonical encoding`);
+}

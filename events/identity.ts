@@ -1,0 +1,82 @@
+/** Who is asking: ID tokens in, principals out. */
+import * as v from "valibot";
+import { bytes, hash, uint } from "./bytes.ts";
+import { ask } from "./contract.ts";
+
+/** The one subject alternative name a certificate carries. */
+export const subjectAlternativeName = v.strictObject({
+  /** `email` is an rfc822Name, `uri` a uniformResourceIdentifier, `otherName` Fulcio's user name form (1.3.6.1.4.1.57264.1.7). */
+  kind: v.picklist(["email", "uri", "otherName"]),
+  value: v.pipe(v.string(), v.minLength(1), v.maxLength(2048)),
+});
+
+/** What a verified token says about who presented it. */
+export const principal = v.strictObject({
+  /** The OIDC issuer as it goes into extension .8 (and .1): usually `iss`. */
+  oidcIssuer: v.pipe(v.string(), v.minLength(1), v.maxLength(2048)),
+  /** The raw `sub` claim: extension .24. */
+  subject: v.pipe(v.string(), v.minLength(1), v.maxLength(2048)),
+  /** What the proof of possession signs, as UTF-8: the e-mail address or the subject. */
+  challenge: v.pipe(v.string(), v.minLength(1), v.maxLength(2048)),
+  san: subjectAlternativeName,
+  /** Fulcio extensions 1.3.6.1.4.1.57264.1.N besides .1, .8 and .24, ascending by N. */
+  extensions: v.array(
+    v.strictObject({
+      arc: v.pipe(v.number(), v.integer(), v.minValue(2), v.maxValue(23)),
+      value: v.pipe(v.string(), v.minLength(1), v.maxLength(4096)),
+    }),
+  ),
+});
+
+/** A {@link principal}. */
+export type Principal = v.InferOutput<typeof principal>;
+
+/** Identity's word that a token was good, bound to one key. The vault signs no leaf certificate without it. */
+export const verdict = v.strictObject({
+  principal,
+  /** SHA-256 of the token's compact serialisation. */
+  tokenDigest: hash,
+  /** SHA-256 of the SubjectPublicKeyInfo the certificate will carry. */
+  publicKeyHash: hash,
+  /** When the token was verified, milliseconds since the epoch. */
+  verifiedAtMs: uint,
+});
+
+/** A {@link verdict}. */
+export type Verdict = v.InferOutput<typeof verdict>;
+
+/** A verdict on its way to the vault: its CBOR and identity's MAC over it under the key it shares with the vault. */
+export const sealedVerdict = v.strictObject({ verdict: bytes, mac: hash });
+
+/** A {@link sealedVerdict}. */
+export type SealedVerdict = v.InferOutput<typeof sealedVerdict>;
+
+/** Verifies an ID token and says whose it is. */
+export const authenticate = ask("identity", "authenticate", {
+  question: v.strictObject({
+    /** Compact JWS, at most 16 KiB. */
+    idToken: v.pipe(v.string(), v.maxLength(16_384)),
+    /** SHA-256 of the SubjectPublicKeyInfo that the verdict is to be bound to. */
+    publicKeyHash: hash,
+  }),
+  answer: v.strictObject({ principal, sealed: sealedVerdict }),
+  failures: ["identity-rejected", "issuer-unavailable"],
+  deadlineMs: 12_000,
+});
+
+/** The OIDC issuers that are accepted, as `GET /api/v2/configuration` lists them. */
+export const listIssuers = ask("identity", "listIssuers", {
+  question: v.strictObject({}),
+  answer: v.strictObject({
+    issuers: v.array(
+      v.strictObject({
+        issuerUrl: v.string(),
+        audience: v.string(),
+        challengeClaim: v.string(),
+        issuerType: v.string(),
+      }),
+    ),
+  }),
+  failures: [],
+  deadlineMs: 2_000,
+});

@@ -1,0 +1,141 @@
+/** Transparency logs: one plugin hosts them all, and every ask names its log. */
+import * as v from "valibot";
+import { bytes, bytesUpTo, hash, uint } from "./bytes.ts";
+import { ask, fact } from "./contract.ts";
+
+/** A log's name in the configuration, and its partition in the log's store. */
+export const logName = v.pipe(v.string(), v.regex(/^[a-z][a-z0-9-]{0,31}$/));
+
+/** What is to be logged. The log itself forms the leaf, because it alone gives the time. */
+export const candidate = v.variant("kind", [
+  /** Rekor: the leaf is the canonical body. The log gives the integrated time and, for a v1 log, signs an entry timestamp. */
+  v.strictObject({ kind: v.literal("body"), body: bytesUpTo(4_194_304) }),
+  /** RFC 6962 §3.4, x509_entry: `certificate` is the leaf's DER; `extraData` is the chain in its TLS form. */
+  v.strictObject({ kind: v.literal("certificate"), certificate: bytes, extraData: bytes }),
+  /** RFC 6962 §3.4, precert_entry: `tbs` is the TBSCertificate without poison. */
+  v.strictObject({
+    kind: v.literal("precertificate"),
+    issuerKeyHash: hash,
+    tbs: bytes,
+    extraData: bytes,
+  }),
+]);
+
+/** A {@link candidate}. */
+export type Candidate = v.InferOutput<typeof candidate>;
+
+/** A tree's head: what a checkpoint says. */
+export const head = v.strictObject({
+  size: uint,
+  root: hash,
+  /** The signed note, UTF-8, as published. */
+  checkpoint: v.string(),
+  /** RFC 6962 logs only: the tree head's time and its TLS DigitallySigned. */
+  treeHead: v.optional(v.strictObject({ timestampMs: uint, signature: bytes })),
+});
+
+/** A {@link head}. */
+export type Head = v.InferOutput<typeof head>;
+
+/** Appends an entry, durably, and promises it. The same entry again returns the same index and the same promise. */
+export const appendEntry = ask("log", "appendEntry", {
+  question: v.strictObject({ log: logName, entry: candidate }),
+  answer: v.strictObject({
+    index: uint,
+    /** RFC 6962 leaf hash. */
+    leafHash: hash,
+    /** SHA-256 of the log key's SubjectPublicKeyInfo. */
+    logId: hash,
+    /** When the log took the entry: ms for a CT log; a whole second, in ms, for Rekor. */
+    integratedAtMs: uint,
+    /** CT: the SCT's DigitallySigned. Rekor v1: the signed entry timestamp, ECDSA DER. Rekor v2: absent. */
+    promise: v.optional(bytes),
+    /** True if the entry was there before. */
+    known: v.boolean(),
+    /** A published head that covers the entry, and the entry's inclusion proof in it. */
+    head,
+    inclusionProof: v.array(hash),
+  }),
+  failures: ["not-found", "log-unavailable", "key-unavailable"],
+  deadlineMs: 15_000,
+});
+
+/** What is stored under an index. */
+export const storedEntry = v.strictObject({
+  index: uint,
+  /** The leaf's bytes: the canonical body, or the MerkleTreeLeaf of a CT log. */
+  entry: bytes,
+  /** CT: the chain; else empty. */
+  extraData: bytes,
+  integratedAtMs: uint,
+  promise: v.optional(bytes),
+});
+
+/** Entries from `from` on, at most `limit` and at most 1,000, and none beyond the published size. */
+export const readEntries = ask("log", "readEntries", {
+  question: v.strictObject({
+    log: logName,
+    from: uint,
+    limit: v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(1_000)),
+  }),
+  answer: v.strictObject({ entries: v.array(storedEntry) }),
+  failures: ["not-found"],
+  deadlineMs: 5_000,
+});
+
+/** The index of the leaf with this hash. */
+export const findLeaf = ask("log", "findLeaf", {
+  question: v.strictObject({ log: logName, leafHash: hash }),
+  answer: v.strictObject({ index: uint }),
+  failures: ["not-found"],
+  deadlineMs: 5_000,
+});
+
+/** The newest published head. */
+export const latestHead = ask("log", "latestHead", {
+  question: v.strictObject({ log: logName }),
+  answer: v.strictObject({ logId: hash, head }),
+  failures: ["not-found", "log-unavailable"],
+  deadlineMs: 5_000,
+});
+
+/** RFC 6962 §2.1.1: the proof that leaf `index` is in the tree of `size` leaves, which must be published. */
+export const proveInclusion = ask("log", "proveInclusion", {
+  question: v.strictObject({ log: logName, index: uint, size: uint }),
+  answer: v.strictObject({ root: hash, proof: v.array(hash) }),
+  failures: ["not-found", "out-of-range"],
+  deadlineMs: 5_000,
+});
+
+/** RFC 6962 §2.1.2: the proof that the tree of `first` leaves is a prefix of the tree of `second`. */
+export const proveConsistency = ask("log", "proveConsistency", {
+  question: v.strictObject({ log: logName, first: uint, second: uint }),
+  answer: v.strictObject({ root: hash, proof: v.array(hash) }),
+  failures: ["not-found", "out-of-range"],
+  deadlineMs: 5_000,
+});
+
+/** A C2SP tile or entry bundle, exactly the published prefix that was asked for. */
+export const readTile = ask("log", "readTile", {
+  question: v.strictObject({
+    log: logName,
+    /** `entries` or the tile's level. */
+    level: v.union([
+      v.literal("entries"),
+      v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(63)),
+    ]),
+    index: uint,
+    /** Number of hashes or entries: 1 to 256; 256 is a full tile. */
+    width: v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(256)),
+  }),
+  answer: v.strictObject({ tile: bytes }),
+  failures: ["not-found"],
+  deadlineMs: 5_000,
+});
+
+/** Leaves `from` (inclusive) to `to` (exclusive) are durable in the log. One fact a batch. */
+export const entriesAppended = fact(
+  "log",
+  "entriesAppended",
+  v.strictObject({ log: logName, from: uint, to: uint }),
+);
