@@ -2,27 +2,16 @@
  * Sigstore bundles: a signature with everything needed to verify it. sigstore protobuf-specs 0.5.2, `sigstore_bundle.proto`.
  * Versions 0.1 to 0.3 are read, 0.3 is written.
  */
+import type { BundleVersion, LogEntry } from "./bundle-entry.ts";
+import { entryJson, maxEvidence, parseEntries } from "./bundle-entry.ts";
 import { encodeBase64 } from "./encoding.ts";
 import { parseJson } from "./json.ts";
 import { Malformed } from "./malformed.ts";
 import type { Field } from "./protojson.ts";
-import {
-  readBytes,
-  readInt64,
-  readList,
-  readMembers,
-  readOptionalText,
-  readText,
-} from "./protojson.ts";
+import { readBytes, readList, readMembers, readOptionalText, readText } from "./protojson.ts";
 
 /** The media type we write. */
 export const bundleMediaType = "application/vnd.dev.sigstore.bundle.v0.3+json";
-
-/** Entries and timestamps a bundle may hold at most, as in sigstore-go. */
-export const maxEvidence = 32;
-
-/** The number in the media type. */
-export type BundleVersion = "0.1" | "0.2" | "0.3";
 
 /** A signature with everything needed to verify it. */
 export interface Bundle {
@@ -65,32 +54,6 @@ export type Content =
 
 /** Names of protobuf-specs' HashAlgorithm. */
 export type DigestAlgorithm = "SHA2_256" | "SHA2_384" | "SHA2_512";
-
-/** A log's entry with the log's promises about it. */
-export interface LogEntry {
-  /** Over all shards of the log. */
-  readonly index: bigint;
-  readonly logId: Uint8Array;
-  readonly kind: string;
-  readonly kindVersion: string;
-  /** Seconds since the epoch; 0 for none. Worth nothing without {@link signedEntryTimestamp}. */
-  readonly integratedTimeSeconds: bigint;
-  readonly signedEntryTimestamp: Uint8Array | null;
-  readonly inclusionProof: InclusionProof | null;
-  /** The bytes that are logged. */
-  readonly canonicalizedBody: Uint8Array;
-}
-
-/** That an entry is in the tree of a checkpoint. */
-export interface InclusionProof {
-  /** Within the shard. */
-  readonly index: bigint;
-  readonly root: Uint8Array;
-  readonly size: bigint;
-  readonly hashes: readonly Uint8Array[];
-  /** A signed note. */
-  readonly checkpoint: string;
-}
 
 /**
  * Parses a bundle of version 0.1, 0.2 or 0.3.
@@ -159,10 +122,7 @@ const digestBytes: Readonly<Record<DigestAlgorithm, number>> = {
   SHA2_384: 48,
   SHA2_512: 64,
 };
-const hashBytes = 32;
 const maxChain = 16;
-/** A Merkle path is at most as long as a 64-bit size has digits. */
-const maxProofHashes = 64;
 
 function parseSigner(
   version: BundleVersion,
@@ -194,73 +154,6 @@ function parseSigner(
 function parseCertificateBytes(value: Field): Uint8Array {
   const { rawBytes } = readMembers(value, "bundle: certificate", ["rawBytes"]);
   return readBytes(rawBytes, "bundle: certificate");
-}
-
-function parseEntries(version: BundleVersion, value: Field): LogEntry[] {
-  const items = readList(value, "bundle: tlogEntries", maxEvidence);
-  const entries = items.map((item, at) => parseEntry(version, item, `bundle: tlogEntries[${at}]`));
-  // One entry given twice must never count as two.
-  const seen = new Set(entries.map(({ logId, index }) => `${encodeBase64(logId)} ${index}`));
-  if (seen.size !== entries.length) throw new Malformed("bundle: a log entry is given twice");
-  return entries;
-}
-
-function parseEntry(version: BundleVersion, value: Field, where: string): LogEntry {
-  const entry = readMembers(value, where, [
-    "logIndex",
-    "logId",
-    "kindVersion",
-    "integratedTime",
-    "inclusionPromise",
-    "inclusionProof",
-    "canonicalizedBody",
-  ]);
-  const { keyId } = readMembers(entry.logId, `${where}.logId`, ["keyId"]);
-  const kindVersion = readMembers(entry.kindVersion, `${where}.kindVersion`, ["kind", "version"]);
-  const parsed: LogEntry = {
-    index: readInt64(entry.logIndex, `${where}.logIndex`),
-    logId: readHash(keyId, `${where}.logId`),
-    kind: readText(kindVersion.kind, `${where}.kindVersion.kind`),
-    kindVersion: readText(kindVersion.version, `${where}.kindVersion.version`),
-    integratedTimeSeconds: readInt64(entry.integratedTime, `${where}.integratedTime`),
-    signedEntryTimestamp: parsePromise(entry.inclusionPromise, `${where}.inclusionPromise`),
-    inclusionProof: parseInclusionProof(entry.inclusionProof, `${where}.inclusionProof`),
-    canonicalizedBody: readBytes(entry.canonicalizedBody, `${where}.canonicalizedBody`),
-  };
-  if (version === "0.1" && parsed.signedEntryTimestamp === null) {
-    throw new Malformed(`${where}: version 0.1 needs an inclusion promise`);
-  }
-  if (version !== "0.1" && parsed.inclusionProof === null) {
-    throw new Malformed(`${where}: version ${version} needs an inclusion proof`);
-  }
-  return parsed;
-}
-
-function parsePromise(value: Field, where: string): Uint8Array | null {
-  if (value === undefined) return null;
-  const { signedEntryTimestamp } = readMembers(value, where, ["signedEntryTimestamp"]);
-  return readBytes(signedEntryTimestamp, where);
-}
-
-function parseInclusionProof(value: Field, where: string): InclusionProof | null {
-  if (value === undefined) return null;
-  const proof = readMembers(value, where, [
-    "logIndex",
-    "rootHash",
-    "treeSize",
-    "hashes",
-    "checkpoint",
-  ]);
-  const { envelope } = readMembers(proof.checkpoint, `${where}.checkpoint`, ["envelope"]);
-  return {
-    index: readInt64(proof.logIndex, `${where}.logIndex`),
-    root: readHash(proof.rootHash, `${where}.rootHash`),
-    size: readInt64(proof.treeSize, `${where}.treeSize`),
-    hashes: readList(proof.hashes, `${where}.hashes`, maxProofHashes).map((hash) =>
-      readHash(hash, `${where}.hashes`),
-    ),
-    checkpoint: readText(envelope, `${where}.checkpoint`),
-  };
 }
 
 function parseTimestamps(value: Field): Uint8Array[] {
@@ -323,37 +216,6 @@ function parseEnvelope(value: Field): Content {
     payloadType: readText(envelope.payloadType, `${where}.payloadType`),
     signature: readBytes(sig, `${where}.signatures`),
     keyid: readOptionalText(keyid, `${where}.signatures.keyid`),
-  };
-}
-
-function readHash(value: Field, where: string): Uint8Array {
-  const bytes = readBytes(value, where);
-  if (bytes.length !== hashBytes) throw new Malformed(`${where}: expected 32 bytes`);
-  return bytes;
-}
-
-function entryJson(entry: LogEntry): object {
-  const { inclusionProof: proof, signedEntryTimestamp } = entry;
-  return {
-    logIndex: String(entry.index),
-    logId: { keyId: encodeBase64(entry.logId) },
-    kindVersion: { kind: entry.kind, version: entry.kindVersion },
-    integratedTime: String(entry.integratedTimeSeconds),
-    ...(signedEntryTimestamp === null
-      ? {}
-      : { inclusionPromise: { signedEntryTimestamp: encodeBase64(signedEntryTimestamp) } }),
-    ...(proof === null
-      ? {}
-      : {
-          inclusionProof: {
-            logIndex: String(proof.index),
-            rootHash: encodeBase64(proof.root),
-            treeSize: String(proof.size),
-            hashes: proof.hashes.map(encodeBase64),
-            checkpoint: { envelope: proof.checkpoint },
-          },
-        }),
-    canonicalizedBody: encodeBase64(entry.canonicalizedBody),
   };
 }
 
