@@ -1,0 +1,37 @@
+/** The JSON Canonicalization Scheme, RFC 8785: one text for one value. */
+import type { JsonValue } from "./json.ts";
+import { Malformed } from "./malformed.ts";
+
+/** @throws {Malformed} on a number that is not finite or a string with a lone surrogate (RFC 8785 §3.2.2.2, §3.2.2.3). */
+export function canonicalize(value: JsonValue): string {
+  if (value === null) return "null";
+  switch (typeof value) {
+    case "boolean":
+      return value ? "true" : "false";
+    case "number":
+      // ECMAScript's own number-to-string is what §3.2.2.3 demands; "-0" becomes "0".
+      if (!Number.isFinite(value)) throw new Malformed("canonical JSON: number is not finite");
+      return JSON.stringify(value);
+    case "string":
+      return text(value);
+    case "object":
+      return Array.isArray(value) ? array(value) : object(value);
+  }
+}
+
+function array(values: readonly JsonValue[]): string {
+  return `[${values.map(canonicalize).join(",")}]`;
+}
+
+function object(value: object): string {
+  // §3.2.3: members sorted by the UTF-16 code units of their names, which is how JavaScript compares strings.
+  const members = Object.entries(value as { readonly [name: string]: JsonValue }) // not an array, not null: an object of values
+    .toSorted(([a], [b]) => (a < b ? -1 : 1))
+    .map(([name, member]) => `${text(name)}:${canonicalize(member)}`);
+  return `{${members.join(",")}}`;
+}
+
+function text(value: string): string {
+  if (!value.isWellFormed()) throw new Malformed("canonical JSON: lone surrogate");
+  return JSON.stringify(value);
+}
