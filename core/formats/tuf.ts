@@ -168,10 +168,7 @@ export function timestampRole(fields: TimestampRole): JsonObject {
 }
 
 /** The file: JSON, one space deep, signatures first. */
-export function formatSignedRole(
-  signed: JsonValue,
-  signatures: readonly RoleSignature[],
-): string {
+export function formatSignedRole(signed: JsonValue, signatures: readonly RoleSignature[]): string {
   return `${JSON.stringify({ signatures, signed }, null, 1)}\n`;
 }
 
