@@ -69,8 +69,9 @@ export interface Reader extends AsyncDisposable {
  *
  * The implementer guarantees that `commit` resolves only after the change is durable (fsync or a synchronous standby), that it is
  * all or nothing, that commits made concurrently take effect one after the other in the order they were called, and that a failed
- * expectation rejects with {@link Conflict} and changes nothing. Any other rejection leaves the outcome unknown, and the partition
- * refuses everything after it: whoever wrote must be restarted and read back what is true.
+ * expectation rejects with {@link Conflict} and changes nothing. A commit that breaks this contract (a table the shape does not
+ * have, a key or value out of bounds) rejects with a TypeError and changes nothing. Any other rejection leaves the outcome unknown,
+ * and the partition refuses everything after it: whoever wrote must be restarted and read back what is true.
  */
 export interface Partition extends Reader {
   commit(commit: Commit): Promise<Committed>;

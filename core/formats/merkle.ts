@@ -3,7 +3,7 @@
  * RFC 9162 §2.1.3.2 and §2.1.4.2. Which nodes a proof consists of is {@link inclusionPath} and {@link consistencyPath}.
  */
 import { hash as digest } from "node:crypto";
-import { concat, equalBytes } from "./encoding.ts";
+import { equalBytes } from "./encoding.ts";
 import { Malformed } from "./malformed.ts";
 
 /** Bytes in a hash. */
@@ -244,9 +244,4 @@ function areHashes(hashes: readonly Uint8Array[]): boolean {
 function checkHashes(what: string, hashes: readonly Uint8Array[]): void {
   if (!areHashes(hashes))
     throw new Malformed(`${what}: a hash is not 32 bytes, or there are too many`);
-}
-
-/** Several hashes as one byte string, as a tile holds them. */
-export function joinHashes(hashes: readonly Uint8Array[]): Uint8Array {
-  return concat(...hashes);
 }
