@@ -82,9 +82,10 @@ function record(
   if (value === null || typeof value !== "object" || Array.isArray(value)) {
     throw new Malformed(`dsse: ${what}: expected an object`);
   }
-  const unknown = Object.keys(value).find((name) => !known.includes(name));
-  if (unknown !== undefined) throw new Malformed(`dsse: ${what}: unknown member`);
-  return { ...value } as { readonly [name: string]: JsonValue }; // an object that is not an array, as just checked
+  if (Object.keys(value).some((name) => !known.includes(name))) {
+    throw new Malformed(`dsse: ${what}: unknown member`);
+  }
+  return value as { readonly [name: string]: JsonValue }; // neither null nor an array, as just checked
 }
 
 function string(value: JsonValue | undefined, name: string): string {

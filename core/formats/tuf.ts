@@ -337,15 +337,9 @@ function canonicalString(value: string): string {
   return `"${value.replaceAll(/["\\]/g, "\\$&")}"`;
 }
 
-/** UTF-16 order, which `sort` would give, differs from code point order above U+FFFF. */
+/** UTF-16 order, which `sort` would give, differs from code point order above U+FFFF; the order of UTF-8 does not. */
 function compareCodePoints(a: string, b: string): number {
-  const left = [...a];
-  const right = [...b];
-  for (let at = 0; at < left.length && at < right.length; at++) {
-    const difference = (left[at]?.codePointAt(0) ?? 0) - (right[at]?.codePointAt(0) ?? 0);
-    if (difference !== 0) return difference;
-  }
-  return left.length - right.length;
+  return Buffer.compare(encodeUtf8(a), encodeUtf8(b));
 }
 
 function isArray(value: JsonValue): value is readonly JsonValue[] {
