@@ -1,0 +1,39 @@
+/** What `npm start` says. */
+import { relative } from "node:path";
+import type { Instance } from "./home.ts";
+
+/** One line about what is being done. */
+export function progress(text: string): void {
+  process.stdout.write(`chancery: ${text}\n`);
+}
+
+/** Printed once the instance has signed and verified its proof. */
+export function greet(said: {
+  readonly home: string;
+  readonly instance: Instance;
+  readonly proofMs: number;
+  readonly readyMs: number;
+}): void {
+  const { home, instance, proofMs, readyMs } = said;
+  const shown = relative(process.cwd(), home) || ".";
+  const seconds = (milliseconds: number): string => (milliseconds / 1000).toFixed(1);
+  const prefix = shown === ".chancery" ? "" : `CHANCERY_HOME=${shown} `;
+  process.stdout.write(
+    [
+      `chancery: ready in ${seconds(readyMs)} s; one artifact was signed and verified in ${seconds(proofMs)} s`,
+      "",
+      `  origin   ${instance.origin}   (TLS on port ${instance.tlsPort}, its CA: ${shown}/trust/tls/ca.pem)`,
+      `  keys     ${shown}/tokens   SoftHSM: a demo, not a real HSM`,
+      `  data     ${shown}/data`,
+      `  trust    ${shown}/trust/1.root.json   what clients start from, with TUF mirror ${instance.origin}/tuf`,
+      "  accounts DEMO: whoever reads the home may sign as anybody",
+      "",
+      "Try:",
+      `  ${prefix}./chancery sign README.md --demo-email you@example.com --bundle README.sigstore.json`,
+      `  ${prefix}./chancery verify README.md --bundle README.sigstore.json --certificate-identity you@example.com --certificate-oidc-issuer ${instance.origin}/oidc`,
+      `  ${prefix}./chancery status`,
+      "",
+      "",
+    ].join("\n"),
+  );
+}

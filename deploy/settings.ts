@@ -1,0 +1,67 @@
+/** What the operator asked for: flags of `npm start` and the four environment variables of the README. */
+import { isAbsolute, resolve } from "node:path";
+import { parseArgs } from "node:util";
+import { Refusal } from "./refusal.ts";
+
+/** Settings of one start. Absent means: whatever the home says, or the default at genesis. */
+export interface Settings {
+  /** Absolute path of `CHANCERY_HOME`. */
+  readonly home: string;
+  readonly port: number | undefined;
+  readonly tlsPort: number | undefined;
+  /** Origin that published URLs use instead of `http://localhost:<port>`; only genesis looks at it. */
+  readonly publicUrl: string | undefined;
+  /** Stop after the readiness proof. */
+  readonly once: boolean;
+}
+
+/** @throws {Refusal} on an unknown flag or an unusable value. */
+export function readSettings(
+  args: readonly string[],
+  environment: Readonly<{ [name: string]: string | undefined }>,
+): Settings {
+  const home = environment["CHANCERY_HOME"] || ".chancery";
+  return {
+    home: isAbsolute(home) ? home : resolve(home),
+    port: readPort("CHANCERY_PORT", environment),
+    tlsPort: readPort("CHANCERY_TLS_PORT", environment),
+    publicUrl: readOrigin(environment["CHANCERY_PUBLIC_URL"]),
+    once: readFlags(args).once,
+  };
+}
+
+function readFlags(args: readonly string[]): { once: boolean } {
+  try {
+    const { values } = parseArgs({
+      args: [...args],
+      options: { once: { type: "boolean", default: false } },
+      strict: true,
+    });
+    return { once: values.once };
+  } catch {
+    throw new Refusal(`npm start knows only the flag --once, not "${args.join(" ")}"`);
+  }
+}
+
+function readPort(
+  name: string,
+  environment: Readonly<{ [name: string]: string | undefined }>,
+): number | undefined {
+  const text = environment[name];
+  if (text === undefined || text === "") return undefined;
+  const port = /^[1-9][0-9]{0,4}$/.test(text) ? Number(text) : 0;
+  if (port < 1 || port > 65_535) {
+    throw new Refusal(`${name} is "${text}", but a port is a number from 1 to 65535`);
+  }
+  return port;
+}
+
+function readOrigin(text: string | undefined): string | undefined {
+  if (text === undefined || text === "") return undefined;
+  if (!URL.canParse(text) || new URL(text).origin !== text) {
+    throw new Refusal(
+      `CHANCERY_PUBLIC_URL is "${text}", but it must be an origin without a path, such as https://sign.example.com`,
+    );
+  }
+  return text;
+}

@@ -1,0 +1,85 @@
+/** `npm start`: makes an instance if there is none, runs it, proves that it works, and keeps it running. */
+import { greet, progress } from "./greeting.ts";
+import { makeInstance } from "./genesis.ts";
+import { type Instance, readInstance } from "./home.ts";
+import { isPortFree } from "./ports.ts";
+import { findProcess, forgetProcess, recordProcess } from "./processes.ts";
+import { proveReadiness } from "./proof.ts";
+import { Refusal } from "./refusal.ts";
+import { readSettings, type Settings } from "./settings.ts";
+import { Supervisor } from "./supervisor.ts";
+
+process.exitCode = await main();
+
+async function main(): Promise<number> {
+  try {
+    process.umask(0o077);
+    const settings = readSettings(process.argv.slice(2), process.env);
+    return await start(settings);
+  } catch (problem) {
+    if (!(problem instanceof Refusal)) throw problem;
+    process.stderr.write(`chancery: ${problem.message}\n`);
+    return 3;
+  }
+}
+
+async function start(settings: Settings): Promise<number> {
+  const startedAt = performance.now();
+  const found = await readInstance(settings);
+  if (found !== null) await refuseSecondStart(settings.home);
+  const instance = found ?? (await makeInstance(settings));
+  await refuseBusyPorts(instance);
+
+  await recordProcess(settings.home, "supervisor", process.pid);
+  const supervisor = new Supervisor(settings.home, instance);
+  const asked = stopRequest();
+  try {
+    await supervisor.start(asked.signal);
+    if (asked.signal.aborted) return 0;
+    const proofMs = await proveReadiness(settings.home, `${instance.origin}/oidc`);
+    greet({ home: settings.home, instance, proofMs, readyMs: performance.now() - startedAt });
+    if (settings.once) return 0;
+    await Promise.race([asked.wait, supervisor.failed]);
+    return 0;
+  } finally {
+    progress("stopping");
+    await supervisor.stop();
+    await forgetProcess(settings.home, "supervisor");
+  }
+}
+
+async function refuseSecondStart(home: string): Promise<void> {
+  const running = await findProcess(home, "supervisor");
+  if (running !== null) {
+    throw new Refusal(
+      `${home} is already running as process ${running.pid}; stop it with: ./chancery stop`,
+    );
+  }
+}
+
+async function refuseBusyPorts({ port, tlsPort }: Instance): Promise<void> {
+  for (const [name, wanted] of [
+    ["CHANCERY_PORT", port],
+    ["CHANCERY_TLS_PORT", tlsPort],
+  ] as const) {
+    if (await isPortFree(wanted)) continue;
+    throw new Refusal(
+      `port ${wanted} is in use by another program; stop that, or make a new instance with another ${name} and CHANCERY_HOME`,
+    );
+  }
+}
+
+/** Resolves on the first SIGTERM or SIGINT; a second one ends the process at once. */
+function stopRequest(): { readonly wait: Promise<void>; readonly signal: AbortSignal } {
+  const controller = new AbortController();
+  const wait = new Promise<void>((resolve) => {
+    for (const name of ["SIGTERM", "SIGINT"] as const) {
+      process.on(name, () => {
+        if (controller.signal.aborted) process.exit(1);
+        controller.abort();
+        resolve();
+      });
+    }
+  });
+  return { wait, signal: controller.signal };
+}

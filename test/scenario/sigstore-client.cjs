@@ -1,0 +1,26 @@
+// Runs in a folder outside the project that has the npm package `sigstore`, as a stranger's program would. Reads one JSON job from
+// standard input, writes one JSON answer: {"result": ...} or {"error": "..."}.
+const sigstore = require("sigstore");
+const { readFileSync } = require("node:fs");
+
+const job = JSON.parse(readFileSync(0, "utf8"));
+const data = job.data === undefined ? undefined : Buffer.from(job.data, "base64");
+
+const actions = {
+  sign: async () => await sigstore.sign(data, job.options),
+  attest: async () => await sigstore.attest(data, job.payloadType, job.options),
+  verify: async () => {
+    const signer = await (data
+      ? sigstore.verify(job.bundle, data, job.options)
+      : sigstore.verify(job.bundle, job.options));
+    return signer.identity ?? {};
+  },
+};
+
+actions[job.action]().then(
+  (result) => process.stdout.write(JSON.stringify({ result })),
+  (error) =>
+    process.stdout.write(
+      JSON.stringify({ error: `${error.code ?? ""} ${error.message} ${error.cause ?? ""}` }),
+    ),
+);
