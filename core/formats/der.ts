@@ -1,0 +1,293 @@
+/**
+ * DER, the distinguished encoding of ASN.1 (ITU-T X.690, 2021, §8 and §10-§11). The writer is made for the hot path: an element
+ * is written once into an array of its exact size. The reader accepts nothing but DER and reads whole inputs only.
+ */
+import { type DerElement, dottedOid, tags } from "./der-element.ts";
+import { concat, decodeUtf8, encodeUtf8, uintBytes, uintFrom } from "./encoding.ts";
+import { Malformed } from "./malformed.ts";
+
+export { type DerElement, readDer, tags } from "./der-element.ts";
+
+/** One element: tag octet, length, content. */
+export function tlv(tag: number, content: Uint8Array): Uint8Array {
+  const header = headerSize(content.length);
+  const bytes = new Uint8Array(header + content.length);
+  writeHeader(bytes, tag, content.length);
+  bytes.set(content, header);
+  return bytes;
+}
+
+/** SEQUENCE of the given encoded elements. */
+export function sequence(...parts: readonly Uint8Array[]): Uint8Array {
+  return constructed(tags.sequence, parts);
+}
+
+/** SET OF: the encoded elements in the ascending order that DER asks for (X.690 §11.6). */
+export function setOf(...parts: readonly Uint8Array[]): Uint8Array {
+  return constructed(tags.set, parts.toSorted(compareBytes));
+}
+
+/** INTEGER; bytes are taken as an unsigned big-endian number. */
+export function integer(value: bigint | Uint8Array): Uint8Array {
+  return tlv(tags.integer, typeof value === "bigint" ? signedBytes(value) : unsignedBytes(value));
+}
+
+/** OBJECT IDENTIFIER from its dotted form. @throws {Malformed} unless it is one. */
+export function oid(dotted: string): Uint8Array {
+  if (!/^[0-2](?:\.(?:0|[1-9]\d{0,17}))+$/.test(dotted)) throw new Malformed(`oid: "${dotted}"`);
+  const [first = 0n, second = 0n, ...rest] = dotted.split(".").map(BigInt);
+  if (first < 2n && second > 39n) throw new Malformed(`oid: "${dotted}"`);
+  return tlv(
+    tags.oid,
+    Uint8Array.from([first * 40n + second, ...rest].flatMap((arc) => base128(arc))),
+  );
+}
+
+/** OCTET STRING. */
+export function octetString(content: Uint8Array): Uint8Array {
+  return tlv(tags.octetString, content);
+}
+
+/** BIT STRING whose last octet has `unused` bits that do not count; they must be zero. */
+export function bitString(content: Uint8Array, unused = 0): Uint8Array {
+  const header = headerSize(content.length + 1);
+  const bytes = new Uint8Array(header + 1 + content.length);
+  writeHeader(bytes, tags.bitString, content.length + 1);
+  bytes[header] = unused;
+  bytes.set(content, header + 1);
+  return bytes;
+}
+
+/** UTF8String. */
+export function utf8String(text: string): Uint8Array {
+  return tlv(tags.utf8String, encodeUtf8(text));
+}
+
+/** PrintableString. @throws {Malformed} on a character outside its set (X.680 §41.4). */
+export function printableString(text: string): Uint8Array {
+  if (!/^[A-Za-z0-9 '()+,\-./:=?]*$/.test(text)) {
+    throw new Malformed("printable string: a character outside its set");
+  }
+  return tlv(tags.printableString, encodeUtf8(text));
+}
+
+/** IA5String. @throws {Malformed} on a character outside ASCII. */
+export function ia5String(text: string): Uint8Array {
+  return tlv(tags.ia5String, ascii(text));
+}
+
+/** The bytes of an ASCII text. @throws {Malformed} on any other character. */
+export function ascii(text: string): Uint8Array {
+  const bytes = encodeUtf8(text);
+  if (bytes.some((byte) => byte > 0x7f)) throw new Malformed("text: a character outside ASCII");
+  return bytes;
+}
+
+/** BOOLEAN. */
+export function boolean(value: boolean): Uint8Array {
+  return Uint8Array.of(tags.boolean, 1, value ? 0xff : 0);
+}
+
+/** NULL. */
+export function nullValue(): Uint8Array {
+  return Uint8Array.of(tags.null, 0);
+}
+
+/** Time as RFC 5280 §4.1.2.5 has it: UTCTime before 2050, GeneralizedTime from then on; milliseconds are cut off. */
+export function time(at: Date): Uint8Array {
+  const year = at.getUTCFullYear();
+  if (year < 1950 || year >= 2050) return generalizedTime(at);
+  return tlv(tags.utcTime, ascii(calendar(at).slice(2)));
+}
+
+/** GeneralizedTime in whole seconds. @throws {Malformed} outside the years 0 to 9999. */
+export function generalizedTime(at: Date): Uint8Array {
+  return tlv(tags.generalizedTime, ascii(calendar(at)));
+}
+
+/** [n] EXPLICIT around encoded elements. */
+export function explicit(n: number, content: Uint8Array): Uint8Array {
+  return tlv(0xa0 | n, content);
+}
+
+/** [n] IMPLICIT: content without its own tag; `isConstructed` if the replaced tag was. */
+export function implicit(n: number, content: Uint8Array, isConstructed = false): Uint8Array {
+  return tlv((isConstructed ? 0xa0 : 0x80) | n, content);
+}
+
+/** The dotted form of an OBJECT IDENTIFIER. */
+export function readOid(element: DerElement): string {
+  return dottedOid(expectTag(element, tags.oid, "object identifier").content);
+}
+
+/** A signed INTEGER. */
+export function readInteger(element: DerElement): bigint {
+  const { content } = expectTag(element, tags.integer, "integer");
+  return BigInt.asIntN(content.length * 8, uintFrom(content));
+}
+
+/** The magnitude of an INTEGER, big-endian without leading zeros. @throws {Malformed} if it is negative. */
+export function readUnsigned(element: DerElement): Uint8Array {
+  const { content } = expectTag(element, tags.integer, "integer");
+  if (((content[0] ?? 0) & 0x80) !== 0) throw new Malformed("der: negative integer");
+  return content[0] === 0 && content.length > 1 ? content.subarray(1) : content;
+}
+
+/** A BOOLEAN. */
+export function readBoolean(element: DerElement): boolean {
+  return expectTag(element, tags.boolean, "boolean").content[0] === 0xff;
+}
+
+/** A BIT STRING of whole octets. */
+export function readBitString(element: DerElement): Uint8Array {
+  const { content } = expectTag(element, tags.bitString, "bit string");
+  if (content[0] !== 0) throw new Malformed("der: bit string of broken octets");
+  return content.subarray(1);
+}
+
+/** An OCTET STRING. */
+export function readOctetString(element: DerElement): Uint8Array {
+  return expectTag(element, tags.octetString, "octet string").content;
+}
+
+/** A UTF8String. */
+export function readUtf8(element: DerElement): string {
+  return decodeUtf8(expectTag(element, tags.utf8String, "utf-8 string").content);
+}
+
+/** An ASCII text of any tag: IA5String, PrintableString or an implicitly tagged one. */
+export function readAscii(element: DerElement): string {
+  if (element.content.some((byte) => byte > 0x7f)) throw new Malformed("der: not ASCII");
+  return decodeUtf8(element.content);
+}
+
+/** A UTCTime or GeneralizedTime in DER (X.690 §11.7, §11.8). */
+export function readTime(element: DerElement): Date {
+  const text = readAscii(element);
+  const isUtc = element.tag === tags.utcTime;
+  if (!isUtc) expectTag(element, tags.generalizedTime, "time");
+  const shape = isUtc
+    ? /^(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)Z$/
+    : /^(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)(?:\.(\d{0,8}[1-9]))?Z$/;
+  const match = shape.exec(text);
+  if (match === null) throw new Malformed("der: not a time");
+  const [year = 0, month = 0, day = 0, hour = 0, minute = 0, second = 0] = match
+    .slice(1, 7)
+    .map(Number);
+  const fullYear = isUtc ? year + (year < 50 ? 2000 : 1900) : year;
+  const at = new Date(0);
+  at.setUTCFullYear(fullYear, month - 1, day);
+  at.setUTCHours(hour, minute, second);
+  // Date wraps 31 April to 1 May and 23:59:60 to the next day; only a real time reads back as it was written.
+  if (
+    calendar(at).slice(0, 14) !==
+    `${String(fullYear).padStart(4, "0")}${text.slice(isUtc ? 2 : 4)}`.slice(0, 14)
+  ) {
+    throw new Malformed("der: no such time");
+  }
+  at.setUTCMilliseconds(Math.trunc(Number(`0.${match[7] ?? "0"}`) * 1000));
+  return at;
+}
+
+/** The element itself if it has the tag. @throws {Malformed} naming `what` otherwise. */
+export function expectTag(element: DerElement, tag: number, what: string): DerElement {
+  if (element.tag !== tag) throw new Malformed(`der: expected ${what}`);
+  return element;
+}
+
+/** Walks the elements inside a constructed one in order. */
+export interface DerWalk {
+  /** The next element, which must be there and have this tag if one is given. */
+  take(what: string, tag?: number): DerElement;
+  /** The next element if it has this tag. */
+  maybe(tag: number): DerElement | null;
+  /** @throws {Malformed} if elements are left. */
+  end(): void;
+}
+
+/** Starts a walk through `element`, which must have `tag` (a SEQUENCE unless told). */
+export function walk(element: DerElement, what: string, tag: number = tags.sequence): DerWalk {
+  const children = expectTag(element, tag, what).children();
+  let at = 0;
+  return {
+    take(part, wanted) {
+      const child = children[at];
+      if (child === undefined) throw new Malformed(`${what}: ${part} is missing`);
+      if (wanted !== undefined) expectTag(child, wanted, `${part} of ${what}`);
+      at++;
+      return child;
+    },
+    maybe(wanted) {
+      const child = children[at];
+      if (child?.tag !== wanted) return null;
+      at++;
+      return child;
+    },
+    end() {
+      if (at !== children.length) throw new Malformed(`${what}: unexpected element`);
+    },
+  };
+}
+
+function constructed(tag: number, parts: readonly Uint8Array[]): Uint8Array {
+  let length = 0;
+  for (const part of parts) length += part.length;
+  let at = headerSize(length);
+  const bytes = new Uint8Array(at + length);
+  writeHeader(bytes, tag, length);
+  for (const part of parts) {
+    bytes.set(part, at);
+    at += part.length;
+  }
+  return bytes;
+}
+
+function headerSize(length: number): number {
+  if (length < 0x80) return 2;
+  if (length < 0x100) return 3;
+  if (length < 0x1_0000) return 4;
+  return length < 0x100_0000 ? 5 : 6;
+}
+
+function writeHeader(into: Uint8Array, tag: number, length: number): void {
+  into[0] = tag;
+  const size = headerSize(length);
+  if (size === 2) {
+    into[1] = length;
+    return;
+  }
+  into[1] = 0x80 | (size - 2);
+  for (let at = size - 1, rest = length; at > 1; at--, rest = Math.floor(rest / 256)) {
+    into[at] = rest % 256;
+  }
+}
+
+function compareBytes(a: Uint8Array, b: Uint8Array): number {
+  return Buffer.compare(a, b);
+}
+
+function unsignedBytes(value: Uint8Array): Uint8Array {
+  let start = 0;
+  while (start < value.length - 1 && value[start] === 0) start++;
+  const minimal = value.subarray(start);
+  return (minimal[0] ?? 0x80) < 0x80 ? minimal : concat(Uint8Array.of(0), minimal);
+}
+
+function signedBytes(value: bigint): Uint8Array {
+  let width = 1;
+  while (BigInt.asIntN(8 * width, value) !== value) width++;
+  return uintBytes(BigInt.asUintN(8 * width, value), width);
+}
+
+function base128(arc: bigint): number[] {
+  const digits = [Number(arc & 0x7fn)];
+  for (let rest = arc >> 7n; rest > 0n; rest >>= 7n) digits.unshift(Number(rest & 0x7fn) | 0x80);
+  return digits;
+}
+
+function calendar(at: Date): string {
+  const year = at.getUTCFullYear();
+  if (!(year >= 0 && year <= 9999)) throw new Malformed("der: a time outside the years 0 to 9999");
+  const pad = (value: number, width = 2) => String(value).padStart(width, "0");
+  return `${pad(year, 4)}${pad(at.getUTCMonth() + 1)}${pad(at.getUTCDate())}${pad(at.getUTCHours())}${pad(at.getUTCMinutes())}${pad(at.getUTCSeconds())}Z`;
+}

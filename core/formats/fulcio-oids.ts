@@ -1,0 +1,91 @@
+/** Fulcio's certificate extensions, arc 1.3.6.1.4.1.57264.1 (fulcio docs/oid-info.md, v1.8.6): what each is called and how it is encoded. */
+import * as der from "./der.ts";
+import { decodeUtf8, encodeUtf8 } from "./encoding.ts";
+import { Malformed } from "./malformed.ts";
+import type { Extension } from "./x509.ts";
+
+/** The arc under which Fulcio's extensions live. */
+export const fulcioArc = "1.3.6.1.4.1.57264.1";
+
+/** Arc numbers by name. 7 is not an extension but the type of an otherName. */
+export const fulcioArcs = {
+  issuer: 1,
+  githubWorkflowTrigger: 2,
+  githubWorkflowSha: 3,
+  githubWorkflowName: 4,
+  githubWorkflowRepository: 5,
+  githubWorkflowRef: 6,
+  issuerV2: 8,
+  buildSignerUri: 9,
+  buildSignerDigest: 10,
+  runnerEnvironment: 11,
+  sourceRepositoryUri: 12,
+  sourceRepositoryDigest: 13,
+  sourceRepositoryRef: 14,
+  sourceRepositoryIdentifier: 15,
+  sourceRepositoryOwnerUri: 16,
+  sourceRepositoryOwnerIdentifier: 17,
+  buildConfigUri: 18,
+  buildConfigDigest: 19,
+  buildTrigger: 20,
+  runInvocationUri: 21,
+  sourceRepositoryVisibility: 22,
+  deploymentEnvironment: 23,
+  tokenSubject: 24,
+} as const;
+
+/** What the extensions are made from. */
+export interface FulcioClaims {
+  readonly oidcIssuer: string;
+  readonly subject: string;
+  /** Arcs 2 to 6 and 9 to 23. */
+  readonly extensions: readonly { readonly arc: number; readonly value: string }[];
+}
+
+/** Arcs up to here hold bare UTF-8, later ones a DER UTF8String. */
+const lastRawArc = 6;
+const otherNameArc = 7;
+
+/**
+ * The extensions in the order in which Fulcio renders them: 1, 2 to 6, 8, 9 to 24. None is critical.
+ *
+ * @throws {Malformed} on an empty value, an arc given twice, or one that is not free to give.
+ */
+export function fulcioExtensions(claims: FulcioClaims): readonly Extension[] {
+  const values = new Map<number, string>([
+    [fulcioArcs.issuer, claims.oidcIssuer],
+    [fulcioArcs.issuerV2, claims.oidcIssuer],
+    [fulcioArcs.tokenSubject, claims.subject],
+  ]);
+  for (const { arc, value } of claims.extensions) {
+    if (values.has(arc)) throw new Malformed(`fulcio extension ${arc}: given twice`);
+    if (!isArc(arc)) throw new Malformed(`fulcio extension ${arc}: unknown`);
+    values.set(arc, value);
+  }
+  return [...values].toSorted(([a], [b]) => a - b).map(([arc, value]) => render(arc, value));
+}
+
+/** The values of all extensions in Fulcio's arc, by arc number. @throws {Malformed} if one is not encoded as its arc demands. */
+export function readFulcioExtensions(certificate: {
+  readonly extensions: readonly Extension[];
+}): Readonly<{ [arc: number]: string }> {
+  const values: { [arc: number]: string } = {};
+  for (const { oid, value } of certificate.extensions) {
+    if (!oid.startsWith(`${fulcioArc}.`)) continue;
+    const arc = Number(oid.slice(fulcioArc.length + 1));
+    if (!isArc(arc)) continue;
+    values[arc] = arc <= lastRawArc ? decodeUtf8(value) : der.readUtf8(der.readDer(value));
+  }
+  return values;
+}
+
+/** True for the arc numbers of extensions known here. */
+function isArc(arc: number): boolean {
+  return Number.isInteger(arc) && arc >= 1 && arc <= 24 && arc !== otherNameArc;
+}
+
+function render(arc: number, value: string): Extension {
+  if (value === "") throw new Malformed(`fulcio extension ${arc}: empty`);
+  const encoded = arc <= lastRawArc ? encodeUtf8(value) : der.utf8String(value);
+  return { oid: `${fulcioArc}.${arc}`, critical: false, value: encoded };
+}

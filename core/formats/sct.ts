@@ -1,0 +1,191 @@
+/** Structures of certificate transparency (RFC 6962, v1): what a log signs, what it stores, and what a certificate carries. */
+import { concat, uintBytes } from "./encoding.ts";
+import { Malformed } from "./malformed.ts";
+import { opaque, readTls, type TlsReader } from "./tls.ts";
+
+/** An entry and the time the log took it. */
+export type SctEntry = {
+  readonly timestampMs: bigint;
+  /** CtExtensions; empty in logs of our own. */
+  readonly extensions?: Uint8Array;
+} & (
+  | { readonly kind: "certificate"; readonly certificate: Uint8Array }
+  | {
+      readonly kind: "precertificate";
+      /** SHA-256 of the issuer's SubjectPublicKeyInfo. */
+      readonly issuerKeyHash: Uint8Array;
+      /** TBSCertificate without poison and without SCT list. */
+      readonly tbs: Uint8Array;
+    }
+);
+
+/** A signed certificate timestamp, version 1. */
+export interface Sct {
+  /** SHA-256 of the log's SubjectPublicKeyInfo. */
+  readonly logId: Uint8Array;
+  readonly timestampMs: bigint;
+  readonly extensions: Uint8Array;
+  /** TLS DigitallySigned. */
+  readonly signature: Uint8Array;
+}
+
+const version1 = 0;
+const certificateTimestamp = 0;
+const treeHash = 1;
+const timestampedEntry = 0;
+const x509Entry = 0;
+const precertEntry = 1;
+const hashLength = 32;
+
+/*
+ * digitally-signed struct { Version sct_version; SignatureType signature_type = certificate_timestamp; uint64 timestamp;
+ *   LogEntryType entry_type; select(entry_type) signed_entry; CtExtensions extensions<0..2^16-1>; }       RFC 6962 §3.2
+ */
+/** The bytes an SCT's signature covers. */
+export function sctSignatureInput(entry: SctEntry): Uint8Array {
+  return concat(Uint8Array.of(version1, certificateTimestamp), timestamped(entry));
+}
+
+/** struct { Version version; MerkleLeafType leaf_type = timestamped_entry; TimestampedEntry; }            RFC 6962 §3.4 */
+export function merkleTreeLeaf(entry: SctEntry): Uint8Array {
+  return concat(Uint8Array.of(version1, timestampedEntry), timestamped(entry));
+}
+
+/** The inverse of {@link merkleTreeLeaf}. @throws {Malformed} */
+export function parseMerkleTreeLeaf(leaf: Uint8Array): SctEntry {
+  const reader = readTls(leaf, "merkle tree leaf");
+  if (reader.uint(1) !== BigInt(version1) || reader.uint(1) !== BigInt(timestampedEntry)) {
+    throw new Malformed("merkle tree leaf: unknown version or type");
+  }
+  const timestampMs = reader.uint(8);
+  const entry = readEntry(reader);
+  const extensions = reader.opaque(2);
+  reader.end();
+  return { ...entry, timestampMs, extensions };
+}
+
+/** digitally-signed struct { version; signature_type = tree_hash; uint64 timestamp; uint64 tree_size; root }  RFC 6962 §3.5 */
+export function treeHeadSignatureInput(head: {
+  readonly timestampMs: bigint;
+  readonly size: bigint;
+  readonly root: Uint8Array;
+}): Uint8Array {
+  if (head.root.length !== hashLength) throw new Malformed("tree head: root is not 32 bytes");
+  const type = Uint8Array.of(version1, treeHash);
+  return concat(type, uintBytes(head.timestampMs, 8), uintBytes(head.size, 8), head.root);
+}
+
+/** DigitallySigned (RFC 5246 §4.7) of an ECDSA signature in DER over SHA-256. */
+export function digitallySigned(signature: Uint8Array): Uint8Array {
+  return concat(Uint8Array.of(hashIds.sha256, signatureIds.ecdsa), opaque(2, signature));
+}
+
+/** What DigitallySigned says. */
+export interface DigitallySigned {
+  readonly hash: "sha256" | "sha384" | "sha512";
+  readonly algorithm: "ecdsa" | "rsa";
+  readonly signature: Uint8Array;
+}
+
+/** @throws {Malformed} also on an algorithm that no log here or among Sigstore's uses. */
+export function parseDigitallySigned(bytes: Uint8Array): DigitallySigned {
+  const reader = readTls(bytes, "digitally signed");
+  const hashId = Number(reader.uint(1));
+  const signatureId = Number(reader.uint(1));
+  const signature = reader.opaque(2);
+  reader.end();
+  const hash = hashNames.get(hashId);
+  const algorithm = signatureNames.get(signatureId);
+  if (hash === undefined || algorithm === undefined) {
+    throw new Malformed(`digitally signed: algorithm ${hashId}/${signatureId} is not supported`);
+  }
+  return { hash, algorithm, signature };
+}
+
+/** SignedCertificateTimestampList (RFC 6962 §3.3). The extension wraps it in one more OCTET STRING. */
+export function formatSctList(scts: readonly Sct[]): Uint8Array {
+  if (scts.length === 0) throw new Malformed("sct list: empty");
+  return opaque(2, concat(...scts.map((sct) => opaque(2, formatSct(sct)))));
+}
+
+/** @throws {Malformed} on an empty list or anything but version 1. */
+export function parseSctList(list: Uint8Array): readonly Sct[] {
+  const outer = readTls(list, "sct list");
+  const inner = readTls(outer.opaque(2), "sct list");
+  outer.end();
+  const scts: Sct[] = [];
+  while (!inner.isDone()) scts.push(parseSct(inner.opaque(2)));
+  if (scts.length === 0) throw new Malformed("sct list: empty");
+  return scts;
+}
+
+/** The chain stored beside an x509_entry: ASN.1Cert certificate_chain<0..2^24-1>, without the leaf. */
+export function certificateChainExtra(chain: readonly Uint8Array[]): Uint8Array {
+  return opaque(3, concat(...chain.map((certificate) => opaque(3, certificate))));
+}
+
+/** struct { ASN.1Cert pre_certificate; ASN.1Cert precertificate_chain<0..2^24-1>; }                     RFC 6962 §3.1 */
+export function precertChainExtra(
+  precertificate: Uint8Array,
+  chain: readonly Uint8Array[],
+): Uint8Array {
+  return concat(opaque(3, precertificate), certificateChainExtra(chain));
+}
+
+const hashIds = { sha256: 4, sha384: 5, sha512: 6 } as const;
+const signatureIds = { rsa: 1, ecdsa: 3 } as const;
+const hashNames = new Map<number, DigitallySigned["hash"]>([
+  [hashIds.sha256, "sha256"],
+  [hashIds.sha384, "sha384"],
+  [hashIds.sha512, "sha512"],
+]);
+const signatureNames = new Map<number, DigitallySigned["algorithm"]>([
+  [signatureIds.rsa, "rsa"],
+  [signatureIds.ecdsa, "ecdsa"],
+]);
+
+function timestamped(entry: SctEntry): Uint8Array {
+  const extensions = opaque(2, entry.extensions ?? new Uint8Array());
+  const timestamp = uintBytes(entry.timestampMs, 8);
+  if (entry.kind === "certificate") {
+    return concat(timestamp, uintBytes(x509Entry, 2), opaque(3, entry.certificate), extensions);
+  }
+  if (entry.issuerKeyHash.length !== hashLength) {
+    throw new Malformed("precertificate entry: issuer key hash is not 32 bytes");
+  }
+  const signed = concat(entry.issuerKeyHash, opaque(3, entry.tbs));
+  return concat(timestamp, uintBytes(precertEntry, 2), signed, extensions);
+}
+
+function readEntry(
+  reader: TlsReader,
+):
+  | { kind: "certificate"; certificate: Uint8Array }
+  | { kind: "precertificate"; issuerKeyHash: Uint8Array; tbs: Uint8Array } {
+  const type = Number(reader.uint(2));
+  if (type === x509Entry) return { kind: "certificate", certificate: reader.opaque(3) };
+  if (type !== precertEntry) throw new Malformed("merkle tree leaf: unknown entry type");
+  const issuerKeyHash = reader.bytes(hashLength);
+  return { kind: "precertificate", issuerKeyHash, tbs: reader.opaque(3) };
+}
+
+function formatSct(sct: Sct): Uint8Array {
+  if (sct.logId.length !== hashLength) throw new Malformed("sct: log id is not 32 bytes");
+  parseDigitallySigned(sct.signature);
+  const timestamp = uintBytes(sct.timestampMs, 8);
+  const head = concat(Uint8Array.of(version1), sct.logId, timestamp);
+  return concat(head, opaque(2, sct.extensions), sct.signature);
+}
+
+function parseSct(bytes: Uint8Array): Sct {
+  const reader = readTls(bytes, "sct");
+  if (reader.uint(1) !== BigInt(version1)) throw new Malformed("sct: unknown version");
+  const logId = reader.bytes(hashLength);
+  const timestampMs = reader.uint(8);
+  const extensions = reader.opaque(2);
+  const algorithm = reader.bytes(2);
+  const signature = concat(algorithm, opaque(2, reader.opaque(2)));
+  reader.end();
+  parseDigitallySigned(signature);
+  return { logId, timestampMs, extensions, signature };
+}

@@ -1,0 +1,315 @@
+/**
+ * X.509 certificates, version 3 (RFC 5280). Parsing keeps the bytes of everything that is signed or compared; what an extension
+ * means is decided by whoever reads it.
+ */
+import { hash } from "node:crypto";
+import * as der from "./der.ts";
+import { encodeUtf8 } from "./encoding.ts";
+import { Malformed } from "./malformed.ts";
+
+/** One extension; `value` is the content of extnValue. */
+export interface Extension {
+  readonly oid: string;
+  readonly critical: boolean;
+  readonly value: Uint8Array;
+}
+
+/** What a certificate says, before it is signed. Names and algorithms are DER. */
+export interface TbsCertificate {
+  /** Unsigned big-endian, without leading zeros. */
+  readonly serial: Uint8Array;
+  readonly issuer: Uint8Array;
+  readonly subject: Uint8Array;
+  readonly notBefore: Date;
+  readonly notAfter: Date;
+  /** SubjectPublicKeyInfo. */
+  readonly publicKey: Uint8Array;
+  /** Object identifier. */
+  readonly signatureAlgorithm: string;
+  readonly extensions: readonly Extension[];
+}
+
+/** A whole certificate and the parts that are signed, compared or hashed. */
+export interface Certificate extends TbsCertificate {
+  readonly der: Uint8Array;
+  readonly tbs: Uint8Array;
+  readonly signature: Uint8Array;
+}
+
+/** How certificates are signed here. */
+export type SignatureAlgorithm = "ecdsa-sha256" | "ecdsa-sha384" | "rsa-sha256";
+
+/** Object identifiers of signature algorithms (RFC 5758 §3.2, RFC 4055 §5). */
+export const signatureOids = {
+  "ecdsa-sha256": "1.2.840.10045.4.3.2",
+  "ecdsa-sha384": "1.2.840.10045.4.3.3",
+  "rsa-sha256": "1.2.840.113549.1.1.11",
+} as const satisfies Record<SignatureAlgorithm, string>;
+
+/** Extensions this system knows by name. */
+export const extensionOids = {
+  subjectKeyIdentifier: "2.5.29.14",
+  keyUsage: "2.5.29.15",
+  subjectAltName: "2.5.29.17",
+  basicConstraints: "2.5.29.19",
+  authorityKeyIdentifier: "2.5.29.35",
+  extendedKeyUsage: "2.5.29.37",
+  /** RFC 6962 §3.1. */
+  poison: "1.3.6.1.4.1.11129.2.4.3",
+  /** RFC 6962 §3.3. */
+  sctList: "1.3.6.1.4.1.11129.2.4.2",
+} as const;
+
+/** Key purposes (RFC 5280 §4.2.1.12). */
+export const keyPurposes = {
+  codeSigning: "1.3.6.1.5.5.7.3.3",
+  timeStamping: "1.3.6.1.5.5.7.3.8",
+  /** RFC 6962 §3.1: a certificate that signs precertificates. */
+  precertificateSigning: "1.3.6.1.4.1.11129.2.4.4",
+} as const;
+
+/** The one subject alternative name of a leaf. */
+export interface SubjectAltName {
+  readonly kind: "email" | "uri" | "otherName";
+  readonly value: string;
+}
+
+/** Fulcio's user name form of otherName. */
+const userNameOid = "1.3.6.1.4.1.57264.1.7";
+const maxSerialOctets = 20;
+
+/** @throws {Malformed} unless `bytes` are one certificate in DER, inner and outer algorithm equal. */
+export function parseCertificate(bytes: Uint8Array): Certificate {
+  const outer = der.walk(der.readDer(bytes), "certificate");
+  const tbsElement = outer.take("tbsCertificate", der.tags.sequence);
+  const algorithm = outer.take("signatureAlgorithm", der.tags.sequence);
+  const signature = der.readBitString(outer.take("signature"));
+  outer.end();
+  const { tbs, algorithm: inner } = readTbs(tbsElement);
+  if (Buffer.compare(inner.encoded, algorithm.encoded) !== 0) {
+    throw new Malformed("certificate: inner and outer signature algorithm differ");
+  }
+  return { ...tbs, der: bytes, tbs: tbsElement.encoded, signature };
+}
+
+/** @throws {Malformed} unless `bytes` are one TBSCertificate in DER. */
+export function parseTbs(bytes: Uint8Array): TbsCertificate {
+  return readTbs(der.readDer(bytes)).tbs;
+}
+
+/** A version 3 TBSCertificate. @throws {Malformed} if the serial has more than 20 octets. */
+export function formatTbs(
+  fields: Omit<TbsCertificate, "signatureAlgorithm"> & {
+    readonly signatureAlgorithm: SignatureAlgorithm;
+  },
+): Uint8Array {
+  const serial = der.integer(fields.serial);
+  if (serial.length > maxSerialOctets + 2) throw new Malformed("certificate: serial too long");
+  return der.sequence(
+    versionThree,
+    serial,
+    algorithms[fields.signatureAlgorithm],
+    fields.issuer,
+    der.sequence(der.time(fields.notBefore), der.time(fields.notAfter)),
+    fields.subject,
+    fields.publicKey,
+    der.explicit(3, der.sequence(...fields.extensions.map(formatExtension))),
+  );
+}
+
+/** A certificate from its signed part and its signature. */
+export function formatCertificate(
+  tbs: Uint8Array,
+  algorithm: SignatureAlgorithm,
+  signature: Uint8Array,
+): Uint8Array {
+  return der.sequence(tbs, algorithms[algorithm], der.bitString(signature));
+}
+
+/** Extension in DER; `critical` is written only when true. */
+export function formatExtension({ oid, critical, value }: Extension): Uint8Array {
+  const id = der.oid(oid);
+  return critical
+    ? der.sequence(id, der.boolean(true), der.octetString(value))
+    : der.sequence(id, der.octetString(value));
+}
+
+/** A name of organisation and common name, each a UTF8String in an RDN of its own. */
+export function formatName(name: {
+  readonly commonName: string;
+  readonly organization?: string;
+}): Uint8Array {
+  const attribute = (oid: string, value: string) =>
+    der.setOf(der.sequence(der.oid(oid), der.utf8String(value)));
+  const organization =
+    name.organization === undefined ? [] : [attribute("2.5.4.10", name.organization)];
+  return der.sequence(...organization, attribute("2.5.4.3", name.commonName));
+}
+
+/** The value of a subjectAltName extension with one name. @throws {Malformed} if an e-mail address or URI is not ASCII. */
+export function subjectAltName(san: SubjectAltName): Uint8Array {
+  switch (san.kind) {
+    case "email":
+      return der.sequence(der.implicit(1, der.ascii(san.value)));
+    case "uri":
+      return der.sequence(der.implicit(6, der.ascii(san.value)));
+    case "otherName": {
+      const value = der.explicit(0, der.tlv(der.tags.utf8String, encodeUtf8(san.value)));
+      return der.sequence(der.implicit(0, Buffer.concat([der.oid(userNameOid), value]), true));
+    }
+  }
+}
+
+/** The names of a subjectAltName extension, those of other kinds left out. @throws {Malformed} if it is broken or empty. */
+export function readSubjectAltNames(extension: Extension): readonly SubjectAltName[] {
+  const names = der.expectTag(der.readDer(extension.value), der.tags.sequence, "names").children();
+  if (names.length === 0) throw new Malformed("subjectAltName: empty");
+  return names.flatMap((name): SubjectAltName[] => {
+    if (name.tag === 0x81) return [{ kind: "email", value: der.readAscii(name) }];
+    if (name.tag === 0x86) return [{ kind: "uri", value: der.readAscii(name) }];
+    if (name.tag !== 0xa0) return [];
+    const other = der.walk(name, "otherName", 0xa0);
+    if (der.readOid(other.take("type")) !== userNameOid) return [];
+    const value = der.walk(other.take("value", 0xa0), "otherName value", 0xa0);
+    const text = der.readUtf8(value.take("text"));
+    value.end();
+    other.end();
+    return [{ kind: "otherName", value: text }];
+  });
+}
+
+/** SHA-1 of the key's BIT STRING (RFC 5280 §4.2.1.2, method 1). It identifies, it does not protect. */
+export function keyIdentifier(spki: Uint8Array): Uint8Array {
+  const info = der.walk(der.readDer(spki), "public key");
+  info.take("algorithm", der.tags.sequence);
+  const bits = der.readBitString(info.take("key"));
+  info.end();
+  return new Uint8Array(hash("sha1", bits, "buffer"));
+}
+
+/** The extension with this object identifier. */
+export function findExtension(
+  certificate: { readonly extensions: readonly Extension[] },
+  oid: string,
+): Extension | undefined {
+  return certificate.extensions.find((extension) => extension.oid === oid);
+}
+
+/** Basic constraints; without the extension no certificate is a CA. @throws {Malformed} if the extension is broken. */
+export function readBasicConstraints(certificate: { readonly extensions: readonly Extension[] }): {
+  readonly isCa: boolean;
+  readonly pathLength: bigint | null;
+} {
+  const extension = findExtension(certificate, extensionOids.basicConstraints);
+  if (extension === undefined) return { isCa: false, pathLength: null };
+  const fields = der.walk(der.readDer(extension.value), "basicConstraints");
+  const flag = fields.maybe(der.tags.boolean);
+  const length = fields.maybe(der.tags.integer);
+  fields.end();
+  const isCa = flag !== null && der.readBoolean(flag);
+  if (flag !== null && !isCa) throw new Malformed("basicConstraints: default written out");
+  return { isCa, pathLength: length === null ? null : der.readInteger(length) };
+}
+
+/** Key purposes of the extended key usage; null without the extension. @throws {Malformed} if it is broken or empty. */
+export function readKeyPurposes(certificate: {
+  readonly extensions: readonly Extension[];
+}): readonly string[] | null {
+  const extension = findExtension(certificate, extensionOids.extendedKeyUsage);
+  if (extension === undefined) return null;
+  const list = der.expectTag(der.readDer(extension.value), der.tags.sequence, "key purposes");
+  if (list.children().length === 0) throw new Malformed("extKeyUsage: empty");
+  return list.children().map(der.readOid);
+}
+
+/** Bits of the key usage by RFC 5280 §4.2.1.3's numbers; null without the extension. */
+export function readKeyUsage(certificate: {
+  readonly extensions: readonly Extension[];
+}): ReadonlySet<number> | null {
+  const extension = findExtension(certificate, extensionOids.keyUsage);
+  if (extension === undefined) return null;
+  const { content } = der.expectTag(der.readDer(extension.value), der.tags.bitString, "bit string");
+  const bits = new Set<number>();
+  for (let bit = 0; bit < (content.length - 1) * 8; bit++) {
+    if (((content[1 + (bit >> 3)] ?? 0) & (0x80 >> (bit & 7))) !== 0) bits.add(bit);
+  }
+  return bits;
+}
+
+const versionThree = der.explicit(0, der.integer(2n));
+const algorithms = {
+  "ecdsa-sha256": der.sequence(der.oid(signatureOids["ecdsa-sha256"])),
+  "ecdsa-sha384": der.sequence(der.oid(signatureOids["ecdsa-sha384"])),
+  "rsa-sha256": der.sequence(der.oid(signatureOids["rsa-sha256"]), der.nullValue()),
+} as const satisfies Record<SignatureAlgorithm, Uint8Array>;
+
+/*
+ * TBSCertificate ::= SEQUENCE { version [0] EXPLICIT INTEGER DEFAULT v1, serialNumber INTEGER, signature AlgorithmIdentifier,
+ *   issuer Name, validity SEQUENCE { Time, Time }, subject Name, subjectPublicKeyInfo SEQUENCE,
+ *   issuerUniqueID [1] OPTIONAL, subjectUniqueID [2] OPTIONAL, extensions [3] EXPLICIT OPTIONAL }
+ */
+function readTbs(element: der.DerElement): {
+  readonly tbs: TbsCertificate;
+  readonly algorithm: der.DerElement;
+} {
+  const fields = der.walk(element, "tbsCertificate");
+  const version = fields.maybe(0xa0);
+  const isThree = version !== null && Buffer.compare(version.encoded, versionThree) === 0;
+  if (version !== null && !isThree) throw new Malformed("certificate: neither version 1 nor 3");
+  const serial = readSerial(fields.take("serialNumber"));
+  const algorithm = fields.take("signature", der.tags.sequence);
+  const issuer = fields.take("issuer", der.tags.sequence).encoded;
+  const validity = der.walk(fields.take("validity"), "validity");
+  const notBefore = readValidityTime(validity.take("notBefore"));
+  const notAfter = readValidityTime(validity.take("notAfter"));
+  validity.end();
+  const subject = fields.take("subject", der.tags.sequence).encoded;
+  const publicKey = fields.take("subjectPublicKeyInfo", der.tags.sequence).encoded;
+  const extensions = readExtensions(fields.maybe(0xa3));
+  fields.end();
+  if (!isThree && extensions.length > 0) {
+    throw new Malformed("certificate: extensions in version 1");
+  }
+  const signatureAlgorithm = der.readOid(der.walk(algorithm, "algorithm").take("identifier"));
+  const names = { issuer, subject, publicKey, signatureAlgorithm };
+  return { tbs: { serial, notBefore, notAfter, ...names, extensions }, algorithm };
+}
+
+function readSerial(element: der.DerElement): Uint8Array {
+  const serial = der.readUnsigned(element);
+  if (element.content.length > maxSerialOctets) throw new Malformed("certificate: serial too long");
+  return serial;
+}
+
+function readValidityTime(element: der.DerElement): Date {
+  const at = der.readTime(element);
+  // RFC 5280 §4.1.2.5: no fractions, and GeneralizedTime only from 2050 on.
+  if (Buffer.compare(der.time(at), element.encoded) !== 0) {
+    throw new Malformed("certificate: time in the wrong form");
+  }
+  return at;
+}
+
+function readExtensions(element: der.DerElement | null): readonly Extension[] {
+  if (element === null) return [];
+  const outer = der.walk(element, "extensions", 0xa3);
+  const list = outer.take("list", der.tags.sequence).children();
+  outer.end();
+  if (list.length === 0) throw new Malformed("certificate: empty extensions");
+  const extensions = list.map(readExtension);
+  if (new Set(extensions.map(({ oid }) => oid)).size !== extensions.length) {
+    throw new Malformed("certificate: an extension twice");
+  }
+  return extensions;
+}
+
+function readExtension(element: der.DerElement): Extension {
+  const fields = der.walk(element, "extension");
+  const oid = der.readOid(fields.take("identifier"));
+  const flag = fields.maybe(der.tags.boolean);
+  const value = der.readOctetString(fields.take("value"));
+  fields.end();
+  const critical = flag !== null && der.readBoolean(flag);
+  if (flag !== null && !critical) throw new Malformed("extension: default written out");
+  return { oid, critical, value };
+}
