@@ -5,18 +5,12 @@ import { Malformed } from "./malformed.ts";
 /** @throws {Malformed} on a number that is not finite or a string with a lone surrogate (RFC 8785 §3.2.2.2, §3.2.2.3). */
 export function canonicalize(value: JsonValue): string {
   if (value === null) return "null";
-  switch (typeof value) {
-    case "boolean":
-      return value ? "true" : "false";
-    case "number":
-      // ECMAScript's own number-to-string is what §3.2.2.3 demands; "-0" becomes "0".
-      if (!Number.isFinite(value)) throw new Malformed("canonical JSON: number is not finite");
-      return JSON.stringify(value);
-    case "string":
-      return text(value);
-    case "object":
-      return Array.isArray(value) ? array(value) : object(value);
-  }
+  if (typeof value === "string") return text(value);
+  if (typeof value === "boolean") return value ? "true" : "false";
+  if (typeof value !== "number") return Array.isArray(value) ? array(value) : object(value);
+  // ECMAScript's own number-to-string is what §3.2.2.3 demands; "-0" becomes "0".
+  if (!Number.isFinite(value)) throw new Malformed("canonical JSON: number is not finite");
+  return JSON.stringify(value);
 }
 
 function array(values: readonly JsonValue[]): string {

@@ -215,7 +215,7 @@ function lowerBound(keys: readonly string[], bound: string): number {
 }
 
 function text(key: Uint8Array): string {
-  return Buffer.from(key.buffer, key.byteOffset, key.length).latin1Slice();
+  return Buffer.from(key.buffer, key.byteOffset, key.length).toString("latin1");
 }
 
 function bytes(key: string): Uint8Array {
