@@ -1,0 +1,245 @@
+/**
+ * What a key may sign next, given what it has signed: a log never shrinks or forks, a tree head's time never runs back, a TUF
+ * version is never used twice, a verdict gives one certificate. It judges and writes inside the ledger's transaction.
+ */
+import type { DatabaseSync } from "node:sqlite";
+import { equalBytes } from "../core/formats/encoding.ts";
+import { emptyRoot, verifyConsistency } from "../core/formats/merkle.ts";
+import { Failure } from "../events/failure.ts";
+import type { Outcome } from "./ledger-rows.ts";
+
+/** What a signable claims of its key's history. */
+export type Claim =
+  | { readonly kind: "none" }
+  | {
+      readonly kind: "tree";
+      readonly size: bigint;
+      readonly root: Uint8Array;
+      readonly consistencyProof: readonly Uint8Array[];
+      /** Tree heads only. */
+      readonly timestampMs?: bigint;
+    }
+  | {
+      readonly kind: "precertificate";
+      /** SHA-256 of the TBSCertificate without poison: what the final certificate must come back with. */
+      readonly core: Uint8Array;
+      readonly serial: Uint8Array;
+      /** SHA-256 of the sealed verdict. */
+      readonly verdict: Uint8Array;
+    }
+  | {
+      readonly kind: "certificate";
+      /** SHA-256 of the TBSCertificate without SCT list. */
+      readonly core: Uint8Array;
+      readonly verdict: Uint8Array;
+    }
+  | {
+      readonly kind: "role";
+      readonly type: string;
+      readonly version: number;
+      /** SHA-256 of the canonical JSON. */
+      readonly hash: Uint8Array;
+    }
+  | { readonly kind: "stamp"; readonly genTimeMs: bigint; readonly serial: Uint8Array };
+
+/** A tree that a key signed. */
+export interface SignedTree {
+  readonly size: bigint;
+  readonly root: Uint8Array;
+  readonly timestampMs: bigint;
+}
+
+/** The guard of an open vault. */
+export class Guard {
+  readonly #statements: Statements;
+
+  constructor(database: DatabaseSync) {
+    this.#statements = prepareAll(database);
+  }
+
+  /** The newest tree a key signed. */
+  lastSigned(key: string): SignedTree {
+    const row = this.#statements.head.get(key);
+    if (row === undefined) return { size: 0n, root: emptyRoot(), timestampMs: 0n };
+    return {
+      size: integer(row["size"]),
+      root: blob(row["root"]),
+      timestampMs: integer(row["timestampMs"]),
+    };
+  }
+
+  /**
+   * Judges a claim and writes what follows from it. `sequence` is that of the intent, `atMs` the time.
+   *
+   * @throws {Failure} guard-refused, and then nothing is written
+   */
+  admit(key: string, claim: Claim, at: { readonly sequence: number; readonly atMs: number }): void {
+    switch (claim.kind) {
+      case "none":
+        return;
+      case "tree":
+        this.#admitTree(key, claim, at.sequence);
+        return;
+      case "precertificate":
+        this.#admitPrecertificate(key, claim, at);
+        return;
+      case "certificate":
+        this.#admitCertificate(key, claim, at.sequence);
+        return;
+      case "role":
+        this.#admitRole(key, claim, at.sequence);
+        return;
+      case "stamp":
+        this.#admitStamp(key, claim, at.sequence);
+        return;
+    }
+  }
+
+  /** Takes note that a precertificate exists. */
+  settle(outcome: Outcome): void {
+    if (outcome.status === "ok") this.#statements.markSigned.run(outcome.of);
+  }
+
+  /** A repeated attempt stands for the one before it. */
+  follow(previous: number, sequence: number): void {
+    this.#statements.follow.run(sequence, previous);
+  }
+
+  /** Forgets verdicts that are too old to be accepted again. */
+  forget(beforeMs: number): void {
+    this.#statements.forget.run(beforeMs);
+  }
+
+  #admitTree(key: string, claim: Extract<Claim, { kind: "tree" }>, sequence: number): void {
+    const last = this.lastSigned(key);
+    if (claim.size < last.size) {
+      throw refused(
+        `${key} signed size ${last.size} and will not sign size ${claim.size} after it`,
+      );
+    }
+    if (claim.size === last.size && !equalBytes(claim.root, last.root)) {
+      throw refused(`${key} signed another root at size ${last.size}: this would be a fork`);
+    }
+    const consistent = verifyConsistency({
+      first: last.size,
+      second: claim.size,
+      firstRoot: last.root,
+      secondRoot: claim.root,
+      proof: claim.consistencyProof,
+    });
+    if (!consistent) {
+      throw refused(
+        `the consistency proof does not lead from size ${last.size}, which ${key} signed last, to size ${claim.size}`,
+      );
+    }
+    const timestampMs = claim.timestampMs ?? last.timestampMs;
+    if (timestampMs < last.timestampMs) {
+      throw refused(`${key} signed a tree head of a later time before`);
+    }
+    this.#statements.putHead.run(key, claim.size, claim.root, timestampMs, sequence);
+  }
+
+  #admitPrecertificate(
+    key: string,
+    claim: Extract<Claim, { kind: "precertificate" }>,
+    at: { readonly sequence: number; readonly atMs: number },
+  ): void {
+    const { core, serial, verdict } = claim;
+    if (this.#statements.byVerdict.get(verdict)) {
+      throw refused("this verdict has been used for a precertificate already");
+    }
+    if (this.#statements.bySerial.get(key, serial) || this.#statements.byCore.get(core)) {
+      throw refused("this serial number has been used already");
+    }
+    this.#statements.putCertificate.run(core, key, serial, verdict, at.atMs, at.sequence);
+  }
+
+  #admitCertificate(
+    key: string,
+    claim: Extract<Claim, { kind: "certificate" }>,
+    sequence: number,
+  ): void {
+    const row = this.#statements.byCore.get(claim.core);
+    if (!row || row["key"] !== key || !equalBytes(blob(row["verdict"]), claim.verdict)) {
+      throw refused("no precertificate of this verdict corresponds to this certificate");
+    }
+    if (row["signed"] !== 1) {
+      throw refused("the precertificate's signature has no known outcome; it is abandoned");
+    }
+    if (row["final"] !== null) {
+      throw refused("this precertificate's certificate has been signed already");
+    }
+    this.#statements.putFinal.run(sequence, claim.core);
+  }
+
+  #admitRole(key: string, claim: Extract<Claim, { kind: "role" }>, sequence: number): void {
+    const row = this.#statements.role.get(key, claim.type);
+    const last = Number(row?.["version"] ?? 0);
+    const same = row !== undefined && equalBytes(blob(row["hash"]), claim.hash);
+    if (claim.version <= last && !(claim.version === last && same)) {
+      throw refused(
+        `${key} signed version ${last} of ${claim.type} and will not sign another version ${claim.version}`,
+      );
+    }
+    this.#statements.putRole.run(key, claim.type, claim.version, claim.hash, sequence);
+  }
+
+  #admitStamp(key: string, claim: Extract<Claim, { kind: "stamp" }>, sequence: number): void {
+    const row = this.#statements.stamp.get(key);
+    if (row !== undefined) {
+      if (claim.genTimeMs < integer(row["genTimeMs"])) {
+        throw refused(`${key} signed a timestamp of a later time before`);
+      }
+      if (equalBytes(blob(row["serial"]), claim.serial)) {
+        throw refused("this timestamp's serial number has been used already");
+      }
+    }
+    this.#statements.putStamp.run(key, claim.genTimeMs, claim.serial, sequence);
+  }
+}
+
+type Statements = ReturnType<typeof prepareAll>;
+
+function prepareAll(database: DatabaseSync) {
+  const bigints = (sql: string) => {
+    const statement = database.prepare(sql);
+    statement.setReadBigInts(true);
+    return statement;
+  };
+  return {
+    head: bigints("SELECT size, root, timestampMs FROM heads WHERE key = ?"),
+    putHead: database.prepare(
+      "INSERT OR REPLACE INTO heads (key, size, root, timestampMs, sequence) VALUES (?, ?, ?, ?, ?)",
+    ),
+    role: database.prepare("SELECT version, hash FROM roles WHERE key = ? AND type = ?"),
+    putRole: database.prepare(
+      "INSERT OR REPLACE INTO roles (key, type, version, hash, sequence) VALUES (?, ?, ?, ?, ?)",
+    ),
+    stamp: bigints("SELECT genTimeMs, serial FROM stamps WHERE key = ?"),
+    putStamp: database.prepare(
+      "INSERT OR REPLACE INTO stamps (key, genTimeMs, serial, sequence) VALUES (?, ?, ?, ?)",
+    ),
+    byVerdict: database.prepare("SELECT 1 FROM certificates WHERE verdict = ?"),
+    bySerial: database.prepare("SELECT 1 FROM certificates WHERE key = ? AND serial = ?"),
+    byCore: database.prepare("SELECT key, verdict, signed, final FROM certificates WHERE core = ?"),
+    putCertificate: database.prepare(
+      "INSERT INTO certificates (core, key, serial, verdict, intendedAtMs, precertificate, signed, final) VALUES (?, ?, ?, ?, ?, ?, 0, NULL)",
+    ),
+    putFinal: database.prepare("UPDATE certificates SET final = ? WHERE core = ?"),
+    markSigned: database.prepare("UPDATE certificates SET signed = 1 WHERE precertificate = ?"),
+    follow: database.prepare("UPDATE certificates SET precertificate = ? WHERE precertificate = ?"),
+    forget: database.prepare("DELETE FROM certificates WHERE intendedAtMs < ?"),
+  };
+}
+
+function refused(message: string): Failure {
+  return new Failure("guard-refused", message);
+}
+
+function blob(value: unknown): Uint8Array {
+  return value instanceof Uint8Array ? value : new Uint8Array();
+}
+
+function integer(value: unknown): bigint {
+  return typeof value === "bigint" ? value : 0n;
+}

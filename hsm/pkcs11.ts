@@ -1,0 +1,376 @@
+/**
+ * PKCS#11 (v2.40 functions) through `pkcs11js`; nothing else imports that package. It initialises with CKF_OS_LOCKING_OK, finds a
+ * token by label and serial number and never by slot number, and keeps data and result alive while an asynchronous signature runs:
+ * the package holds raw pointers only, and was measured to sign other memory when they are collected.
+ */
+import pkcs11js from "pkcs11js";
+import { HsmError, PinRefused, VaultRefused } from "./errors.ts";
+
+/** An open session. Opaque. */
+export interface Session {
+  readonly handle: Buffer;
+}
+
+/** An object on the device, as one generation of sessions sees it. Opaque. */
+export interface KeyHandle {
+  readonly handle: Buffer;
+}
+
+/** A place where a token is. Opaque, and good until the module is finalised. */
+export interface Slot {
+  readonly handle: Buffer;
+}
+
+/** What a token says about itself. */
+export interface Device {
+  readonly slot: Slot;
+  readonly label: string;
+  readonly serial: string;
+  readonly manufacturer: string;
+  readonly model: string;
+  readonly firmware: string;
+  readonly initialised: boolean;
+  /** True after a wrong PIN since the last right one (CKF_USER_PIN_COUNT_LOW). */
+  readonly pinCountLow: boolean;
+}
+
+/** How a key signs what it is given. */
+export type SigningMechanism =
+  /** CKM_ECDSA over a digest; answers r‖s. */
+  | "ecdsa"
+  /** CKM_RSA_PKCS over a DigestInfo. */
+  | "rsa-pkcs1";
+
+/** Kinds of key pair. */
+export type KeyAlgorithm = "ecdsa-p256" | "ecdsa-p384" | "rsa-2048" | "rsa-3072" | "rsa-4096";
+
+/** Attributes of a private key that say whether it can leave the device. */
+export interface KeyAttributes {
+  readonly sensitive: boolean;
+  readonly extractable: boolean;
+  readonly alwaysSensitive: boolean;
+  readonly neverExtractable: boolean;
+  readonly local: boolean;
+  readonly sign: boolean;
+  readonly derive: boolean;
+  readonly decrypt: boolean;
+  readonly unwrap: boolean;
+  readonly modifiable: boolean;
+}
+
+/** What the public object of a pair holds. */
+export type PublicAttributes =
+  | {
+      readonly kind: "ec";
+      readonly curve: "p256" | "p384";
+      /** Uncompressed point: 04 ‖ x ‖ y. */
+      readonly point: Uint8Array;
+    }
+  | { readonly kind: "rsa"; readonly modulus: Uint8Array; readonly exponent: Uint8Array };
+
+const curves = {
+  p256: Buffer.from("06082a8648ce3d030107", "hex"),
+  p384: Buffer.from("06052b81040022", "hex"),
+};
+
+/** A loaded and initialised PKCS#11 library. */
+export class Module {
+  readonly #library = new pkcs11js.PKCS11();
+  readonly #inFlight = new Set<object>();
+  readonly path: string;
+
+  /** Loads and initialises. @throws {VaultRefused} if the library cannot be loaded */
+  constructor(path: string) {
+    this.path = path;
+    try {
+      this.#library.load(path);
+    } catch {
+      throw new VaultRefused(
+        `the PKCS#11 library ${path} cannot be loaded; install it, or name another as "module" in the section "hsm"`,
+      );
+    }
+    this.initialise();
+  }
+
+  /** C_Initialize; a library that is initialised already is taken as it is. */
+  initialise(): void {
+    try {
+      call("C_Initialize", () => this.#library.C_Initialize({ flags: pkcs11js.CKF_OS_LOCKING_OK }));
+    } catch (error) {
+      if (reasonOf(error) !== "CKR_CRYPTOKI_ALREADY_INITIALIZED") throw error;
+    }
+  }
+
+  /** C_Finalize. Never fails: a library that is not initialised is what was wanted. */
+  finalise(): void {
+    quietly(() => this.#library.C_Finalize());
+  }
+
+  /** Every token that is present and answers. */
+  devices(): readonly Device[] {
+    const slots = call("C_GetSlotList", () => this.#library.C_GetSlotList(true));
+    return slots.flatMap((handle) => {
+      try {
+        const info = call("C_GetTokenInfo", () => this.#library.C_GetTokenInfo(handle));
+        const { major, minor } = info.firmwareVersion;
+        return [
+          {
+            slot: { handle },
+            label: trimmed(info.label),
+            serial: trimmed(info.serialNumber),
+            manufacturer: trimmed(info.manufacturerID),
+            model: trimmed(info.model),
+            firmware: `${major}.${minor}`,
+            initialised: (info.flags & pkcs11js.CKF_TOKEN_INITIALIZED) !== 0,
+            pinCountLow: (info.flags & pkcs11js.CKF_USER_PIN_COUNT_LOW) !== 0,
+          },
+        ];
+      } catch (error) {
+        if (error instanceof HsmError) return [];
+        throw error;
+      }
+    });
+  }
+
+  /** The one token with this label (and serial number, if given). @throws {HsmError} CKR_TOKEN_NOT_PRESENT unless there is exactly one */
+  device(label: string, serial?: string): Device {
+    const found = this.devices().filter(
+      (device) =>
+        device.initialised &&
+        device.label === label &&
+        (serial === undefined || device.serial === serial),
+    );
+    const [device] = found;
+    if (device === undefined || found.length > 1) {
+      throw new HsmError("C_GetSlotList", "CKR_TOKEN_NOT_PRESENT", 0xe0);
+    }
+    return device;
+  }
+
+  /** C_InitToken on a slot without a token, then the user's PIN. */
+  initialiseDevice(slot: Slot, label: string, pins: { so: string; user: string }): Device {
+    // pkcs11js pads with NUL, which no tool finds again; PKCS#11 wants 32 blanks.
+    call("C_InitToken", () =>
+      this.#library.C_InitToken(slot.handle, pins.so, label.padEnd(32, " ")),
+    );
+    const device = this.device(label);
+    const session = this.openSession(device.slot, "write");
+    try {
+      this.login(session, pins.so, "security officer");
+      call("C_InitPIN", () => this.#library.C_InitPIN(session.handle, pins.user));
+      call("C_Logout", () => this.#library.C_Logout(session.handle));
+    } finally {
+      this.closeSession(session);
+    }
+    return device;
+  }
+
+  openSession(slot: Slot, mode: "read" | "write"): Session {
+    const flags = pkcs11js.CKF_SERIAL_SESSION | (mode === "write" ? pkcs11js.CKF_RW_SESSION : 0);
+    return {
+      handle: call("C_OpenSession", () => this.#library.C_OpenSession(slot.handle, flags)),
+    };
+  }
+
+  /** Never fails: a session that cannot be closed is gone. */
+  closeSession(session: Session): void {
+    quietly(() => this.#library.C_CloseSession(session.handle));
+  }
+
+  /** Logs the application in; being logged in already is success. @throws {PinRefused} */
+  login(session: Session, pin: string, user: "user" | "security officer" = "user"): void {
+    const type = user === "user" ? pkcs11js.CKU_USER : pkcs11js.CKU_SO;
+    try {
+      call("C_Login", () => this.#library.C_Login(session.handle, type, pin));
+    } catch (error) {
+      if (!(error instanceof HsmError)) throw error;
+      if (error.reason === "CKR_USER_ALREADY_LOGGED_IN") return;
+      if (error.remedy === "stop") throw new PinRefused(error.reason);
+      throw error;
+    }
+  }
+
+  /** Handles of all objects of a class with this CKA_ID (at most 8). */
+  find(session: Session, kind: "private" | "public", id: Uint8Array): readonly KeyHandle[] {
+    const objectClass = kind === "private" ? pkcs11js.CKO_PRIVATE_KEY : pkcs11js.CKO_PUBLIC_KEY;
+    return this.#search(session, [
+      { type: pkcs11js.CKA_CLASS, value: objectClass },
+      { type: pkcs11js.CKA_ID, value: Buffer.from(id) },
+    ]);
+  }
+
+  /** Handles of all objects, of whatever class, with this label (at most 8). */
+  findLabel(session: Session, label: string): readonly KeyHandle[] {
+    return this.#search(session, [{ type: pkcs11js.CKA_LABEL, value: label }]);
+  }
+
+  /** Reads back what decides whether a private key can leave. An attribute the device does not know counts as false. */
+  keyAttributes(session: Session, key: KeyHandle): KeyAttributes {
+    const flag = (type: number): boolean => this.#attribute(session, key, type)?.[0] === 1;
+    return {
+      sensitive: flag(pkcs11js.CKA_SENSITIVE),
+      extractable: flag(pkcs11js.CKA_EXTRACTABLE),
+      alwaysSensitive: flag(pkcs11js.CKA_ALWAYS_SENSITIVE),
+      neverExtractable: flag(pkcs11js.CKA_NEVER_EXTRACTABLE),
+      local: flag(pkcs11js.CKA_LOCAL),
+      sign: flag(pkcs11js.CKA_SIGN),
+      derive: flag(pkcs11js.CKA_DERIVE),
+      decrypt: flag(pkcs11js.CKA_DECRYPT),
+      unwrap: flag(pkcs11js.CKA_UNWRAP),
+      modifiable: flag(pkcs11js.CKA_MODIFIABLE),
+    };
+  }
+
+  /** The public half as the device holds it, or null if it is of a kind that is not used here. */
+  publicAttributes(session: Session, key: KeyHandle): PublicAttributes | null {
+    const modulus = this.#attribute(session, key, pkcs11js.CKA_MODULUS);
+    const exponent = this.#attribute(session, key, pkcs11js.CKA_PUBLIC_EXPONENT);
+    if (modulus?.length && exponent?.length) return { kind: "rsa", modulus, exponent };
+    const parameters = this.#attribute(session, key, pkcs11js.CKA_EC_PARAMS);
+    const wrapped = this.#attribute(session, key, pkcs11js.CKA_EC_POINT);
+    if (!parameters || !wrapped) return null;
+    const curve = curves.p256.equals(parameters)
+      ? "p256"
+      : curves.p384.equals(parameters)
+        ? "p384"
+        : null;
+    if (curve === null) return null;
+    // PKCS#11 wants the point in an OCTET STRING; some devices leave that away.
+    const point =
+      wrapped[0] === 0x04 && wrapped[1] === wrapped.length - 2 ? wrapped.subarray(2) : wrapped;
+    return { kind: "ec", curve, point };
+  }
+
+  /** Generates a pair on the device, with every attribute said; returns the private handle. */
+  generate(
+    session: Session,
+    pair: { algorithm: KeyAlgorithm; label: string; id: Uint8Array },
+  ): KeyHandle {
+    const id = Buffer.from(pair.id);
+    const rsa = pair.algorithm.startsWith("rsa-");
+    const publicTemplate = [
+      { type: pkcs11js.CKA_CLASS, value: pkcs11js.CKO_PUBLIC_KEY },
+      { type: pkcs11js.CKA_TOKEN, value: true },
+      { type: pkcs11js.CKA_PRIVATE, value: false },
+      { type: pkcs11js.CKA_LABEL, value: pair.label },
+      { type: pkcs11js.CKA_ID, value: id },
+      { type: pkcs11js.CKA_VERIFY, value: true },
+      { type: pkcs11js.CKA_ENCRYPT, value: false },
+      { type: pkcs11js.CKA_WRAP, value: false },
+      { type: pkcs11js.CKA_MODIFIABLE, value: false },
+      ...(rsa
+        ? [
+            { type: pkcs11js.CKA_MODULUS_BITS, value: Number(pair.algorithm.slice(4)) },
+            { type: pkcs11js.CKA_PUBLIC_EXPONENT, value: Buffer.from([1, 0, 1]) },
+          ]
+        : [
+            {
+              type: pkcs11js.CKA_EC_PARAMS,
+              value: pair.algorithm === "ecdsa-p256" ? curves.p256 : curves.p384,
+            },
+          ]),
+    ];
+    const privateTemplate = [
+      { type: pkcs11js.CKA_CLASS, value: pkcs11js.CKO_PRIVATE_KEY },
+      { type: pkcs11js.CKA_TOKEN, value: true },
+      { type: pkcs11js.CKA_PRIVATE, value: true },
+      { type: pkcs11js.CKA_LABEL, value: pair.label },
+      { type: pkcs11js.CKA_ID, value: id },
+      { type: pkcs11js.CKA_SENSITIVE, value: true },
+      { type: pkcs11js.CKA_EXTRACTABLE, value: false },
+      { type: pkcs11js.CKA_SIGN, value: true },
+      { type: pkcs11js.CKA_SIGN_RECOVER, value: false },
+      { type: pkcs11js.CKA_DECRYPT, value: false },
+      { type: pkcs11js.CKA_UNWRAP, value: false },
+      { type: pkcs11js.CKA_DERIVE, value: false },
+      { type: pkcs11js.CKA_MODIFIABLE, value: false },
+    ];
+    const mechanism = {
+      mechanism: rsa ? pkcs11js.CKM_RSA_PKCS_KEY_PAIR_GEN : pkcs11js.CKM_EC_KEY_PAIR_GEN,
+    };
+    // The synchronous form: the asynchronous one leaks memory.
+    const { privateKey } = call("C_GenerateKeyPair", () =>
+      this.#library.C_GenerateKeyPair(session.handle, mechanism, publicTemplate, privateTemplate),
+    );
+    return { handle: privateKey };
+  }
+
+  /** C_SignInit. Fails before any signature can have been made. */
+  beginSigning(session: Session, key: KeyHandle, mechanism: SigningMechanism): void {
+    const parameters = {
+      mechanism: mechanism === "ecdsa" ? pkcs11js.CKM_ECDSA : pkcs11js.CKM_RSA_PKCS,
+    };
+    call("C_SignInit", () => this.#library.C_SignInit(session.handle, parameters, key.handle));
+  }
+
+  /** C_Sign on this thread. */
+  signNow(session: Session, input: Uint8Array, sizeBytes: number): Uint8Array {
+    const out = Buffer.alloc(sizeBytes);
+    return call("C_Sign", () => this.#library.C_Sign(session.handle, Buffer.from(input), out));
+  }
+
+  /** C_Sign on a thread of the pool. */
+  async signLater(session: Session, input: Uint8Array, sizeBytes: number): Promise<Uint8Array> {
+    const held = { input: Buffer.from(input), out: Buffer.alloc(sizeBytes) };
+    this.#inFlight.add(held);
+    try {
+      return await this.#library.C_SignAsync(session.handle, held.input, held.out);
+    } catch (error) {
+      throw translated("C_Sign", error);
+    } finally {
+      this.#inFlight.delete(held);
+    }
+  }
+
+  #search(session: Session, template: pkcs11js.Template): readonly KeyHandle[] {
+    call("C_FindObjectsInit", () => this.#library.C_FindObjectsInit(session.handle, template));
+    try {
+      const found = call("C_FindObjects", () => this.#library.C_FindObjects(session.handle, 8));
+      return found.map((handle) => ({ handle }));
+    } finally {
+      quietly(() => this.#library.C_FindObjectsFinal(session.handle));
+    }
+  }
+
+  /** One attribute at a time: devices differ in which they know. */
+  #attribute(session: Session, key: KeyHandle, type: number): Uint8Array | null {
+    try {
+      const [result] = this.#library.C_GetAttributeValue(session.handle, key.handle, [{ type }]);
+      return result ? new Uint8Array(result.value) : null;
+    } catch {
+      return null;
+    }
+  }
+}
+
+function trimmed(padded: string): string {
+  return padded.replace(/[\0 ]+$/, "");
+}
+
+function reasonOf(error: unknown): string | null {
+  return error instanceof HsmError ? error.reason : null;
+}
+
+function call<Result>(operation: string, work: () => Result): Result {
+  try {
+    return work();
+  } catch (error) {
+    throw translated(operation, error);
+  }
+}
+
+function translated(operation: string, error: unknown): unknown {
+  if (!(error instanceof Error)) return error;
+  const code = "code" in error && typeof error.code === "number" ? error.code : null;
+  if (code === null) return error;
+  const reason = error.message.startsWith("CKR_") ? error.message : `CKR 0x${code.toString(16)}`;
+  return new HsmError(operation, reason, code);
+}
+
+function quietly(work: () => void): void {
+  try {
+    work();
+  } catch {
+    // Closing what is gone already fails, and that is all there is to know.
+  }
+}

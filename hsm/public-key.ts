@@ -1,0 +1,86 @@
+/** Public keys as the device tells them, as DER, and the ECDSA signature forms of PKCS#11 and X.509. */
+import { createPublicKey, hash, type KeyObject, verify } from "node:crypto";
+import * as der from "../core/formats/der.ts";
+import { concat } from "../core/formats/encoding.ts";
+import type { KeyAlgorithm, PublicAttributes, SigningMechanism } from "./pkcs11.ts";
+
+/** How keys of an algorithm sign. */
+export interface SigningScheme {
+  readonly mechanism: SigningMechanism;
+  readonly hash: "sha256" | "sha384";
+  /** Length of what C_Sign answers. */
+  readonly signatureBytes: number;
+}
+
+/** The one way each kind of key signs here. */
+export const schemes: { readonly [A in KeyAlgorithm]: SigningScheme } = {
+  "ecdsa-p256": { mechanism: "ecdsa", hash: "sha256", signatureBytes: 64 },
+  "ecdsa-p384": { mechanism: "ecdsa", hash: "sha384", signatureBytes: 96 },
+  "rsa-2048": { mechanism: "rsa-pkcs1", hash: "sha256", signatureBytes: 256 },
+  "rsa-3072": { mechanism: "rsa-pkcs1", hash: "sha256", signatureBytes: 384 },
+  "rsa-4096": { mechanism: "rsa-pkcs1", hash: "sha256", signatureBytes: 512 },
+};
+
+const oids = {
+  ecPublicKey: "1.2.840.10045.2.1",
+  p256: "1.2.840.10045.3.1.7",
+  p384: "1.3.132.0.34",
+  rsaEncryption: "1.2.840.113549.1.1.1",
+  sha256: "2.16.840.1.101.3.4.2.1",
+};
+
+/** SubjectPublicKeyInfo (RFC 5480 §2, RFC 8017 §A.1). */
+export function formatPublicKey(attributes: PublicAttributes): Uint8Array {
+  if (attributes.kind === "ec") {
+    return der.sequence(
+      der.sequence(der.oid(oids.ecPublicKey), der.oid(oids[attributes.curve])),
+      der.bitString(attributes.point),
+    );
+  }
+  return der.sequence(
+    der.sequence(der.oid(oids.rsaEncryption), der.nullValue()),
+    der.bitString(der.sequence(der.integer(attributes.modulus), der.integer(attributes.exponent))),
+  );
+}
+
+/** What C_Sign is given for `message`: its digest, or for RSA the DigestInfo around it (RFC 8017 §9.2). */
+export function signingInput(scheme: SigningScheme, message: Uint8Array): Uint8Array {
+  const digest = hash(scheme.hash, message, "buffer");
+  if (scheme.mechanism === "ecdsa") return digest;
+  return concat(digestInfoPrefix, digest);
+}
+
+/** DigestInfo { sha256, NULL } up to the digest. */
+const digestInfoPrefix = der
+  .sequence(
+    der.sequence(der.oid(oids.sha256), der.nullValue()),
+    der.octetString(new Uint8Array(32)),
+  )
+  .subarray(0, -32);
+
+/** What leaves the vault: for ECDSA the DER of r and s (RFC 3279 §2.2.3), for RSA the signature as it is. */
+export function releasedForm(scheme: SigningScheme, raw: Uint8Array): Uint8Array {
+  if (scheme.mechanism === "rsa-pkcs1") return raw;
+  const half = raw.length / 2;
+  return der.sequence(der.integer(raw.subarray(0, half)), der.integer(raw.subarray(half)));
+}
+
+/** A verifier for one pinned key; it never throws. */
+export function verifier(
+  scheme: SigningScheme,
+  publicKey: Uint8Array,
+): (message: Uint8Array, signature: Uint8Array) => boolean {
+  const key = keyObject(publicKey);
+  return (message, signature) => {
+    try {
+      return verify(scheme.hash, message, key, signature);
+    } catch {
+      return false;
+    }
+  };
+}
+
+/** The node:crypto form of a SubjectPublicKeyInfo. */
+export function keyObject(publicKey: Uint8Array): KeyObject {
+  return createPublicKey({ key: Buffer.from(publicKey), format: "der", type: "spki" });
+}
