@@ -1,0 +1,87 @@
+/*
+ * Verifies a signature over a digest, which node:crypto cannot: its verify() hashes what it is given. Uses the OpenSSL that the
+ * node binary exports, so there is no second copy of it, and must be built anew for each version of Node.
+ *
+ * verify(spki, hash, digest, signature) -> boolean. All but hash are Uint8Arrays; hash is the digest's name. ECDSA takes the
+ * signature in DER, RSA is PKCS#1 v1.5. Anything that is not a valid signature is false; only misuse throws.
+ */
+#include <node_api.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/opensslv.h>
+#include <openssl/rsa.h>
+#include <openssl/x509.h>
+#include <stdbool.h>
+#include <string.h>
+
+struct bytes {
+  const unsigned char *data;
+  size_t length;
+};
+
+static bool get_bytes(napi_env env, napi_value value, struct bytes *out) {
+  bool is_typed = false;
+  napi_typedarray_type type;
+  void *data = NULL;
+  if (napi_is_typedarray(env, value, &is_typed) != napi_ok || !is_typed) return false;
+  if (napi_get_typedarray_info(env, value, &type, &out->length, &data, NULL, NULL) != napi_ok) return false;
+  out->data = data;
+  return type == napi_uint8_array;
+}
+
+/* One for valid, zero for everything else; leaves no error in OpenSSL's queue for node to trip over. */
+static bool is_valid(struct bytes spki, const EVP_MD *hash, struct bytes digest, struct bytes signature) {
+  bool valid = false;
+  const unsigned char *at = spki.data;
+  EVP_PKEY_CTX *context = NULL;
+  EVP_PKEY *key = d2i_PUBKEY(NULL, &at, (long)spki.length);
+  if (key == NULL || at != spki.data + spki.length) goto done;
+  int kind = EVP_PKEY_get_base_id(key);
+  if (kind != EVP_PKEY_EC && kind != EVP_PKEY_RSA) goto done;
+  context = EVP_PKEY_CTX_new(key, NULL);
+  if (context == NULL || EVP_PKEY_verify_init(context) != 1) goto done;
+  if (kind == EVP_PKEY_RSA && EVP_PKEY_CTX_set_rsa_padding(context, RSA_PKCS1_PADDING) != 1) goto done;
+  if (EVP_PKEY_CTX_set_signature_md(context, hash) != 1) goto done;
+  valid = EVP_PKEY_verify(context, signature.data, signature.length, digest.data, digest.length) == 1;
+done:
+  EVP_PKEY_CTX_free(context);
+  EVP_PKEY_free(key);
+  ERR_clear_error();
+  return valid;
+}
+
+static napi_value verify(napi_env env, napi_callback_info info) {
+  napi_value arguments[4];
+  size_t count = 4;
+  char name[16];
+  size_t name_length = 0;
+  struct bytes spki, digest, signature;
+  if (napi_get_cb_info(env, info, &count, arguments, NULL, NULL) != napi_ok || count != 4 ||
+      !get_bytes(env, arguments[0], &spki) ||
+      napi_get_value_string_latin1(env, arguments[1], name, sizeof name, &name_length) != napi_ok ||
+      !get_bytes(env, arguments[2], &digest) || !get_bytes(env, arguments[3], &signature)) {
+    napi_throw_type_error(env, NULL, "expected (spki, hash, digest, signature)");
+    return NULL;
+  }
+  const EVP_MD *hash = strcmp(name, "sha256") == 0   ? EVP_sha256()
+                       : strcmp(name, "sha384") == 0 ? EVP_sha384()
+                       : strcmp(name, "sha512") == 0 ? EVP_sha512()
+                                                     : NULL;
+  if (hash == NULL) {
+    napi_throw_type_error(env, NULL, "expected sha256, sha384 or sha512");
+    return NULL;
+  }
+  napi_value result;
+  if (napi_get_boolean(env, is_valid(spki, hash, digest, signature), &result) != napi_ok) return NULL;
+  return result;
+}
+
+NAPI_MODULE_INIT() {
+  napi_value function, version;
+  if (napi_create_function(env, "verify", NAPI_AUTO_LENGTH, verify, NULL, &function) != napi_ok) return NULL;
+  if (napi_set_named_property(env, exports, "verify", function) != napi_ok) return NULL;
+  /* The version these headers belong to: the caller refuses to use us with another OpenSSL. */
+  if (napi_create_string_latin1(env, OPENSSL_VERSION_STR, NAPI_AUTO_LENGTH, &version) != napi_ok) return NULL;
+  if (napi_set_named_property(env, exports, "openssl", version) != napi_ok) return NULL;
+  return exports;
+}
