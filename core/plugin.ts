@@ -50,6 +50,8 @@ export interface Manifest<
   readonly follows: Follows;
   /** The state it owns; absent means stateless, and then it neither emits nor follows. */
   readonly keeps?: Keeps;
+  /** Names the partitions of a plugin with `keeps: { partitioned: true }` from its configuration; they are also its fact streams. */
+  partitions?(config: Out<Config>): readonly string[];
   /** Rooms whose immutable rows it reads through a read-only handle. */
   readonly reads?: readonly string[];
   /** Rooms it sends MACed statements to through third parties, as identity does to the vault. */
@@ -63,7 +65,9 @@ export interface Manifest<
 /** State a plugin owns: tables in each of its partitions. */
 export interface Keeps {
   readonly tables: readonly string[];
-  /** True if the partitions are named by the configuration (a log each); else there is one, `main`. */
+  /** Append-only streams besides the one the kernel keeps for facts. */
+  readonly streams?: readonly string[];
+  /** True if the partitions are named by the configuration (a log each); else there is one, `main`. Needs `partitions` in the manifest. */
   readonly partitioned?: boolean;
 }
 
@@ -131,6 +135,19 @@ export interface Context<
    * @throws {Failure} with one of the ask's codes.
    */
   readonly ask: <A extends Needs[number]>(ask: A, question: QuestionOf<A>) => Promise<AnswerOf<A>>;
+  /**
+   * Runs `work` as one traced request from outside: its asks, and what they cause, carry `traceparent` if it is a valid W3C header,
+   * else a fresh one. For doors. `work` is given the traceparent in use.
+   */
+  readonly trace: <T>(
+    traceparent: string | undefined,
+    work: (trace: string) => Promise<T>,
+  ) => Promise<T>;
+  /**
+   * Runs `work` outside the ask being answered: its asks have a fresh trace and their full deadline. For loops that serve many
+   * askers at once and are started or woken by one of them.
+   */
+  readonly detached: <T>(work: () => T) => T;
   /** Own state; throws on use unless the manifest keeps some. */
   readonly stores: Stores<Emits>;
   /** A read-only handle on another room's partition; the room must be in `reads`. */
@@ -140,6 +157,8 @@ export interface Context<
   readonly fetch: OutboundFetch;
   /** Absolute path of `CHANCERY_HOME`; throws on use unless the manifest reaches `disk`, `hsm` or `listen`. */
   readonly home: () => string;
+  /** The token's PIN from the supervisor; throws on use unless the manifest reaches `hsm`. */
+  readonly pin: () => Promise<string>;
   /** Every room's health, asked for now; throws on use unless the manifest oversees. */
   readonly peers: () => Promise<Readonly<{ [room: string]: Health }>>;
 }
@@ -201,6 +220,14 @@ export type Start<
   Emits extends readonly Fact[] = readonly Fact[],
   Follows extends readonly Fact[] = readonly Fact[],
 > = (context: Context<Config, Needs, Emits>) => Promise<Running<Offers, Follows>>;
+
+/**
+ * The token refused the PIN. Thrown by `start` or later, it ends the process with an exit code that tells the supervisor not to
+ * start it again: every further attempt would bring the token nearer to locking itself.
+ */
+export class PinRefused extends Error {
+  override readonly name = "PinRefused";
+}
 
 /** A plugin as the kernel holds it: the types have done their work and are forgotten. */
 export interface Plugin {

@@ -1,0 +1,44 @@
+/**
+ * How asks and wake-ups travel. `memory.ts` carries them inside one process, `nats.ts` between processes, and `composite.ts` picks the
+ * shorter way. One contract suite runs over all three.
+ */
+import type { Ask } from "../events/contract.ts";
+import type { Envelope } from "./plugin.ts";
+
+/** What the asker's side puts on every question. */
+export interface Stamp {
+  /** The plugin that asks. */
+  readonly from: string;
+  /** W3C traceparent of this hop. */
+  readonly trace: string;
+  /** When the asker stops waiting, milliseconds since the epoch. */
+  readonly deadlineAtMs: number;
+}
+
+/** Answers one question; whatever it throws reaches the asker as a {@link Failure}'s code and message. */
+export type Answerer = (question: unknown, envelope: Envelope) => Promise<unknown>;
+
+/**
+ * Carries messages and checks nothing in them: the kernel validates on both ends.
+ *
+ * The implementer guarantees that an ask settles by its deadline, that it is put at most once (the bus never retries), that nobody
+ * answering is a `overloaded` failure at once and not a wait, that of a failure only code and message travel, and that questions of
+ * a `batched` ask that arrive together are handed to the answerer in one tick. Wake-ups are hints: any of them may be lost.
+ */
+export interface Bus extends AsyncDisposable {
+  /** @throws {Failure} */
+  ask(ask: Ask, question: unknown, stamp: Stamp): Promise<unknown>;
+  /** Registers the one answerer of an ask. */
+  answer(ask: Ask, answerer: Answerer): void;
+  /** Tells the followers of `room` that facts exist. */
+  wake(room: string): void;
+  /** Calls `listener` when `room` has facts for the plugin `follower`. */
+  onWake(room: string, follower: string, listener: () => void): void;
+  /** Resolves once everything registered so far is in effect. */
+  ready(): Promise<void>;
+  /** Takes no more questions from other processes and waits, at most `withinMs`, for those being answered. */
+  drain(withinMs: number): Promise<void>;
+}
+
+/** An ask's key in tables: two declarations of the same ask are the same ask. */
+export const askKey = (ask: Ask): string => `${ask.room}.${ask.name}`;

@@ -1,0 +1,112 @@
+/** What a plugin is given: exactly what its manifest mentions, and a clear refusal of everything else. */
+import type { Ask } from "../events/contract.ts";
+import { Failure } from "../events/failure.ts";
+import { askKey, type Bus } from "./bus.ts";
+import { accept } from "./check.ts";
+import type { Clock } from "./clock.ts";
+import { healthOf } from "./health.ts";
+import type { Context, Manifest, Reach } from "./plugin.ts";
+import { driverName, type OwnStores } from "./stores.ts";
+import type { House, Surroundings } from "./surroundings.ts";
+import type { Tracing } from "./trace.ts";
+
+/** Puts asks in the name of one plugin and holds the answers against their schemas. */
+export function askAs(
+  from: string,
+  { bus, tracing, clock }: { readonly bus: Bus; readonly tracing: Tracing; readonly clock: Clock },
+): (ask: Ask, question: unknown) => Promise<unknown> {
+  return async (ask, question) => {
+    const stamp = tracing.stamp(from, ask.deadlineMs);
+    if (stamp.deadlineAtMs <= clock.now().getTime()) {
+      throw new Failure("deadline-exceeded", `no time left to ask ${askKey(ask)}`);
+    }
+    return await accept(ask.answer, await bus.ask(ask, question, stamp), "internal");
+  };
+}
+
+/** Makes the context of one plugin. */
+export function contextFor(tenancy: Tenancy, house: House): Context {
+  const { manifest, config, stores, draining } = tenancy;
+  const { clock, journal, seals } = house.surroundings;
+  return {
+    config,
+    clock,
+    journal: journal(manifest.name),
+    draining,
+    ...asking(manifest, house),
+    trace: async (traceparent, work) => await house.tracing.entering(traceparent, work),
+    detached: (work) => house.tracing.detached(work),
+    stores,
+    reads: reading(tenancy, house.surroundings),
+    seals: seals(manifest.name),
+    ...reaching(manifest, house.surroundings),
+  };
+}
+
+/** What is particular to one plugin. */
+export interface Tenancy {
+  readonly manifest: Manifest;
+  readonly config: unknown;
+  readonly stores: OwnStores;
+  readonly draining: AbortSignal;
+  /** Where handles opened on other rooms are released. */
+  readonly readers: AsyncDisposableStack;
+}
+
+function asking(
+  { name, needs, oversees = false }: Manifest,
+  { manifests, surroundings, tracing }: House,
+): Pick<Context, "ask" | "peers"> {
+  const { bus, clock } = surroundings;
+  const needed = new Set(needs.map(askKey));
+  const put = askAs(name, { bus, clock, tracing });
+  return {
+    ask: async (ask, question) => {
+      if (!needed.has(askKey(ask))) {
+        throw new TypeError(`"${name}" asks ${ask.name} without needing it`);
+      }
+      // The schema of this very ask has accepted the answer.
+      return (await put(ask, question)) as never;
+    },
+    peers: async () => {
+      if (!oversees) throw new TypeError(`"${name}" does not oversee`);
+      const rooms = manifests.map((peer) => peer.name);
+      return await healthOf(rooms, put, clock);
+    },
+  };
+}
+
+function reading(
+  { manifest: { name, reads = [] }, readers }: Tenancy,
+  { storage }: Surroundings,
+): Context["reads"] {
+  return async (room, partition) => {
+    if (!reads.includes(room)) throw new TypeError(`"${name}" does not read "${room}"`);
+    return readers.use(await storage.openReader(driverName(room, partition)));
+  };
+}
+
+function reaching(
+  { name, reaches }: Manifest,
+  { fetch, home, pin }: Surroundings,
+): Pick<Context, "fetch" | "home" | "pin"> {
+  const demand = (what: string, ...any: readonly Reach[]): void => {
+    if (any.some((reach) => reaches.includes(reach))) return;
+    throw new TypeError(`"${name}" uses ${what} but does not reach ${any.join(" or ")}`);
+  };
+  return {
+    fetch: async (url, limits) => {
+      demand("fetch", "internet");
+      return await fetch(url, limits);
+    },
+    home: () => {
+      demand("home", "disk", "hsm", "listen");
+      return home;
+    },
+    pin: async () => {
+      demand("the PIN", "hsm");
+      if (!pin) throw new TypeError(`this process was started without a PIN for "${name}"`);
+      return await pin();
+    },
+  };
+}

@@ -1,0 +1,176 @@
+/**
+ * Facts travel by being asked for. The emitter answers `factsAfter` from the stream its commits wrote; a follower keeps a cursor per
+ * stream in its own store and moves it only after its handler is done, so facts arrive in order and at least once whatever crashes.
+ */
+import { type Ask, type Fact, factsAfter } from "../events/contract.ts";
+import { Failure } from "../events/failure.ts";
+import type { Answerer, Bus } from "./bus.ts";
+import { accept } from "./check.ts";
+import type { Clock } from "./clock.ts";
+import { encodeUtf8, uintBytes, uintFrom } from "./formats/encoding.ts";
+import type { Journal } from "./journal.ts";
+import type { Envelope, Health } from "./plugin.ts";
+import { cursorTable, factStream, type OwnStores } from "./stores.ts";
+import { MissingPartition, type Partition } from "./storage.ts";
+import type { Tracing } from "./trace.ts";
+import { pause } from "./waiting.ts";
+import { decode } from "./wire.ts";
+
+/** Answers `factsAfter` for a room from its own stores. */
+export function answerFacts(stores: OwnStores): Answerer {
+  return async (question) => {
+    // The kernel has held the question against its schema.
+    const { stream, after, limit } = question as FactsQuestion;
+    const partition = await openStream(stores, stream);
+    const facts = [];
+    let sizeBytes = 0;
+    for (const { sequence, value } of await partition.read(factStream, after, limit)) {
+      // Written by this kernel's own `commit`.
+      const { name, body } = decode(value) as { readonly name: string; readonly body: Uint8Array };
+      facts.push({ sequence, name, body });
+      sizeBytes += value.length;
+      if (sizeBytes > answerBytes) break;
+    }
+    return { facts };
+  };
+}
+
+/** What following needs. */
+export interface Following {
+  /** The room whose facts are followed, and its streams. */
+  readonly room: string;
+  readonly streams: readonly string[];
+  readonly facts: readonly Fact[];
+  /** The follower's name, stores and handlers by fact name. */
+  readonly follower: string;
+  readonly stores: OwnStores;
+  readonly handlers: { readonly [name: string]: Reaction };
+  readonly ask: (ask: Ask, question: unknown) => Promise<unknown>;
+  readonly bus: Bus;
+  readonly clock: Clock;
+  readonly journal: Journal;
+  readonly tracing: Tracing;
+  /** A follower looks for facts this often even if no wake-up arrives. */
+  readonly pollMs: number;
+  readonly signal: AbortSignal;
+}
+
+/** Handles one fact; must be idempotent. */
+export type Reaction = (
+  body: unknown,
+  envelope: Envelope & { readonly sequence: bigint; readonly stream: string },
+) => Promise<void>;
+
+/** Follows every stream of one room until the signal aborts. */
+export function followRoom(following: Following): {
+  /** `ok`, or why facts are not being handled. */
+  readonly health: () => Health;
+  /** Settles after the signal, when no handler runs any more. */
+  readonly done: Promise<void>;
+} {
+  const { room, follower, bus, streams } = following;
+  const loops = streams.map((stream) => streamLoop(following, stream));
+  bus.onWake(room, follower, () => {
+    for (const { wake } of loops) wake();
+  });
+  return {
+    health: () => loops.map(({ health }) => health()).find(({ status }) => status !== "ok") ?? fine,
+    done: Promise.all(loops.map(({ done }) => done)).then(() => undefined),
+  };
+}
+
+type FactsQuestion = { readonly stream: string; readonly after: bigint; readonly limit: number };
+type FactRow = { readonly sequence: bigint; readonly name: string; readonly body: Uint8Array };
+
+/** Well below what a message may hold, so that the row that crosses it still fits. */
+const answerBytes = 1024 * 1024;
+const pullLimit = 256;
+const retry = { firstMs: 100, mostMs: 5_000 };
+const fine: Health = { status: "ok" };
+
+async function openStream(stores: OwnStores, stream: string): Promise<Partition> {
+  try {
+    return await stores.partition(stream);
+  } catch (thrown) {
+    if (!(thrown instanceof MissingPartition)) throw thrown;
+    throw new Failure("malformed", `there is no stream "${stream}"`, { cause: thrown });
+  }
+}
+
+function streamLoop(following: Following, stream: string) {
+  const { follower, room, journal, signal, pollMs, clock } = following;
+  let health: Health = fine;
+  let woken = new AbortController();
+
+  const run = async (): Promise<void> => {
+    let backOffMs = retry.firstMs;
+    // One stream's facts are handled one after the other: their order is the point.
+    while (!signal.aborted) {
+      woken = new AbortController();
+      try {
+        const more = await pull(following, stream);
+        health = fine;
+        backOffMs = retry.firstMs;
+        if (!more) await pause(pollMs, AbortSignal.any([woken.signal, signal]));
+      } catch (thrown) {
+        const { code, message, cause } = Failure.from(thrown);
+        const fields = { follower, room, stream, code, message, cause };
+        journal.warn("facts-delayed", fields);
+        if (health.status === "ok") {
+          const reason = `cannot handle the facts of "${room}": ${code}`;
+          health = { status: "degraded", reason, since: clock.now() };
+        }
+        await pause(backOffMs, signal);
+        backOffMs = Math.min(backOffMs * 2, retry.mostMs);
+      }
+    }
+  };
+  return { wake: () => woken.abort(), health: () => health, done: run() };
+}
+
+/** Handles what there is, up to a limit, and says whether there may be more. */
+async function pull(following: Following, stream: string): Promise<boolean> {
+  const { room, stores, ask, signal } = following;
+  const own = await stores.partition();
+  const key = encodeUtf8(`${room}/${stream}`);
+  const before = uintFrom((await own.get(cursorTable, key)) ?? new Uint8Array(8));
+  const answer = await ask(factsAfter(room), { stream, after: before, limit: pullLimit });
+  // The ask has held the answer against its schema.
+  const { facts } = answer as { readonly facts: readonly FactRow[] };
+  let cursor = before;
+  try {
+    for (const row of facts) {
+      if (signal.aborted) break;
+      if (row.sequence !== cursor + 1n) {
+        throw new Failure("internal", `fact ${cursor + 1n} is missing, ${row.sequence} came`);
+      }
+      await react(following, stream, row);
+      cursor = row.sequence;
+    }
+  } finally {
+    // Also after a failure: what has been handled need not come again. A crash before this line repeats it.
+    if (cursor > before) {
+      await own.commit({ writes: [{ table: cursorTable, key, value: uintBytes(cursor, 8) }] });
+    }
+  }
+  return facts.length > 0;
+}
+
+async function react(following: Following, stream: string, row: FactRow): Promise<void> {
+  const { room, facts, handlers, tracing, clock } = following;
+  const fact = facts.find(({ name }) => name === row.name);
+  const handler = handlers[row.name];
+  // The room tells others more than this follower wants to know.
+  if (!fact || !handler) return;
+  const body = await accept(fact.body, decode(row.body), "internal");
+  const id = `${room}/${stream}/${row.sequence}`;
+  const { trace } = tracing.detached(() => tracing.stamp(room, 0));
+  const deadlineAtMs = clock.now().getTime() + reactionMs;
+  const envelope = { id, trace, from: room, deadlineAtMs, sequence: row.sequence, stream };
+  await tracing.answering(envelope, async () => {
+    await handler(body, envelope);
+  });
+}
+
+/** How long a handler's own asks may take together. */
+const reactionMs = 60_000;

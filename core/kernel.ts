@@ -1,0 +1,236 @@
+/** Resolve, configure, load, start, drain, dispose: the whole life of an installation. */
+import { type Ask, factsAfter, reportHealth } from "../events/contract.ts";
+import { Failure } from "../events/failure.ts";
+import type { Answerer } from "./bus.ts";
+import { accept, check } from "./check.ts";
+import { askAs, contextFor } from "./context.ts";
+import { answerFacts, followRoom } from "./facts.ts";
+import { CompositionError, startOrder } from "./graph.ts";
+import { describeHealth, worst } from "./health.ts";
+import type { Journal } from "./journal.ts";
+import type { Health, Manifest, Plugin, Running } from "./plugin.ts";
+import { ownStores, type OwnStores, streamsOf } from "./stores.ts";
+import type { House, Surroundings } from "./surroundings.ts";
+import { createTracing, type Tracing } from "./trace.ts";
+
+/** A plugin that may run here. Its code is loaded only if it does. */
+export interface Entry {
+  readonly manifest: Manifest;
+  load(): Promise<{ readonly default: Plugin }>;
+}
+
+/** A running installation. Disposing it drains it. */
+export interface Installation extends AsyncDisposable {
+  /** The health of the plugins in this process. */
+  readonly health: () => { readonly [plugin: string]: Health };
+  /** Puts an ask in the name of `asker`, as a plugin's context would. For the process itself and for tests. */
+  readonly ask: (ask: Ask, question: unknown, asker: string) => Promise<unknown>;
+}
+
+/**
+ * Starts the plugins placed in this process and returns once all of them answer.
+ *
+ * @param config One section per plugin, by name. A section that belongs to nobody is an error.
+ * @param here Which plugins run in this process; the others are reached over the bus.
+ * @throws {CompositionError} before any plugin code has run, if the set or its configuration is wrong.
+ */
+export async function boot(
+  entries: readonly Entry[],
+  config: { readonly [section: string]: unknown },
+  surroundings: Surroundings,
+  here: (name: string) => boolean = () => true,
+): Promise<Installation> {
+  const manifests = startOrder(entries.map(({ manifest }) => manifest));
+  const sections = await configure(manifests, config);
+  const tracing = createTracing(surroundings.clock);
+  const house = { manifests, sections, surroundings, tracing };
+  const placed = manifests.filter(({ name }) => here(name));
+  const plugins = await Promise.all(placed.map((manifest) => load(entries, manifest)));
+
+  await using stack = new AsyncDisposableStack();
+  const draining = new AbortController();
+  // Deferred first, so undone last, after every plugin has been disposed; also when a start fails.
+  stack.defer(() => draining.abort());
+  const tenants = new Map<string, Tenant>();
+  // Started one after the other: each may ask those before it.
+  for (const plugin of plugins) {
+    const tenant = await move(plugin, house, { stack, draining: draining.signal });
+    tenants.set(plugin.manifest.name, tenant);
+  }
+  await surroundings.bus.ready();
+  for (const tenant of tenants.values()) tenant.follow();
+
+  const owned = stack.move();
+  return {
+    health: () => Object.fromEntries([...tenants].map(([name, { health }]) => [name, health()])),
+    ask: async (ask, question, asker) =>
+      await askAs(asker, { bus: surroundings.bus, tracing, clock: surroundings.clock })(
+        ask,
+        question,
+      ),
+    async [Symbol.asyncDispose]() {
+      draining.abort();
+      await surroundings.bus.drain(surroundings.drainMs ?? 10_000);
+      await owned.disposeAsync();
+    },
+  };
+}
+
+/**
+ * Every plugin's configuration, defaults filled in.
+ *
+ * @throws {CompositionError} naming the section and the key that is wrong.
+ */
+export async function configure(
+  manifests: readonly Manifest[],
+  config: { readonly [section: string]: unknown },
+): Promise<ReadonlyMap<string, unknown>> {
+  const stray = Object.keys(config).find((name) => !manifests.some((m) => m.name === name));
+  if (stray !== undefined) {
+    throw new CompositionError(
+      `config section "${stray}" belongs to no plugin: there are ${manifests.map(({ name }) => name).join(", ")}`,
+    );
+  }
+  const sections = new Map<string, unknown>();
+  for (const { name, config: schema } of manifests) {
+    // One after the other, so that the first mistake in the file's order of plugins is the one reported.
+    const { issues, value } = await check(schema, config[name] ?? {});
+    if (issues !== undefined) throw new CompositionError(`config of "${name}": ${issues}`);
+    sections.set(name, value);
+  }
+  return sections;
+}
+
+interface Tenant {
+  readonly health: () => Health;
+  /** Begins to follow facts. */
+  readonly follow: () => void;
+}
+
+async function load(entries: readonly Entry[], manifest: Manifest): Promise<Plugin> {
+  const entry = entries.find((candidate) => candidate.manifest === manifest);
+  const plugin = (await entry?.load())?.default;
+  if (plugin?.manifest !== manifest) {
+    throw new CompositionError(
+      `"${manifest.name}" has no implementation: its plugin.ts must export default ${manifest.name}.implement(…)`,
+    );
+  }
+  return plugin;
+}
+
+async function move(
+  plugin: Plugin,
+  house: House,
+  { stack, draining }: { readonly stack: AsyncDisposableStack; readonly draining: AbortSignal },
+): Promise<Tenant> {
+  const { manifest } = plugin;
+  const { bus, clock, storage, journal, fatal } = house.surroundings;
+  const config = house.sections.get(manifest.name);
+  let doubt: Health | null = null;
+  const stores = ownStores(manifest, config, {
+    storage,
+    wake: () => bus.wake(manifest.name),
+    fatal: (reason, cause) => {
+      doubt ??= { status: "failed", reason, since: clock.now() };
+      journal(manifest.name).error("commit-in-doubt", { reason, cause });
+      fatal?.(reason, cause);
+    },
+  });
+  stack.use(stores);
+  const readers = stack.use(new AsyncDisposableStack());
+  const context = contextFor({ manifest, config, stores, draining, readers }, house);
+  const running = await plugin.start(context);
+  stack.defer(async () => await running[Symbol.asyncDispose]?.());
+
+  const healths: (() => Health)[] = [() => doubt ?? running.health?.() ?? { status: "ok" }];
+  const health = (): Health => worst(healths.map((ask) => ask()));
+  serve(manifest, running, { house, stores, health });
+  return { health, follow: () => follow(manifest, running, { house, stores, healths, stack }) };
+}
+
+/** Registers an answerer for each offered ask and for those the kernel answers in the room's name. */
+function serve(
+  manifest: Manifest,
+  running: Running,
+  {
+    house,
+    stores,
+    health,
+  }: { readonly house: House; readonly stores: OwnStores; readonly health: () => Health },
+): void {
+  const { bus, journal } = house.surroundings;
+  const answer = (ask: Ask, answerer: Answerer): void => {
+    bus.answer(ask, answering(ask, answerer, house.tracing, journal(manifest.name)));
+  };
+  for (const ask of manifest.offers) {
+    const handler = running.handlers[ask.name];
+    if (!handler) {
+      throw new CompositionError(
+        `"${manifest.name}" offers ${ask.name} but has no handler of that name`,
+      );
+    }
+    // The manifest's types tie the handler to this ask's question; the schema checks it at run time.
+    answer(ask, handler as Answerer);
+  }
+  if (manifest.emits.length > 0) answer(factsAfter(manifest.name), answerFacts(stores));
+  answer(reportHealth(manifest.name), async () => describeHealth(health()));
+}
+
+/** Checks the question, runs the handler inside the asker's trace, and lets only declared failures out. */
+function answering(ask: Ask, answerer: Answerer, tracing: Tracing, journal: Journal): Answerer {
+  return async (question, envelope) => {
+    try {
+      const accepted = await accept(ask.question, question, "malformed");
+      return await tracing.answering(envelope, () => answerer(accepted, envelope));
+    } catch (thrown) {
+      const failure = Failure.from(thrown).within(ask.failures);
+      if (failure.code === "internal") {
+        const { id, trace, from } = envelope;
+        const cause = failure.cause ?? failure;
+        journal.error("ask-failed", { ask: ask.name, id, trace, from, cause });
+      }
+      throw failure;
+    }
+  };
+}
+
+function follow(
+  manifest: Manifest,
+  running: Running,
+  {
+    house,
+    stores,
+    healths,
+    stack,
+  }: {
+    readonly house: House;
+    readonly stores: OwnStores;
+    readonly healths: (() => Health)[];
+    readonly stack: AsyncDisposableStack;
+  },
+): void {
+  const { bus, clock, journal, pollMs = 5_000 } = house.surroundings;
+  const stop = new AbortController();
+  for (const room of new Set(manifest.follows.map((fact) => fact.room))) {
+    const emitter = house.manifests.find(({ name }) => name === room);
+    const loop = followRoom({
+      room,
+      streams: emitter ? streamsOf(emitter, house.sections.get(room)) : [],
+      facts: manifest.follows.filter((fact) => fact.room === room),
+      follower: manifest.name,
+      stores,
+      handlers: running.handlers,
+      ask: askAs(manifest.name, { bus, clock, tracing: house.tracing }),
+      bus,
+      clock,
+      journal: journal(manifest.name),
+      tracing: house.tracing,
+      pollMs,
+      signal: stop.signal,
+    });
+    healths.push(loop.health);
+    // Undone before the plugin is disposed and before its stores close.
+    stack.defer(async () => await loop.done);
+  }
+  stack.defer(() => stop.abort());
+}

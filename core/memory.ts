@@ -1,0 +1,61 @@
+/** The bus inside one process: for plugins placed together, and for tests. */
+import { randomUUID } from "node:crypto";
+import type { Ask } from "../events/contract.ts";
+import { Failure } from "../events/failure.ts";
+import { type Answerer, askKey, type Bus, type Stamp } from "./bus.ts";
+import { type Clock, systemClock } from "./clock.ts";
+import { inTime, InFlight } from "./waiting.ts";
+import { decode, encode } from "./wire.ts";
+
+/** How a memory bus behaves. */
+export interface MemoryBusOptions {
+  readonly clock?: Clock;
+  /** Takes every question and answer through the wire codec, so that tests see what NATS would do to them. */
+  readonly overWire?: boolean;
+}
+
+/** A bus that calls answerers directly. */
+export function memoryBus({ clock = systemClock, overWire = false }: MemoryBusOptions = {}): Bus {
+  const answerers = new Map<string, Answerer>();
+  const listeners = new Map<string, Set<() => void>>();
+  const inFlight = new InFlight();
+  const carry = (value: unknown): unknown => (overWire ? decode(encode(value)) : value);
+
+  const put = async (ask: Ask, question: unknown, stamp: Stamp): Promise<unknown> => {
+    const answerer = answerers.get(askKey(ask));
+    if (!answerer) throw new Failure("overloaded", `nobody answers ${askKey(ask)} at the moment`);
+    try {
+      return carry(await inFlight.add(answerer(carry(question), { id: randomUUID(), ...stamp })));
+    } catch (thrown) {
+      const { code, message } = Failure.from(thrown);
+      // oxlint-disable-next-line eslint/preserve-caught-error -- a cause never leaves the answerer
+      throw new Failure(code, message);
+    }
+  };
+
+  return {
+    async ask(ask, question, stamp) {
+      return await inTime(stamp.deadlineAtMs - clock.now().getTime(), ask, () =>
+        put(ask, question, stamp),
+      );
+    },
+    answer(ask, answerer) {
+      answerers.set(askKey(ask), answerer);
+    },
+    wake(room) {
+      for (const listener of listeners.get(room) ?? []) queueMicrotask(listener);
+    },
+    onWake(room, _follower, listener) {
+      const all = listeners.get(room) ?? new Set();
+      listeners.set(room, all.add(listener));
+    },
+    async ready() {},
+    async drain(withinMs) {
+      await inFlight.settled(withinMs);
+    },
+    async [Symbol.asyncDispose]() {
+      answerers.clear();
+      listeners.clear();
+    },
+  };
+}

@@ -1,0 +1,84 @@
+/**
+ * Which request is being served: its W3C trace (Trace Context, level 1) and the moment its asker stops waiting. Both follow the
+ * asynchronous flow of a handler by themselves, so no plugin passes them on by hand.
+ */
+import { AsyncLocalStorage } from "node:async_hooks";
+import { randomUUID } from "node:crypto";
+import type { Stamp } from "./bus.ts";
+import type { Clock } from "./clock.ts";
+import type { Envelope } from "./plugin.ts";
+
+/** The traces of one installation. */
+export interface Tracing {
+  /** What an ask made here and now carries: a new span of the current trace, and no more time than the current asker has. */
+  stamp(from: string, deadlineMs: number): Stamp;
+  /** Runs a handler as part of the asker's trace. */
+  answering<T>(envelope: Envelope, work: () => Promise<T>): Promise<T>;
+  /** Runs `work` as a request from outside. */
+  entering<T>(traceparent: string | undefined, work: (trace: string) => Promise<T>): Promise<T>;
+  /** Runs `work` outside any request. */
+  detached<T>(work: () => T): T;
+}
+
+/** Makes the tracing of one installation. */
+export function createTracing(clock: Clock): Tracing {
+  const scopes = new AsyncLocalStorage<Scope | null>();
+
+  const within = async <T>(scope: Scope, work: () => Promise<T>): Promise<T> => {
+    try {
+      return await scopes.run(scope, work);
+    } finally {
+      // What still runs after the answer has left is nobody's request any more: the deadline must not follow it.
+      scope.open = false;
+    }
+  };
+
+  return {
+    stamp(from, deadlineMs) {
+      const scope = scopes.getStore();
+      const latest = clock.now().getTime() + deadlineMs;
+      if (!scope?.open) return { from, trace: freshTrace(), deadlineAtMs: latest };
+      return {
+        from,
+        trace: nextSpan(scope.trace),
+        deadlineAtMs: Math.min(latest, scope.deadlineAtMs),
+      };
+    },
+    async answering({ trace, deadlineAtMs }, work) {
+      return await within({ trace, deadlineAtMs, open: true }, work);
+    },
+    async entering(traceparent, work) {
+      const trace = isTraceparent(traceparent) ? nextSpan(traceparent) : freshTrace();
+      const scope = { trace, deadlineAtMs: Number.POSITIVE_INFINITY, open: true };
+      return await within(scope, async () => await work(trace));
+    },
+    detached: (work) => scopes.run(null, work),
+  };
+}
+
+/** True for a version 00 traceparent with non-zero ids. */
+export function isTraceparent(text: string | undefined): text is string {
+  if (text === undefined) return false;
+  const parts = /^00-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}$/.exec(text);
+  return parts !== null && !/^0+$/.test(parts[1] ?? "") && !/^0+$/.test(parts[2] ?? "");
+}
+
+interface Scope {
+  readonly trace: string;
+  readonly deadlineAtMs: number;
+  open: boolean;
+}
+
+function freshTrace(): string {
+  return `00-${randomUUID().replaceAll("-", "")}-${spanId()}-01`;
+}
+
+/** The same trace id and flags under a new span id. */
+function nextSpan(trace: string): string {
+  return `${trace.slice(0, 36)}${spanId()}${trace.slice(52)}`;
+}
+
+function spanId(): string {
+  const id = randomUUID();
+  return `${id.slice(0, 8)}${id.slice(24, 32)}`;
+}

@@ -1,0 +1,85 @@
+/** Waits that end. */
+import type { Ask } from "../events/contract.ts";
+import { Failure } from "../events/failure.ts";
+import { askKey } from "./bus.ts";
+
+/**
+ * Settles as `work` does, or after `remainingMs` with `deadline-exceeded`. `work` is not begun when no time is left; begun work is
+ * not stopped, because nobody can know how far it got.
+ */
+export function inTime<T>(remainingMs: number, ask: Ask, work: () => Promise<T>): Promise<T> {
+  if (remainingMs <= 0) return Promise.reject(tooLate(ask));
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(tooLate(ask)), Math.min(remainingMs, longestTimerMs));
+    work().then(
+      (value) => {
+        clearTimeout(timer);
+        resolve(value);
+      },
+      (thrown: unknown) => {
+        clearTimeout(timer);
+        reject(thrown instanceof Error ? thrown : new Error(String(thrown)));
+      },
+    );
+  });
+}
+
+/** The failure of an ask whose deadline has passed. */
+export function tooLate(ask: Ask): Failure {
+  return new Failure("deadline-exceeded", `no answer from ${askKey(ask)} in time`);
+}
+
+/** What a timer of Node can express. */
+const longestTimerMs = 2 ** 31 - 1;
+
+/** Resolves after `ms`, or as soon as `signal` aborts. */
+export function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) {
+      resolve();
+      return;
+    }
+    const finish = (): void => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", finish);
+      resolve();
+    };
+    const timer = setTimeout(finish, ms);
+    signal.addEventListener("abort", finish, { once: true });
+  });
+}
+
+/** Counts work that has begun and not ended. */
+export class InFlight {
+  #size = 0;
+  readonly #whenIdle = new Set<() => void>();
+
+  get size(): number {
+    return this.#size;
+  }
+
+  /** Counts `work` until it settles, and settles as it does. */
+  async add<T>(work: Promise<T>): Promise<T> {
+    this.#size++;
+    try {
+      return await work;
+    } finally {
+      this.#size--;
+      if (this.#size === 0) for (const wake of this.#whenIdle) wake();
+    }
+  }
+
+  /** Resolves when nothing is in flight, or after `withinMs`. */
+  async settled(withinMs: number): Promise<void> {
+    if (this.#size === 0) return;
+    await new Promise<void>((resolve) => {
+      const finish = (): void => {
+        clearTimeout(timer);
+        this.#whenIdle.delete(finish);
+        resolve();
+      };
+      const timer = setTimeout(finish, withinMs);
+      this.#whenIdle.add(finish);
+    });
+  }
+}
