@@ -1,4 +1,4 @@
-import { createPublicKey, generateKeyPairSync } from "node:crypto";
+import { generateKeyPairSync, type KeyObject } from "node:crypto";
 import { ed25519 } from "@noble/curves/ed25519.js";
 import { describe, expect, test } from "vitest";
 import { importPublicKey, KeyInsecure } from "../../core/crypto/keys.ts";
@@ -6,8 +6,7 @@ import * as der from "../../core/formats/der.ts";
 import { concat, decodeHex } from "../../core/formats/encoding.ts";
 import { Malformed } from "../../core/formats/malformed.ts";
 
-const spkiOf = (key: ReturnType<typeof createPublicKey>) =>
-  new Uint8Array(key.export({ format: "der", type: "spki" }));
+const spkiOf = (key: KeyObject) => new Uint8Array(key.export({ format: "der", type: "spki" }));
 const ec = (namedCurve: string) => spkiOf(generateKeyPairSync("ec", { namedCurve }).publicKey);
 const p256 = ec("P-256");
 

@@ -1,0 +1,210 @@
+/** Time stamp protocol (RFC 3161, RFC 5816) and the CMS it travels in (RFC 5652): one signer, signed attributes, SHA-2. */
+import { hash } from "node:crypto";
+import * as der from "./der.ts";
+import { concat } from "./encoding.ts";
+import { Malformed } from "./malformed.ts";
+import { parseCertificate, type SignatureAlgorithm, signatureOids } from "./x509.ts";
+
+/** Hashes a message imprint may be made with. */
+export const imprintHashes = {
+  sha256: { oid: "2.16.840.1.101.3.4.2.1", length: 32 },
+  sha384: { oid: "2.16.840.1.101.3.4.2.2", length: 48 },
+  sha512: { oid: "2.16.840.1.101.3.4.2.3", length: 64 },
+} as const;
+
+/** The name of an imprint's hash. */
+export type ImprintHash = keyof typeof imprintHashes;
+
+/** What a time stamp says. */
+export interface TstInfo {
+  /** Dotted object identifier. */
+  readonly policy: string;
+  readonly hashAlgorithm: ImprintHash;
+  readonly messageImprint: Uint8Array;
+  /** Unsigned big-endian. */
+  readonly serial: Uint8Array;
+  /** Written in whole seconds. */
+  readonly genTime: Date;
+  /** Half the width of the interval in which the time lies. */
+  readonly accuracySeconds: number;
+  /** Unsigned big-endian, as the request had it. */
+  readonly nonce?: Uint8Array;
+  /** The authority's subject name, DER. */
+  readonly tsaName: Uint8Array;
+}
+
+/** A request as it came. */
+export interface TimestampRequest {
+  /** Null for a hash that is not accepted here. */
+  readonly hashAlgorithm: ImprintHash | null;
+  readonly messageImprint: Uint8Array;
+  readonly policy: string | null;
+  readonly nonce: Uint8Array | null;
+  readonly certReq: boolean;
+}
+
+/** Everything a token is put together from; the certificate is the authority's own, DER. */
+export interface TimestampTokenParts {
+  readonly tstInfo: Uint8Array;
+  /** From {@link formatSignedAttributes}. */
+  readonly signedAttributes: Uint8Array;
+  readonly signatureAlgorithm: SignatureAlgorithm;
+  /** Over the signed attributes. */
+  readonly signature: Uint8Array;
+  readonly certificate: Uint8Array;
+  readonly includeCertificate: boolean;
+}
+
+const oids = {
+  signedData: "1.2.840.113549.1.7.2",
+  tstInfo: "1.2.840.113549.1.9.16.1.4",
+  contentType: "1.2.840.113549.1.9.3",
+  messageDigest: "1.2.840.113549.1.9.4",
+  signingTime: "1.2.840.113549.1.9.5",
+  signingCertificateV2: "1.2.840.113549.1.9.16.2.47",
+} as const;
+
+/*
+ * TSTInfo ::= SEQUENCE { version INTEGER { v1(1) }, policy OID, messageImprint, serialNumber INTEGER, genTime GeneralizedTime,
+ *   accuracy SEQUENCE { seconds INTEGER } OPTIONAL, ordering BOOLEAN DEFAULT FALSE, nonce INTEGER OPTIONAL,
+ *   tsa [0] GeneralName OPTIONAL, extensions [1] OPTIONAL }
+ */
+/** @throws {Malformed} if the imprint has not the length of its hash. */
+export function formatTstInfo(info: TstInfo): Uint8Array {
+  const { oid, length } = imprintHashes[info.hashAlgorithm];
+  if (info.messageImprint.length !== length) {
+    throw new Malformed("time stamp: the imprint has not the length of its hash");
+  }
+  return der.sequence(
+    der.integer(1n),
+    der.oid(info.policy),
+    der.sequence(der.sequence(der.oid(oid)), der.octetString(info.messageImprint)),
+    der.integer(info.serial),
+    der.generalizedTime(info.genTime),
+    der.sequence(der.integer(BigInt(info.accuracySeconds))),
+    ...(info.nonce === undefined ? [] : [der.integer(info.nonce)]),
+    der.explicit(0, directoryName(info.tsaName)),
+  );
+}
+
+/**
+ * The signed attributes in the form that is signed, a SET OF: content type, message digest, signing time, and the signing
+ * certificate by hash, issuer and serial (ESSCertIDv2, RFC 5035 §4).
+ */
+export function formatSignedAttributes(parts: {
+  readonly tstInfo: Uint8Array;
+  readonly signingTime: Date;
+  readonly certificate: Uint8Array;
+  readonly signatureAlgorithm: SignatureAlgorithm;
+}): Uint8Array {
+  const { issuer, serial } = parseCertificate(parts.certificate);
+  const issuerSerial = der.sequence(der.sequence(directoryName(issuer)), der.integer(serial));
+  // SHA-256 is ESSCertIDv2's default hash and therefore not written.
+  const certHash = der.octetString(hash("sha256", parts.certificate, "buffer"));
+  const certificates = der.sequence(der.sequence(certHash, issuerSerial));
+  const contentDigest = hash(digestNames[parts.signatureAlgorithm], parts.tstInfo, "buffer");
+  return der.setOf(
+    attribute(oids.contentType, der.oid(oids.tstInfo)),
+    attribute(oids.signingTime, der.time(parts.signingTime)),
+    attribute(oids.messageDigest, der.octetString(contentDigest)),
+    attribute(oids.signingCertificateV2, der.sequence(certificates)),
+  );
+}
+
+/*
+ * ContentInfo { signedData, [0] SignedData { version 3, digestAlgorithms, encapContentInfo { id-ct-TSTInfo, [0] OCTET STRING },
+ *   certificates [0] IMPLICIT OPTIONAL, signerInfos SET OF { version 1, issuerAndSerialNumber, digestAlgorithm,
+ *   signedAttrs [0] IMPLICIT, signatureAlgorithm, signature OCTET STRING } } }
+ */
+/** A TimeStampToken. */
+export function formatTimestampToken(parts: TimestampTokenParts): Uint8Array {
+  const { issuer, serial } = parseCertificate(parts.certificate);
+  const digestAlgorithm = der.sequence(
+    der.oid(imprintHashes[digestNames[parts.signatureAlgorithm]].oid),
+  );
+  const signerInfo = der.sequence(
+    der.integer(1n),
+    der.sequence(issuer, der.integer(serial)),
+    digestAlgorithm,
+    // [0] IMPLICIT takes the place of the set's own tag; the bytes stay the same.
+    concat(Uint8Array.of(0xa0), parts.signedAttributes.subarray(1)),
+    signatureAlgorithmIdentifier(parts.signatureAlgorithm),
+    der.octetString(parts.signature),
+  );
+  const content = der.explicit(0, der.octetString(parts.tstInfo));
+  const signedData = der.sequence(
+    der.integer(3n),
+    der.setOf(digestAlgorithm),
+    der.sequence(der.oid(oids.tstInfo), content),
+    ...(parts.includeCertificate ? [der.implicit(0, parts.certificate, true)] : []),
+    der.setOf(signerInfo),
+  );
+  return der.sequence(der.oid(oids.signedData), der.explicit(0, signedData));
+}
+
+/** TimeStampResp with status granted. */
+export function formatTimestampResponse(token: Uint8Array): Uint8Array {
+  return der.sequence(der.sequence(der.integer(0n)), token);
+}
+
+/*
+ * TimeStampReq ::= SEQUENCE { version INTEGER { v1(1) }, messageImprint SEQUENCE { hashAlgorithm, hashedMessage OCTET STRING },
+ *   reqPolicy OID OPTIONAL, nonce INTEGER OPTIONAL, certReq BOOLEAN DEFAULT FALSE, extensions [0] IMPLICIT OPTIONAL }
+ */
+/** @throws {Malformed} on anything but one request in DER, and on an imprint of the wrong length or an extension. */
+export function parseTimestampRequest(bytes: Uint8Array): TimestampRequest {
+  const fields = der.walk(der.readDer(bytes), "time stamp request");
+  if (der.readInteger(fields.take("version")) !== 1n) {
+    throw new Malformed("time stamp request: unknown version");
+  }
+  const imprint = der.walk(fields.take("messageImprint"), "message imprint");
+  const algorithm = der.walk(imprint.take("hashAlgorithm"), "hash algorithm");
+  const hashAlgorithm = imprintHash(der.readOid(algorithm.take("identifier")));
+  algorithm.maybe(der.tags.null);
+  algorithm.end();
+  const messageImprint = der.readOctetString(imprint.take("hashedMessage"));
+  imprint.end();
+  if (hashAlgorithm !== null && messageImprint.length !== imprintHashes[hashAlgorithm].length) {
+    throw new Malformed("time stamp request: the imprint has not the length of its hash");
+  }
+  const policy = fields.maybe(der.tags.oid);
+  const nonce = fields.maybe(der.tags.integer);
+  const flag = fields.maybe(der.tags.boolean);
+  // No extension is known here, so one that is there cannot be honoured, critical or not.
+  fields.end();
+  const certReq = flag !== null && der.readBoolean(flag);
+  if (flag !== null && !certReq) throw new Malformed("time stamp request: default written out");
+  return {
+    hashAlgorithm,
+    messageImprint,
+    policy: policy === null ? null : der.readOid(policy),
+    nonce: nonce === null ? null : der.readUnsigned(nonce),
+    certReq,
+  };
+}
+
+const digestNames = {
+  "ecdsa-sha256": "sha256",
+  "ecdsa-sha384": "sha384",
+  "rsa-sha256": "sha256",
+} as const satisfies Record<SignatureAlgorithm, ImprintHash>;
+
+function directoryName(name: Uint8Array): Uint8Array {
+  return der.explicit(4, name);
+}
+
+function attribute(oid: string, value: Uint8Array): Uint8Array {
+  return der.sequence(der.oid(oid), der.setOf(value));
+}
+
+function signatureAlgorithmIdentifier(algorithm: SignatureAlgorithm): Uint8Array {
+  const oid = der.oid(signatureOids[algorithm]);
+  return algorithm === "rsa-sha256" ? der.sequence(oid, der.nullValue()) : der.sequence(oid);
+}
+
+function imprintHash(oid: string): ImprintHash | null {
+  for (const name of ["sha256", "sha384", "sha512"] as const) {
+    if (imprintHashes[name].oid === oid) return name;
+  }
+  return null;
+}
