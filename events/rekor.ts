@@ -61,6 +61,7 @@ export const getEntry = ask("rekor", "getEntry", {
     "signature-invalid",
     "key-malformed",
     "key-insecure",
+    "log-unavailable",
   ],
   deadlineMs: 10_000,
 });

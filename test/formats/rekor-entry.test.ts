@@ -286,7 +286,7 @@ describe("verifiers and signatures", () => {
     expect(parse).toThrow(entries.UnreadableVerifier);
   });
 
-  test("takes 16 signatures and verifiers, and not 17", () => {
+  test("takes 8 signatures and verifiers, and not 9", () => {
     const dsse = (signatures: number, verifiers: number) =>
       bytesOf({
         apiVersion: "0.0.1",
@@ -302,9 +302,9 @@ describe("verifiers and signatures", () => {
           },
         },
       });
-    expect(entries.parseProposedEntry(dsse(16, 16))).toMatchObject({ kind: "dsse" });
-    expect(() => entries.parseProposedEntry(dsse(17, 1))).toThrow(Malformed);
-    expect(() => entries.parseProposedEntry(dsse(1, 17))).toThrow(Malformed);
+    expect(entries.parseProposedEntry(dsse(8, 8))).toMatchObject({ kind: "dsse" });
+    expect(() => entries.parseProposedEntry(dsse(9, 1))).toThrow(Malformed);
+    expect(() => entries.parseProposedEntry(dsse(1, 9))).toThrow(Malformed);
     expect(() => entries.parseProposedEntry(dsse(1, 0))).toThrow(Malformed);
   });
 });

@@ -1,0 +1,46 @@
+/** The Rekor v1 service: it holds typed entries against their signatures and puts their canonical form into a log. */
+import * as v from "valibot";
+import { definePlugin } from "../../core/plugin.ts";
+import { describeKey, keyLabel } from "../../events/hsm.ts";
+import {
+  appendEntry,
+  findLeaf,
+  latestHead,
+  logName,
+  proveConsistency,
+  proveInclusion,
+  readEntries,
+} from "../../events/log.ts";
+import { createEntry, describeLog, getEntry, proveLog } from "../../events/rekor.ts";
+
+const largestTreeId = 2n ** 63n - 1n;
+
+export const rekor = definePlugin({
+  name: "rekor",
+  summary: "Logs signatures of artifacts and attestations (Rekor v1)",
+  config: v.strictObject({
+    /** The log that takes the entries, of format `rekor-v1`. */
+    log: v.optional(logName, "rekor"),
+    /** That log's key in the vault. */
+    key: v.optional(keyLabel, "rekor-v1-log"),
+    /** The log's tree id, decimal, as in the origin of its checkpoints. */
+    treeId: v.pipe(
+      v.string(),
+      v.regex(/^[1-9]\d{0,18}$/),
+      v.check((id) => BigInt(id) <= largestTreeId, "expected a tree id below 2^63"),
+    ),
+  }),
+  offers: [createEntry, getEntry, describeLog, proveLog],
+  needs: [
+    appendEntry,
+    findLeaf,
+    latestHead,
+    proveConsistency,
+    proveInclusion,
+    readEntries,
+    describeKey,
+  ],
+  emits: [],
+  follows: [],
+  reaches: [],
+});
