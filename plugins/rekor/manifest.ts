@@ -44,3 +44,6 @@ export const rekor = definePlugin({
   follows: [],
   reaches: [],
 });
+
+/** What the plugin is given. */
+export type RekorContext = Parameters<Parameters<typeof rekor.implement>[0]>[0];
