@@ -1,4 +1,5 @@
 /** From the signer's certificate to a trusted authority, at the time of signing: RFC 5280 §6 for the short chains Sigstore uses. */
+import type { HashName } from "../../../core/crypto/hash.ts";
 import { importPublicKey } from "../../../core/crypto/keys.ts";
 import { verifySignature } from "../../../core/crypto/verify.ts";
 import { equalBytes } from "../../../core/formats/encoding.ts";
@@ -14,7 +15,6 @@ import {
   readKeyPurposes,
   readKeyUsage,
 } from "../../../core/formats/x509.ts";
-import type { HashName } from "./artifact.ts";
 import { NotVerified } from "./not-verified.ts";
 
 /**

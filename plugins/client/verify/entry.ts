@@ -2,7 +2,7 @@
  * That a log entry is about this bundle and this artifact, and not about another one: the mistake of CVE-2022-23649, made again in
  * CVE-2026-22703. The entry's body is made anew from the bundle and compared byte for byte wherever that is possible.
  */
-import { hash } from "node:crypto";
+import { sha256 } from "../../../core/crypto/hash.ts";
 import type { Content } from "../../../core/formats/bundle.ts";
 import type { LogEntry } from "../../../core/formats/bundle-entry.ts";
 import {
@@ -90,7 +90,7 @@ function matchDsse(entry: LogEntry, spec: Field, claim: Claim): void {
     kind: "dsse",
     // The envelope's text as it was sent is not in the bundle. Payload and signature are, and they determine the rest.
     envelopeHash: readSha256(envelopeHash),
-    payloadHash: hash("sha256", claim.content.payload, "buffer"),
+    payloadHash: sha256(claim.content.payload),
     signatures: [
       {
         signature: claim.content.signature,
@@ -114,7 +114,7 @@ function matchIntoto(entry: LogEntry, spec: Field, claim: Claim): void {
   const signature = readMembers(only, "intoto", ["keyid", "publicKey", "sig"]);
 
   if (envelope.payloadType !== claim.content.payloadType) throw mismatch("payload type");
-  const payloadHash = hash("sha256", claim.content.payload, "buffer");
+  const payloadHash = sha256(claim.content.payload);
   if (!equalBytes(readSha256(logged.payloadHash), payloadHash)) throw mismatch("payload");
   const inner = encodeBase64(encodeUtf8(encodeBase64(claim.content.signature)));
   if (readText(signature.sig, "intoto") !== inner) throw mismatch("signature");

@@ -39,7 +39,8 @@ export function exactly(value: string): Expected {
  * @throws {SyntaxError} if it is not a regular expression.
  */
 export function matching(source: string): Expected {
-  return { kind: "regexp", pattern: new RegExp(`^(?:${source})$`, "u") };
+  // By itself first: "a)|(?:b" is only an expression between our parentheses, and would leave them.
+  return { kind: "regexp", pattern: new RegExp(`^(?:${new RegExp(source, "u").source})$`, "u") };
 }
 
 /** The identity in a certificate, whether demanded or not. @throws {NotVerified} if it does not have exactly one name and an issuer. */

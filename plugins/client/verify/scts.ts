@@ -1,5 +1,5 @@
 /** That the certificate was shown to certificate transparency before it was used: RFC 6962 §3.2 and §3.3. */
-import { hash } from "node:crypto";
+import { sha256 } from "../../../core/crypto/hash.ts";
 import { importPublicKey } from "../../../core/crypto/keys.ts";
 import { verifySignature } from "../../../core/crypto/verify.ts";
 import { readDer, readOctetString } from "../../../core/formats/der.ts";
@@ -38,7 +38,7 @@ export function verifyScts(
   if (scts.length > maxScts) throw new Malformed(`sct list: more than ${maxScts}`);
   const entry = {
     kind: "precertificate",
-    issuerKeyHash: hash("sha256", issuer.publicKey, "buffer"),
+    issuerKeyHash: sha256(issuer.publicKey),
     tbs: withoutSctList(leaf.tbs),
   } as const;
   for (const sct of scts) {

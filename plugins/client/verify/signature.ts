@@ -1,10 +1,11 @@
 /** The signature itself, over the artifact or over a statement about it. */
-import { importPublicKey } from "../../../core/crypto/keys.ts";
+import type { HashName } from "../../../core/crypto/hash.ts";
+import { defaultHashes, importPublicKey } from "../../../core/crypto/keys.ts";
 import { verifySignature } from "../../../core/crypto/verify.ts";
 import type { Content, DigestAlgorithm } from "../../../core/formats/bundle.ts";
 import { pae } from "../../../core/formats/dsse.ts";
 import { equalBytes } from "../../../core/formats/encoding.ts";
-import type { Artifact, HashName } from "./artifact.ts";
+import type { Artifact } from "./artifact.ts";
 import { NotVerified } from "./not-verified.ts";
 import { verifyStatement } from "./statement.ts";
 
@@ -56,18 +57,11 @@ const hashNames: Readonly<Record<DigestAlgorithm, HashName>> = {
 function verifyMessage(spki: Uint8Array, { content, artifact, verifyDigest }: Signed): boolean {
   const key = importPublicKey(spki);
   if (artifact.bytes !== null) return verifySignature(key, artifact.bytes, content.signature);
-  switch (key.algorithm) {
-    case "ecdsa-p384":
-      return verifyDigest(spki, "sha384", artifact.digest("sha384"), content.signature);
-    case "ecdsa-p521":
-      return verifyDigest(spki, "sha512", artifact.digest("sha512"), content.signature);
-    case "ed25519":
-      throw new NotVerified(
-        "signature",
-        "Ed25519 signs whole artifacts, and only a digest is known",
-      );
+  const hash = defaultHashes[key.algorithm];
+  if (hash === null) {
+    throw new NotVerified("signature", "Ed25519 signs whole artifacts, and only a digest is known");
   }
-  return verifyDigest(spki, "sha256", artifact.digest("sha256"), content.signature);
+  return verifyDigest(spki, hash, artifact.digest(hash), content.signature);
 }
 
 function wrongSignature(): NotVerified {

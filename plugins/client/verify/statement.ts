@@ -1,9 +1,9 @@
 /** In-toto statements (in-toto attestation framework, Statement v1 and v0.1): what an attestation is about. */
+import { type HashName, hashLengths } from "../../../core/crypto/hash.ts";
 import { decodeHex, equalBytes } from "../../../core/formats/encoding.ts";
 import { type JsonValue, parseJsonBytes } from "../../../core/formats/json.ts";
 import { Malformed } from "../../../core/formats/malformed.ts";
-import type { Artifact, HashName } from "./artifact.ts";
-import { digestLengths } from "./artifact.ts";
+import type { Artifact } from "./artifact.ts";
 import { NotVerified } from "./not-verified.ts";
 
 /** The payload type of envelopes that hold a statement. */
@@ -68,7 +68,7 @@ function readDigests(subject: JsonValue): Digests {
     if (value === undefined) continue;
     if (typeof value !== "string") throw new Malformed("statement: digest");
     const bytes = decodeHex(value);
-    if (bytes.length !== digestLengths[name]) throw new Malformed(`statement: ${name} length`);
+    if (bytes.length !== hashLengths[name]) throw new Malformed(`statement: ${name} length`);
     digests.set(name, bytes);
   }
   return digests;

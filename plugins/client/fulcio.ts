@@ -1,0 +1,53 @@
+/** Getting a certificate: Fulcio v2 REST, `POST /api/v2/signingCert`. */
+import { type KeyObject, sign } from "node:crypto";
+import { encodeBase64, encodeUtf8 } from "../../core/formats/encoding.ts";
+import { Malformed } from "../../core/formats/malformed.ts";
+import { formatPem, parsePem } from "../../core/formats/pem.ts";
+import { readList, readMembers, readText } from "../../core/formats/protojson.ts";
+import type { IdToken } from "./id-token.ts";
+import { jsonOf, request } from "./service.ts";
+import { CommandError, exitCodes } from "./terminal.ts";
+
+/** A P-256 key that lives as long as one signature. */
+export interface EphemeralKey {
+  readonly privateKey: KeyObject;
+  /** SubjectPublicKeyInfo. */
+  readonly publicKey: Uint8Array;
+}
+
+const what = "the certificate";
+const maxChain = 16;
+
+/** The certificate, DER, that binds the token's identity to the key. @throws {CommandError} */
+export async function requestCertificate(
+  origin: string,
+  token: IdToken,
+  { privateKey, publicKey }: EphemeralKey,
+): Promise<Uint8Array> {
+  const possession = sign("sha256", encodeUtf8(token.challenge), privateKey);
+  const answer = await request({
+    method: "POST",
+    url: `${origin}/api/v2/signingCert`,
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({
+      credentials: { oidcIdentityToken: token.text },
+      publicKeyRequest: {
+        publicKey: { algorithm: "ECDSA", content: formatPem("PUBLIC KEY", publicKey) },
+        proofOfPossession: encodeBase64(possession),
+      },
+    }),
+    what,
+    accept: [200, 201],
+  });
+  try {
+    const json = readMembers(jsonOf(answer, what), what, ["signedCertificateEmbeddedSct"]);
+    const embedded = readMembers(json.signedCertificateEmbeddedSct, what, ["chain"]);
+    const { certificates } = readMembers(embedded.chain, what, ["certificates"]);
+    return parsePem(readText(readList(certificates, what, maxChain)[0], what), "CERTIFICATE");
+  } catch (cause) {
+    if (!(cause instanceof Malformed)) throw cause;
+    throw new CommandError(exitCodes.failed, `the service's answer is broken: ${cause.message}`, {
+      cause,
+    });
+  }
+}
