@@ -2,6 +2,9 @@
 import * as v from "valibot";
 import { ask } from "./contract.ts";
 
+/** The grant type of `POST /oidc/token`, which the provider advertises and the door takes. */
+export const demoGrant = "urn:chancery:params:oauth:grant-type:demo";
+
 /** The discovery document and key set, as JSON text (OpenID Connect Discovery 1.0, RFC 7517). */
 export const describeProvider = ask("idp", "describeProvider", {
   question: v.strictObject({}),

@@ -1,7 +1,5 @@
 /** OpenID Connect Discovery 1.0 §3, saying only what works here. */
-
-/** The grant of `POST /oidc/token`: form fields `grant_type`, `admin_secret`, `email` and optionally `audience`. */
-export const demoGrant = "urn:chancery:grant:demo-account";
+import { demoGrant } from "../../events/idp.ts";
 
 /** The discovery document of `issuer`. */
 export function discoveryDocument(issuer: string): { readonly [member: string]: unknown } {

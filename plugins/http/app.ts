@@ -1,0 +1,202 @@
+/** The routes behind fastify's router: admission, body limits, media types, traces, and errors in each API's own words. */
+import { randomInt, randomUUID } from "node:crypto";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import fastify, {
+  type FastifyError,
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+} from "fastify";
+import type { Context } from "../../core/plugin.ts";
+import { Malformed } from "../../core/formats/malformed.ts";
+import { Failure } from "../../events/failure.ts";
+import type { Admission } from "./admission.ts";
+import { textFamily } from "./families.ts";
+import { isAcceptable } from "./gate.ts";
+import { parseParameters } from "./query.ts";
+import type { Answered, Asked, Family, Route } from "./route.ts";
+
+/** What serving needs. */
+export interface Serving {
+  readonly routes: readonly Route[];
+  readonly admission: Admission;
+  readonly trace: Context["trace"];
+  readonly journal: Context["journal"];
+}
+
+/** The router, ready to serve the requests of any server. */
+export interface App extends AsyncDisposable {
+  readonly serve: (request: IncomingMessage, response: ServerResponse) => void;
+}
+
+/** Methods that a path may be asked for by, besides those it has a route for. */
+const otherMethods = ["POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+const noBody = new Uint8Array();
+const emptyBodyLimit = 1;
+
+/** Builds the router. */
+export async function createApp(serving: Serving): Promise<App> {
+  const app = fastify({
+    logger: false,
+    trustProxy: false,
+    requestIdHeader: false,
+    genReqId: () => randomUUID().replaceAll("-", ""),
+    return503OnClosing: false,
+    bodyLimit: emptyBodyLimit,
+    routerOptions: {
+      maxParamLength: 256,
+      // Parsed by the handler, where a refusal has the API's own words.
+      querystringParser: (text) => ({ text }),
+    },
+  });
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser("*", { parseAs: "buffer" }, (_request, body, done) => done(null, body));
+  app.setNotFoundHandler((_request, reply) => send(reply, textFamily.word(404, null)));
+  app.setErrorHandler((error: FastifyError, request, reply) => {
+    const { family = textFamily } = request.routeOptions.config as { family?: Family }; // set by addRoute alone
+    refuse(reply, family, statusOf(error), serving);
+  });
+  for (const route of serving.routes) addRoute(app, route, serving);
+  for (const path of new Set(serving.routes.map((route) => route.path)))
+    refuseOthers(app, path, serving);
+  await app.ready();
+  return {
+    serve: (request, response) => app.routing(request, response),
+    [Symbol.asyncDispose]: async () => await app.close(),
+  };
+}
+
+function addRoute(app: FastifyInstance, route: Route, serving: Serving): void {
+  const { family, body } = route;
+  app.route({
+    method: route.method,
+    url: route.path,
+    config: { family },
+    ...(body !== undefined && { bodyLimit: body.maxBytes }),
+    // Before the body is read: what is refused here is not uploaded.
+    onRequest(request, reply, done) {
+      const { "content-type": type, "content-encoding": encoding } = request.headers;
+      if (body !== undefined && !isAcceptable(body.mediaType, type, encoding)) {
+        refuse(reply, family, 415, serving);
+        return;
+      }
+      const refused = serving.admission.enter(request.socket.remoteAddress);
+      if (refused !== null) {
+        refuse(reply, family, refused, serving);
+        return;
+      }
+      reply.raw.once("close", () => serving.admission.leave());
+      done();
+    },
+    handler: async (request, reply) => await answer(route, request, reply, serving),
+  });
+}
+
+/** Serves a request that may be served, and gives the body to send. */
+async function answer(
+  route: Route,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  { journal, trace: traced }: Serving,
+): Promise<string | Uint8Array> {
+  const { traceparent } = request.headers;
+  return await traced(typeof traceparent === "string" ? traceparent : undefined, async (trace) => {
+    // The trace id is the request id: one name to find it by in every journal.
+    void reply.header("x-request-id", trace.split("-")[1] ?? request.id);
+    try {
+      return head(reply, await route.handle(askedBy(request)));
+    } catch (thrown) {
+      const failure =
+        thrown instanceof Malformed
+          ? new Failure("malformed", thrown.message)
+          : Failure.from(thrown);
+      const { code, message: reason } = failure;
+      const status = route.family.statuses[code];
+      const about = { route: route.path, status, code, reason, trace };
+      if (status === 500) journal.error("request-failed", { ...about, cause: causeOf(failure) });
+      else journal.info("request-refused", about);
+      return head(reply, withRetry(route.family.word(status, code)));
+    }
+  });
+}
+
+function askedBy(request: FastifyRequest): Asked {
+  const { text = "" } = request.query as { text?: string }; // from our querystringParser
+  return {
+    path: request.params as { [name: string]: string }, // from the router
+    query: parseParameters(text),
+    authorization: request.headers.authorization,
+    body: request.body instanceof Uint8Array ? request.body : noBody,
+  };
+}
+
+/** Paths exist for other methods too, to say so: 405 with `Allow`. */
+function refuseOthers(app: FastifyInstance, path: string, serving: Serving): void {
+  const here = serving.routes.filter((route) => route.path === path);
+  const methods: readonly string[] = here.map((route) => route.method);
+  const allowed = methods.includes("GET")
+    ? ["GET", "HEAD", ...methods.filter((one) => one !== "GET")]
+    : methods;
+  const unserved = [...(methods.includes("GET") ? [] : ["GET"]), ...otherMethods].filter(
+    (one) => !methods.includes(one),
+  );
+  const family = here[0]?.family ?? textFamily;
+  app.route({
+    method: unserved,
+    url: path,
+    config: { family },
+    onRequest(_request, reply) {
+      void reply.header("allow", allowed.join(", "));
+      refuse(reply, family, 405, serving);
+    },
+    handler: () => {},
+  });
+}
+
+function refuse(reply: FastifyReply, family: Family, status: number, { journal }: Serving): void {
+  const { method, id, routeOptions } = reply.request;
+  journal.info("request-refused", {
+    route: routeOptions.url ?? "none",
+    method,
+    status,
+    request: id,
+  });
+  void reply.header("x-request-id", id);
+  // Whatever of the body is still to come is not wanted. HTTP/2 has no such header, and resets the stream instead.
+  if (reply.request.raw.httpVersionMajor === 1 && method !== "GET" && method !== "HEAD")
+    void reply.header("connection", "close");
+  send(reply, withRetry(family.word(status, null)));
+}
+
+function send(reply: FastifyReply, answered: Answered): void {
+  void reply.send(head(reply, answered));
+}
+
+/** Writes status and header fields, and gives the body as fastify takes it. */
+function head(reply: FastifyReply, answered: Answered): string | Uint8Array {
+  const { status, contentType, body, headers } = answered;
+  void reply
+    .code(status)
+    .header("content-type", contentType)
+    .header("x-content-type-options", "nosniff");
+  if (headers !== undefined) void reply.headers(headers);
+  return typeof body === "string"
+    ? body
+    : Buffer.from(body.buffer, body.byteOffset, body.byteLength);
+}
+
+/** Overload and absence pass: says when to come back, spread so that not everybody comes at once. */
+function withRetry(answered: Answered): Answered {
+  if (answered.status !== 429 && answered.status !== 503) return answered;
+  return { ...answered, headers: { ...answered.headers, "retry-after": String(randomInt(1, 6)) } };
+}
+
+/** Errors of fastify itself, all before a handler runs: too large, no such type, cut short. */
+function statusOf({ statusCode }: FastifyError): number {
+  return statusCode === 413 || statusCode === 415 || statusCode === 400 ? statusCode : 500;
+}
+
+function causeOf(failure: Failure): string {
+  const { cause } = failure;
+  return cause instanceof Error ? (cause.stack ?? cause.message) : failure.message;
+}

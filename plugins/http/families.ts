@@ -1,0 +1,140 @@
+/** How each API words its errors, and the status of every failure code in it. */
+import type { FailureCode } from "../../events/failure.ts";
+import { type Answered, type Family, json } from "./route.ts";
+
+/** What a code means on the web when an API has no reason to say otherwise. */
+const statuses = {
+  malformed: 400,
+  "not-found": 404,
+  "out-of-range": 400,
+  "identity-rejected": 400,
+  "issuer-unavailable": 503,
+  "key-malformed": 400,
+  "key-insecure": 400,
+  "request-malformed": 400,
+  "possession-unproven": 400,
+  "signature-invalid": 400,
+  "entry-unsupported": 400,
+  "chain-rejected": 400,
+  "access-denied": 403,
+  "log-unavailable": 503,
+  "lint-refused": 400,
+  "key-unavailable": 503,
+  "purpose-refused": 500,
+  "guard-refused": 500,
+  conflict: 503,
+  overloaded: 503,
+  "deadline-exceeded": 504,
+  internal: 500,
+} as const satisfies Record<FailureCode, number>;
+
+/** Fixed texts for requests that are refused before any API looks at them. */
+const refusals: { readonly [status: number]: string } = {
+  400: "bad request",
+  403: "forbidden",
+  404: "not found",
+  405: "method not allowed",
+  408: "request took too long",
+  413: "request body too large",
+  415: "content type or encoding not supported",
+  429: "too many requests",
+  500: "internal error",
+  501: "method not implemented",
+  503: "service unavailable, try again later",
+  504: "no answer in time, try again later",
+};
+
+/** The fixed text of a status. */
+export function refusalText(status: number): string {
+  return refusals[status] ?? "error";
+}
+
+/** Fulcio: grpc-gateway bodies, with the messages of `fulcio:pkg/server/error.go`. Every fault of a token is a 400. */
+export const fulcioFamily: Family = {
+  statuses: { ...statuses, "log-unavailable": 500, "key-unavailable": 500 },
+  word: (status, code) =>
+    json({ code: grpcCode(status), message: fulcioMessage(status, code), details: [] }, status),
+};
+
+const fulcioMessages: { readonly [Code in FailureCode]?: string } = {
+  "identity-rejected": "There was an error processing the identity token",
+  "issuer-unavailable": "The identity provider's keys are not available",
+  "request-malformed": "The certificate signing request could not be parsed",
+  "key-malformed": "The public key supplied in the request could not be parsed",
+  "key-insecure": "The public key supplied in the request is insecure",
+  "possession-unproven": "The signature supplied in the request could not be verified",
+  "signature-invalid": "The signature supplied in the request could not be verified",
+  "lint-refused": "The identity does not fit a certificate",
+  "log-unavailable": "Error entering certificate in CTL",
+  "key-unavailable": "error communicating with CA backend",
+};
+
+function fulcioMessage(status: number, code: FailureCode | null): string {
+  return (code === null ? undefined : fulcioMessages[code]) ?? refusalText(status);
+}
+
+/** https://github.com/grpc-ecosystem/grpc-gateway `runtime.HTTPStatusFromCode`, the other way round. */
+function grpcCode(status: number): number {
+  switch (status) {
+    case 403:
+      return 7;
+    case 404:
+      return 5;
+    case 429:
+      return 8;
+    case 405:
+    case 501:
+      return 12;
+    case 500:
+      return 13;
+    case 503:
+      return 14;
+    case 504:
+      return 4;
+    default:
+      return 3;
+  }
+}
+
+/** Rekor v1: `{code, message}`, and nothing at all for 404. */
+export const rekorFamily: Family = {
+  statuses,
+  word(status, code) {
+    if (status === 404) return { status, contentType: "application/json", body: "" };
+    const message = (code === null ? undefined : rekorMessages[code]) ?? refusalText(status);
+    return json({ code: status, message }, status);
+  },
+};
+
+const rekorMessages: { readonly [Code in FailureCode]?: string } = {
+  malformed: "the request could not be parsed",
+  "entry-unsupported": "entries of this kind and version are not accepted",
+  "signature-invalid": "the signature does not verify",
+  "key-malformed": "the verifier could not be parsed",
+  "key-insecure": "the verifier is not of an accepted kind",
+  "out-of-range": "the requested size lies outside the tree",
+};
+
+/** RFC 6962 and tlog-tiles: a line of text. */
+export const textFamily: Family = { statuses, word: (status) => text(status) };
+
+/** RFC 6749 §5.2: `{error}`. */
+export const oauthFamily: Family = {
+  statuses: { ...statuses, "access-denied": 400 },
+  word(status, code) {
+    const error =
+      code === "access-denied"
+        ? "invalid_grant"
+        : status < 500
+          ? "invalid_request"
+          : "server_error";
+    return {
+      ...json({ error, error_description: refusalText(status) }, status),
+      headers: { "cache-control": "no-store" },
+    };
+  },
+};
+
+function text(status: number): Answered {
+  return { status, contentType: "text/plain; charset=utf-8", body: `${refusalText(status)}\n` };
+}

@@ -1,0 +1,78 @@
+/**
+ * What every request must pass before a route sees it. The request line and headers are attacker-controlled, and Node's parser is
+ * more tolerant than we are: it takes absolute-form targets, dot segments and repeated content types.
+ */
+
+/** Methods that may have a route. */
+export const methods = ["GET", "HEAD", "POST"] as const;
+
+/** What servers answer in `Allow` where no route is known. */
+export const allow = methods.join(", ");
+
+const maxTargetLength = 4_096;
+
+/** Header fields that must not be repeated; their meaning would depend on who reads them. */
+const singular = new Set([
+  "authorization",
+  "content-type",
+  "content-encoding",
+  "content-length",
+  "traceparent",
+]);
+
+/** A request line and its header fields, as Node gives them. */
+export interface Line {
+  readonly method?: string | undefined;
+  readonly url?: string | undefined;
+  readonly rawHeaders: readonly string[];
+}
+
+/** The status the request is refused with, or the target it is served under. */
+export function passGate({
+  method,
+  url = "",
+  rawHeaders,
+}: Line): number | { readonly target: string } {
+  if (!methods.some((known) => known === method)) return 405;
+  if (url.length > maxTargetLength || !isPlainTarget(url)) return 400;
+  const repeated = firstRepeated(rawHeaders);
+  if (repeated === "content-type" || repeated === "content-encoding") return 415;
+  if (repeated !== null) return 400;
+  // sigstore-go joins a base URL that ends in a slash with a path that starts with one.
+  return { target: url.replace(/^\/+/, "/") };
+}
+
+/**
+ * Origin-form (RFC 9112 §3.2.1) of characters that have one spelling: none of our paths needs an escape, a backslash or an empty
+ * segment, so whatever has one is not ours, and there is no second way to write those that are.
+ */
+function isPlainTarget(url: string): boolean {
+  const [path = ""] = url.split("?", 1);
+  if (!/^\/[A-Za-z0-9/._~:@!$&'()*+,;=-]*$/.test(path)) return false;
+  return !/\/\.{1,2}(?:\/|$)/.test(path);
+}
+
+function firstRepeated(rawHeaders: readonly string[]): string | null {
+  const seen = new Set<string>();
+  for (let at = 0; at < rawHeaders.length; at += 2) {
+    const name = (rawHeaders[at] ?? "").toLowerCase();
+    if (!singular.has(name)) continue;
+    if (seen.has(name)) return name;
+    seen.add(name);
+  }
+  return null;
+}
+
+/** True if a body so labelled may be read as `mediaType`: no other charset than UTF-8, no encoding (RFC 9110 §8.3, §8.4). */
+export function isAcceptable(
+  mediaType: string,
+  contentType: string | undefined,
+  contentEncoding: string | undefined,
+): boolean {
+  if (contentEncoding !== undefined && contentEncoding.toLowerCase() !== "identity") return false;
+  if (contentType === undefined || contentType.length > 256) return false;
+  const match = /^([a-z0-9/+.-]+)[ \t]*(?:;[ \t]*charset="?utf-8"?[ \t]*)?$/i.exec(
+    contentType.trim(),
+  );
+  return match?.[1]?.toLowerCase() === mediaType;
+}

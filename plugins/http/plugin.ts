@@ -1,0 +1,116 @@
+/** The only door: turns HTTP into asks and answers into HTTP, and decides nothing else. */
+import { readFile } from "node:fs/promises";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { join } from "node:path";
+import type { Context } from "../../core/plugin.ts";
+import { createAdmission } from "./admission.ts";
+import { createApp } from "./app.ts";
+import { ctRoutes } from "./ct.ts";
+import { refusalText } from "./families.ts";
+import { fulcioRoutes } from "./fulcio.ts";
+import { allow, passGate } from "./gate.ts";
+import { createPlainServer, createTlsServer, listen, type Serve } from "./listeners.ts";
+import { http } from "./manifest.ts";
+import { oidcRoutes } from "./oidc.ts";
+import { rekorRoutes } from "./rekor.ts";
+import { statusRoutes } from "./status.ts";
+import { tileRoutes } from "./tiles.ts";
+import { tufRoutes } from "./tuf.ts";
+
+type DoorContext = Context<
+  typeof http.manifest.config,
+  typeof http.manifest.needs,
+  typeof http.manifest.emits
+>;
+
+export default http.implement(async (context) => {
+  const { ask, config, draining, journal, peers, trace } = context;
+  const { publicUrl, demo, ctLog } = config;
+  const app = await createApp({
+    routes: [
+      ...statusRoutes({ publicUrl, demo, ctLog, peers, draining: () => draining.aborted }),
+      ...fulcioRoutes(ask),
+      ...ctRoutes(ask, ctLog),
+      ...rekorRoutes(ask),
+      ...tileRoutes(ask),
+      ...tufRoutes(ask),
+      ...oidcRoutes(ask),
+    ],
+    admission: createAdmission(config.limits, () => performance.now()),
+    trace,
+    journal,
+  });
+  const serve: Serve = (request, response) => {
+    const passed = passGate(request);
+    if (typeof passed === "number") {
+      refuse(passed, response);
+      return;
+    }
+    request.url = passed.target;
+    // Fastify serves the compatibility form of HTTP/2 as it serves HTTP/1; its types know one server at a time.
+    app.serve(request as IncomingMessage, response as ServerResponse);
+  };
+  await using opened = new AsyncDisposableStack();
+  opened.use(app);
+  await openListeners(serve, context, opened);
+  const kept = opened.move();
+  return { handlers: {}, [Symbol.asyncDispose]: async () => await kept.disposeAsync() };
+});
+
+/** Opens every listener of the configuration; those opened are closed again if one cannot be. */
+async function openListeners(
+  serve: Serve,
+  context: DoorContext,
+  opened: AsyncDisposableStack,
+): Promise<void> {
+  const { config, journal, home } = context;
+  const { connections } = config.limits;
+  const credentials = config.tlsPort === undefined ? null : await readCredentials(home(), config);
+  for (const host of config.addresses) {
+    const plain = () => createPlainServer(serve, connections);
+    await open(host, config.port, plain);
+    if (credentials !== null) {
+      await open(host, config.tlsPort ?? 0, () => createTlsServer(serve, connections, credentials));
+    }
+  }
+
+  async function open(
+    host: string,
+    port: number,
+    create: () => Parameters<typeof listen>[0],
+  ): Promise<void> {
+    try {
+      const listener = await listen(create(), host, port);
+      opened.use(listener);
+      journal.info("listening", { host, port: listener.port });
+    } catch (thrown) {
+      // Machines without IPv6 are served on IPv4; any other missing address is a mistake in the configuration.
+      if (host !== "::1" || !isAbsent(thrown)) throw thrown;
+      journal.warn("address-not-available", { host, port });
+    }
+  }
+}
+
+async function readCredentials(home: string, { tlsCertificate, tlsKey }: DoorContext["config"]) {
+  const [certificate, key] = await Promise.all([
+    readFile(join(home, tlsCertificate), "utf8"),
+    readFile(join(home, tlsKey), "utf8"),
+  ]);
+  return { certificate, key };
+}
+
+function isAbsent(thrown: unknown): boolean {
+  const code = thrown instanceof Error && "code" in thrown ? thrown.code : null;
+  return code === "EADDRNOTAVAIL" || code === "EAFNOSUPPORT";
+}
+
+/** Before any route: a plain line of text. */
+function refuse(status: number, response: Parameters<Serve>[1]): void {
+  const headers = {
+    "content-type": "text/plain; charset=utf-8",
+    ...(status === 405 && { allow }),
+    ...(!("stream" in response) && { connection: "close" }),
+  };
+  if ("stream" in response) response.writeHead(status, headers).end(`${refusalText(status)}\n`);
+  else response.writeHead(status, headers).end(`${refusalText(status)}\n`);
+}

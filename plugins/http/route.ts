@@ -1,0 +1,54 @@
+/** What a route is, so that each API is a list of them and knows nothing of servers. */
+import type { Context } from "../../core/plugin.ts";
+import type { FailureCode } from "../../events/failure.ts";
+import type { Parameters } from "./query.ts";
+import type { http } from "./manifest.ts";
+
+/** Puts one of the asks the door needs. */
+export type Put = Context<
+  typeof http.manifest.config,
+  typeof http.manifest.needs,
+  typeof http.manifest.emits
+>["ask"];
+
+/** A request that has passed the gate. */
+export interface Asked {
+  /** Values of the path's `:name` parts, and of its `*` under `*`. */
+  readonly path: { readonly [name: string]: string | undefined };
+  readonly query: Parameters;
+  readonly authorization: string | undefined;
+  /** Empty for GET. */
+  readonly body: Uint8Array;
+}
+
+/** A response. */
+export interface Answered {
+  readonly status: number;
+  readonly contentType: string;
+  readonly body: string | Uint8Array;
+  readonly headers?: { readonly [name: string]: string };
+}
+
+/** How an API words its errors. Texts are fixed: nothing from inside and nothing the client sent is in them. */
+export interface Family {
+  /** One status a failure code: a new code does not compile until every API has one. */
+  readonly statuses: Readonly<{ [Code in FailureCode]: number }>;
+  /** The response to a failed ask; `code` is null when the request itself was refused with `status`. */
+  word(status: number, code: FailureCode | null): Answered;
+}
+
+/** A route and what it takes. */
+export interface Route {
+  readonly method: "GET" | "POST";
+  /** `:name` is one path segment, a final `*` the rest. */
+  readonly path: string;
+  readonly family: Family;
+  /** Present exactly for POST. */
+  readonly body?: { readonly mediaType: string; readonly maxBytes: number };
+  handle(asked: Asked): Promise<Answered>;
+}
+
+/** A JSON response. */
+export function json(value: unknown, status = 200): Answered {
+  return { status, contentType: "application/json", body: JSON.stringify(value) };
+}
