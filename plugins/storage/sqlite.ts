@@ -1,0 +1,109 @@
+/**
+ * The SQLite storage driver. Each open partition has a thread that writes (WAL, `synchronous=FULL`); all commits called while the
+ * previous transaction was being synced become the next transaction. Reads run on the calling thread over a connection that
+ * cannot write. One more thread moves the write-ahead logs into the files.
+ */
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import type {
+  Commit,
+  Committed,
+  Partition,
+  PartitionShape,
+  Reader,
+  StorageDriver,
+} from "../../core/storage.ts";
+import { checkCommit, checkPartitionName, checkShape } from "./bounds.ts";
+import { Checkpoints } from "./checkpoints.ts";
+import { CommitQueue } from "./commit-queue.ts";
+import { createFile, requireFile } from "./sqlite-file.ts";
+import { SqliteReader } from "./sqlite-reader.ts";
+
+/** Where the files are, and when the write-ahead log is moved and when it pushes back. */
+export interface SqliteOptions {
+  readonly directory: string;
+  /** From here on the log is moved in the background. Default 8 MiB. */
+  readonly walSoftBytes?: number;
+  /** From here on commits wait until it has been moved. Default 128 MiB. */
+  readonly walHardBytes?: number;
+}
+
+const mebibyte = 1024 * 1024;
+
+/** A driver on `<directory>/<partition>.db`; the directory is made with the first partition. */
+export function sqliteDriver(options: SqliteOptions): StorageDriver {
+  const { directory, walSoftBytes = 8 * mebibyte, walHardBytes = 128 * mebibyte } = options;
+  const checkpoints = new Checkpoints({ walSoftBytes, walHardBytes });
+  const open = new Set<AsyncDisposable>();
+  const pathOf = (name: string) => {
+    checkPartitionName(name);
+    return join(directory, `${name}.db`);
+  };
+
+  return {
+    async create(name, shape) {
+      checkShape(shape);
+      const path = pathOf(name);
+      mkdirSync(directory, { recursive: true, mode: 0o700 });
+      createFile(path, name, shape);
+    },
+    async open(name, shape) {
+      const path = pathOf(name);
+      checkShape(shape);
+      // Here too, because an error from the writing thread loses its class on the way.
+      requireFile(path, name);
+      const queue = await CommitQueue.start(
+        { path, lockPath: join(directory, `${name}.lock`), name, shape },
+        checkpoints,
+      );
+      const partition = new SqlitePartition(new SqliteReader(path, name), queue, shape);
+      open.add(partition);
+      return partition;
+    },
+    async openReader(name): Promise<Reader> {
+      const reader = new SqliteReader(pathOf(name), name);
+      open.add(reader);
+      return reader;
+    },
+    async [Symbol.asyncDispose]() {
+      for (const opened of open) await opened[Symbol.asyncDispose]();
+      open.clear();
+      await checkpoints[Symbol.asyncDispose]();
+    },
+  };
+}
+
+class SqlitePartition implements Partition {
+  readonly #reader: SqliteReader;
+  readonly #queue: CommitQueue;
+  readonly #shape: PartitionShape;
+
+  constructor(reader: SqliteReader, queue: CommitQueue, shape: PartitionShape) {
+    this.#reader = reader;
+    this.#queue = queue;
+    this.#shape = shape;
+  }
+
+  async commit(commit: Commit): Promise<Committed> {
+    checkCommit(this.#shape, commit);
+    return await this.#queue.commit(commit);
+  }
+
+  async get(table: string, key: Uint8Array) {
+    return await this.#reader.get(table, key);
+  }
+
+  async scan(...question: Parameters<Reader["scan"]>) {
+    return await this.#reader.scan(...question);
+  }
+
+  async read(...question: Parameters<Reader["read"]>) {
+    return await this.#reader.read(...question);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    // The writer last: the last connection that closes empties the write-ahead log, and only a writing one can.
+    await this.#reader[Symbol.asyncDispose]();
+    await this.#queue[Symbol.asyncDispose]();
+  }
+}

@@ -1,0 +1,24 @@
+/** Commits 1, 2, 3 … several at a time, and prints each number after it is acknowledged. Ended from outside. */
+import { writeSync } from "node:fs";
+import { encodeUtf8, uintBytes, uintFrom } from "../../core/formats/encoding.ts";
+import { sqliteDriver } from "../../plugins/storage/sqlite.ts";
+import { shape } from "./contract-shape.ts";
+
+const driver = sqliteDriver({ directory: process.argv[2] ?? "" });
+const partition = await driver.open("room", shape);
+const key = encodeUtf8("size");
+const stored = await partition.get("alpha", key);
+let size = stored === null ? 0 : Number(uintFrom(stored));
+for (;;) {
+  const group = Array.from({ length: 4 }, (_, n) => size + n + 1);
+  size += group.length;
+  await Promise.all(
+    group.map(async (n) => {
+      await partition.commit({
+        writes: [{ table: "alpha", key, value: uintBytes(n, 8) }],
+        appends: [{ stream: "facts", value: uintBytes(n, 8) }],
+      });
+      writeSync(1, `${n}\n`);
+    }),
+  );
+}
