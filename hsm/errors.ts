@@ -1,4 +1,5 @@
 /** The ways PKCS#11 fails, told apart by what to do next. */
+import { PinRefused } from "../core/plugin.ts";
 
 /** What a return value asks of the pool. */
 export type Remedy =
@@ -33,23 +34,26 @@ export class HsmError extends Error {
   }
 }
 
-/** The device refused the PIN. The process must end with its own exit code and nobody may start it again with the same PIN. */
-export class PinRefused extends Error {
-  override readonly name = "PinRefused";
-  readonly reason: string;
-
-  constructor(reason: string) {
-    super(
-      `the HSM refused the PIN (${reason}); it was tried once and will not be tried again, so that the token is not locked: ` +
-        "put the right PIN in place, then start again",
-    );
-    this.reason = reason;
-  }
+/** The device refused the PIN: the process ends with its own exit code, and nobody starts it again with the same PIN. */
+export function pinRefused(reason: string): PinRefused {
+  return new PinRefused(
+    `the HSM refused the PIN (${reason}); it was tried once and will not be tried again, so that the token is not locked: ` +
+      "put the right PIN in place, then start again",
+  );
 }
 
 /** The vault will not start, or will not go on, because what it found is not what it must find. */
 export class VaultRefused extends Error {
   override readonly name = "VaultRefused";
+}
+
+/** What pkcs11js threw, as an {@link HsmError} if it carries a return value. */
+export function translated(operation: string, error: unknown): unknown {
+  if (!(error instanceof Error)) return error;
+  const code = "code" in error && typeof error.code === "number" ? error.code : null;
+  if (code === null) return error;
+  const reason = error.message.startsWith("CKR_") ? error.message : `CKR 0x${code.toString(16)}`;
+  return new HsmError(operation, reason, code);
 }
 
 const remedies: { readonly [reason: string]: Remedy | undefined } = {

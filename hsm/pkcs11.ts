@@ -4,7 +4,7 @@
  * the package holds raw pointers only, and was measured to sign other memory when they are collected.
  */
 import pkcs11js from "pkcs11js";
-import { HsmError, PinRefused, VaultRefused } from "./errors.ts";
+import { HsmError, pinRefused, translated, VaultRefused } from "./errors.ts";
 
 /** An open session. Opaque. */
 export interface Session {
@@ -185,7 +185,7 @@ export class Module {
     } catch (error) {
       if (!(error instanceof HsmError)) throw error;
       if (error.reason === "CKR_USER_ALREADY_LOGGED_IN") return;
-      if (error.remedy === "stop") throw new PinRefused(error.reason);
+      if (error.remedy === "stop") throw pinRefused(error.reason);
       throw error;
     }
   }
@@ -357,14 +357,6 @@ function call<Result>(operation: string, work: () => Result): Result {
   } catch (error) {
     throw translated(operation, error);
   }
-}
-
-function translated(operation: string, error: unknown): unknown {
-  if (!(error instanceof Error)) return error;
-  const code = "code" in error && typeof error.code === "number" ? error.code : null;
-  if (code === null) return error;
-  const reason = error.message.startsWith("CKR_") ? error.message : `CKR 0x${code.toString(16)}`;
-  return new HsmError(operation, reason, code);
 }
 
 function quietly(work: () => void): void {

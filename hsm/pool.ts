@@ -4,7 +4,8 @@
  * reconnects the circuit opens; it closes by itself once the device answers again. A PIN is tried once.
  */
 import { setTimeout as sleep } from "node:timers/promises";
-import { HsmError, PinRefused, VaultRefused } from "./errors.ts";
+import { PinRefused } from "../core/plugin.ts";
+import { HsmError, VaultRefused } from "./errors.ts";
 import { findKey, type PinnedKey } from "./keyring.ts";
 import { type KeyHandle, Module, type Session, type Slot } from "./pkcs11.ts";
 import type { SigningScheme } from "./public-key.ts";

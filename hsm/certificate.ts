@@ -1,0 +1,97 @@
+/** Leaf certificates: held against the profile of the issuing key and against identity's verdict, whose seal is checked here. */
+import { hash } from "node:crypto";
+import { encodeHex, equalBytes } from "../core/formats/encoding.ts";
+import {
+  checkLeafTbs,
+  namesPrincipal,
+  withoutPoison,
+  withoutSctList,
+} from "../core/formats/leaf-profile.ts";
+import { decodeVerdict } from "../core/formats/verdict.ts";
+import { keyIdentifier, parseCertificate, type SignatureAlgorithm } from "../core/formats/x509.ts";
+import { Failure } from "../events/failure.ts";
+import type { Signable } from "../events/hsm.ts";
+import type { VaultKey } from "./keyring.ts";
+import type { Prepared } from "./signable.ts";
+
+/** True if identity sealed exactly this statement. */
+export type VerifySeal = (statement: Uint8Array, mac: Uint8Array) => boolean;
+
+/** What bounds certificates. */
+export interface CertificateLimits {
+  readonly maxCertificateSeconds: number;
+  /** How old a verdict may be. */
+  readonly verdictFreshSeconds: number;
+}
+
+/** How far another process of the same machine may see the clock ahead of us. */
+const clockSkewSeconds = 5;
+
+/** @throws {Failure} purpose-refused or lint-refused. @throws {Malformed} naming the broken rule */
+export function prepareCertificate(
+  { tbs, verdict: sealed }: Extract<Signable, { purpose: "certificate" }>,
+  key: VaultKey,
+  limits: CertificateLimits & { readonly nowMs: number; readonly verifySeal: VerifySeal },
+): Prepared {
+  if (!limits.verifySeal(sealed.verdict, sealed.mac)) {
+    throw new Failure("purpose-refused", "the verdict does not carry identity's seal");
+  }
+  const verdict = decodeVerdict(sealed.verdict);
+  const ageMs = limits.nowMs - Number(verdict.verifiedAtMs);
+  if (ageMs > limits.verdictFreshSeconds * 1_000 || ageMs < -clockSkewSeconds * 1_000) {
+    throw new Failure("purpose-refused", "the verdict is not fresh");
+  }
+  const { fields, end } = checkLeafTbs(tbs, profileOf(key, limits));
+  if (!equalBytes(hash("sha256", fields.publicKey, "buffer"), verdict.publicKeyHash)) {
+    throw new Failure("purpose-refused", "the certificate's public key is not the verdict's");
+  }
+  if (!namesPrincipal(fields, verdict.principal)) {
+    throw new Failure("purpose-refused", "the certificate does not name the verdict's principal");
+  }
+  const verdictHash = hash("sha256", sealed.verdict, "buffer");
+  const precertificate = end.kind === "poison";
+  const core = hash("sha256", precertificate ? withoutPoison(tbs) : withoutSctList(tbs), "buffer");
+  return {
+    messages: [tbs],
+    claim: precertificate
+      ? { kind: "precertificate", core, serial: fields.serial, verdict: verdictHash }
+      : { kind: "certificate", core, verdict: verdictHash },
+    binding: {
+      kind: precertificate ? "precertificate" : "certificate",
+      serial: encodeHex(fields.serial),
+      verdict: encodeHex(verdictHash),
+      tokenDigest: encodeHex(verdict.tokenDigest),
+      publicKeyHash: encodeHex(verdict.publicKeyHash),
+    },
+  };
+}
+
+/** The algorithm in certificates that a key signs. */
+export function signatureAlgorithmOf(key: Pick<VaultKey, "algorithm">): SignatureAlgorithm {
+  switch (key.algorithm) {
+    case "ecdsa-p256":
+      return "ecdsa-sha256";
+    case "ecdsa-p384":
+      return "ecdsa-sha384";
+    case "rsa-2048":
+    case "rsa-3072":
+    case "rsa-4096":
+      return "rsa-sha256";
+  }
+}
+
+function profileOf(key: VaultKey, limits: CertificateLimits & { readonly nowMs: number }) {
+  const [own] = key.chain ?? [];
+  if (own === undefined) {
+    throw new Failure("purpose-refused", `the keyring binds no certificate to ${key.label}`);
+  }
+  const windowMs = (limits.verdictFreshSeconds + clockSkewSeconds) * 1_000;
+  return {
+    issuerName: parseCertificate(own).subject,
+    authorityKeyId: keyIdentifier(key.publicKey),
+    signatureAlgorithm: signatureAlgorithmOf(key),
+    maxLifetimeSeconds: limits.maxCertificateSeconds,
+    notBeforeFrom: new Date(limits.nowMs - windowMs),
+    notBeforeTo: new Date(limits.nowMs + clockSkewSeconds * 1_000),
+  };
+}

@@ -1,0 +1,94 @@
+/** The vault as a plugin: takes the state's lock, logs in once, finds every key again, and answers. */
+import { join } from "node:path";
+import type { Answers, PinRefused } from "../core/plugin.ts";
+import { VaultRefused } from "./errors.ts";
+import { holdState } from "./database.ts";
+import { Guard } from "./guard.ts";
+import { readKeyring } from "./keyring.ts";
+import { Ledger } from "./ledger.ts";
+import { hsm } from "./manifest.ts";
+import { Pool } from "./pool.ts";
+import { Vault } from "./vault.ts";
+import { watchForHang } from "./watchdog.ts";
+
+const reconnectAfterMs = [20, 100, 400];
+const probeEveryMs = 1_000;
+
+export default hsm.implement(async ({ config, home, pin, clock, journal, seals }) => {
+  const keyring = await readKeyring(join(home(), config.keyring));
+  if (keyring.token.label !== config.tokenLabel) {
+    throw new VaultRefused(
+      `the keyring is for the token "${keyring.token.label}", the configuration names "${config.tokenLabel}"`,
+    );
+  }
+  const { serial } = keyring.token;
+  const stack = new AsyncDisposableStack();
+  try {
+    // The lock first: a second vault does not even log in.
+    const { database } = stack.use(holdState(join(home(), config.state), serial));
+    const pool = stack.use(
+      Pool.open({
+        module: config.module,
+        token: keyring.token,
+        pin: await pin(),
+        keys: keyring.keys,
+        sessions: config.sessions,
+        reconnectAfterMs,
+        probeEveryMs,
+        onPinRefused: endProcess,
+      }),
+    );
+    const guard = new Guard(database);
+    const ledger = new Ledger(database, clock, (outcome) => guard.settle(outcome));
+    const unknown = ledger.begin(serial);
+    if (unknown.length > 0) {
+      journal.warn("unknown-signed", { rows: unknown.slice(0, 100), count: unknown.length });
+    }
+    const limits = {
+      ...config,
+      verifySeal: (statement: Uint8Array, mac: Uint8Array) =>
+        seals.verify("identity", statement, mac),
+    };
+    const { signing } = config;
+    const parts = { keyring, pool, ledger, guard, clock, journal, limits, signing };
+    const vault = stack.use(new Vault(parts));
+    await vault.selfTest();
+    if (config.hangLimitMs > 0) stack.use(watchForHang(config.hangLimitMs));
+    return {
+      handlers: handlersOf(vault),
+      health: () => vault.health(),
+      [Symbol.asyncDispose]: async () => await stack.disposeAsync(),
+    };
+  } catch (error) {
+    await stack.disposeAsync();
+    throw error;
+  }
+});
+
+function handlersOf(vault: Vault): Answers<typeof hsm.manifest.offers> {
+  return {
+    sign: async (question, envelope) => await vault.sign(question, envelope),
+    async describeKey({ key: label }) {
+      const { algorithm, publicKey, purposes, origin, noteName, chain } = vault.key(label);
+      return {
+        algorithm,
+        publicKey,
+        purposes,
+        ...(origin !== undefined && { origin }),
+        ...(noteName !== undefined && { noteName }),
+        ...(chain && { chain }),
+      };
+    },
+    async lastSigned({ key }) {
+      const { size, root } = vault.lastSigned(key);
+      return { size, root };
+    },
+  };
+}
+
+/** Outside of any handler, so that it ends the process: the kernel knows the exit code for it. */
+function endProcess(error: PinRefused): void {
+  setImmediate(() => {
+    throw error;
+  });
+}

@@ -1,0 +1,103 @@
+/**
+ * From a signable to the bytes that are signed. Pure: it formats, and holds what it is given against what is bound to the key. A
+ * new kind of signable does not compile until it is handled here.
+ */
+import { hash } from "node:crypto";
+import { formatCheckpoint } from "../core/formats/checkpoint.ts";
+import { encodeHex, encodeUtf8 } from "../core/formats/encoding.ts";
+import { Malformed } from "../core/formats/malformed.ts";
+import { formatSetPayload } from "../core/formats/rekor-entry.ts";
+import { sctSignatureInput, treeHeadSignatureInput } from "../core/formats/sct.ts";
+import { Failure } from "../events/failure.ts";
+import type { Signable } from "../events/hsm.ts";
+import { type CertificateLimits, prepareCertificate, type VerifySeal } from "./certificate.ts";
+import type { Claim } from "./guard.ts";
+import { prepareIdToken } from "./id-token.ts";
+import type { VaultKey } from "./keyring.ts";
+import type { Binding } from "./ledger-rows.ts";
+import { prepareRole, type RoleLimits } from "./role.ts";
+import { prepareTimestamp } from "./timestamp.ts";
+
+/** What is about to be signed. */
+export interface Prepared {
+  /** Each is hashed and signed. */
+  readonly messages: readonly Uint8Array[];
+  /** What the guard has to judge. */
+  readonly claim: Claim;
+  /** What the ledger keeps. */
+  readonly binding: Binding;
+  /** What is answered beside the signatures; it may hold them. */
+  readonly signed?: (signatures: readonly Uint8Array[]) => Uint8Array;
+}
+
+/** What bounds signables besides their key. */
+export interface Limits extends CertificateLimits, RoleLimits {
+  readonly nowMs: number;
+  readonly verifySeal: VerifySeal;
+}
+
+/**
+ * Formats a signable for a key whose purposes include it.
+ *
+ * @throws {Failure} lint-refused or purpose-refused
+ */
+export function prepare(signable: Signable, key: VaultKey, limits: Limits): Prepared {
+  try {
+    return format(signable, key, limits);
+  } catch (error) {
+    if (error instanceof Malformed) throw new Failure("lint-refused", error.message);
+    throw error;
+  }
+}
+
+function format(signable: Signable, key: VaultKey, limits: Limits): Prepared {
+  switch (signable.purpose) {
+    case "certificate":
+      return prepareCertificate(signable, key, limits);
+    case "scts":
+      return unguarded(signable.entries.map(sctSignatureInput));
+    case "signedEntryTimestamps": {
+      const logId = hash("sha256", key.publicKey, "buffer");
+      return unguarded(
+        signable.entries.map(({ body, integratedTimeSeconds, index }) =>
+          formatSetPayload({ body, integratedTimeSeconds, logId, logIndex: index }),
+        ),
+      );
+    }
+    case "checkpoint": {
+      const { size, root, consistencyProof } = signable;
+      const text = encodeUtf8(formatCheckpoint({ origin: originOf(key), size, root }));
+      return {
+        messages: [text],
+        claim: { kind: "tree", size, root, consistencyProof },
+        binding: { kind: "tree", size: size.toString(), root: encodeHex(root) },
+        signed: () => text,
+      };
+    }
+    case "treeHead": {
+      const { size, root, consistencyProof, timestampMs } = signable;
+      return {
+        messages: [treeHeadSignatureInput({ timestampMs, size, root })],
+        claim: { kind: "tree", size, root, consistencyProof, timestampMs },
+        binding: { kind: "tree", size: size.toString(), root: encodeHex(root) },
+      };
+    }
+    case "timestamp":
+      return prepareTimestamp(signable, key, limits.nowMs);
+    case "tufRole":
+      return prepareRole(signable.role, key, limits);
+    case "idToken":
+      return prepareIdToken(signable.claims, key, limits.nowMs);
+  }
+}
+
+function unguarded(messages: readonly Uint8Array[]): Prepared {
+  return { messages, claim: { kind: "none" }, binding: { kind: "none" } };
+}
+
+function originOf(key: VaultKey): string {
+  if (key.origin === undefined) {
+    throw new Failure("purpose-refused", `the keyring binds no origin to ${key.label}`);
+  }
+  return key.origin;
+}

@@ -1,0 +1,324 @@
+/**
+ * The vault: authorises, records, signs, verifies, releases. All asks of one asker that arrive in one tick are one commit: guard
+ * state and intents together, before the first of them is signed. A signature leaves only after it has been verified.
+ */
+import { randomUUID } from "node:crypto";
+import { setImmediate as nextTick } from "node:timers/promises";
+import type { Clock } from "../core/clock.ts";
+import { encodeUtf8 } from "../core/formats/encoding.ts";
+import type { Journal } from "../core/journal.ts";
+import type { Envelope, Health } from "../core/plugin.ts";
+import { Failure } from "../events/failure.ts";
+import type { Signable } from "../events/hsm.ts";
+import { VaultRefused } from "./errors.ts";
+import type { Guard, SignedTree } from "./guard.ts";
+import type { Keyring, VaultKey } from "./keyring.ts";
+import { type Ledger, StateUnavailable } from "./ledger.ts";
+import type { Pool } from "./pool.ts";
+import { type Limits, prepare } from "./signable.ts";
+import { type Job, Signer } from "./signer.ts";
+
+/** What a vault is made of. */
+export interface VaultParts {
+  readonly keyring: Keyring;
+  readonly pool: Pool;
+  readonly ledger: Ledger;
+  readonly guard: Guard;
+  readonly clock: Clock;
+  readonly journal: Journal;
+  readonly limits: Omit<Limits, "nowMs">;
+  readonly signing: "auto" | "sync" | "async";
+}
+
+/** What the ask `sign` brings. */
+export interface SignQuestion {
+  readonly key: string;
+  readonly signable: Signable;
+}
+
+/** What it gets. */
+export interface SignAnswer {
+  readonly signatures: Uint8Array[];
+  readonly signed?: Uint8Array;
+}
+
+interface Asked {
+  readonly question: SignQuestion;
+  readonly envelope: Envelope;
+  readonly resolve: (answer: SignAnswer) => void;
+  readonly reject: (failure: Failure) => void;
+}
+
+/** A key below this is signed with on the main thread: handing it to another costs as much. */
+const fastSignatureMs = 0.1;
+const selfTestSignatures = 3;
+/** How long outcomes wait for a batch to ride in. */
+const idleFlushMs = 50;
+const forgetEveryMs = 30_000;
+/** A batch yields to the event loop after so many signatures. */
+const signaturesPerTurn = 32;
+
+/** A vault that is open. */
+export class Vault implements AsyncDisposable {
+  readonly #parts: VaultParts;
+  readonly #keys: ReadonlyMap<string, VaultKey>;
+  readonly #signer: Signer;
+  #queue: Asked[] = [];
+  readonly #running = new Set<Promise<void>>();
+  #flushTimer: NodeJS.Timeout | null = null;
+  #forgottenAtMs = 0;
+  #stateFault: { readonly reason: string; readonly since: Date } | null = null;
+
+  constructor(parts: VaultParts) {
+    this.#parts = parts;
+    this.#keys = new Map(parts.keyring.keys.map((key) => [key.label, key]));
+    this.#signer = new Signer(parts);
+  }
+
+  /** Signs with every key, which proves that each is the pinned one and tells how fast it is. @throws {VaultRefused} */
+  async selfTest(): Promise<void> {
+    const { ledger, signing, keyring } = this.#parts;
+    const message = encodeUtf8(`chancery vault self-test ${randomUUID()}`);
+    const messages = Array.from({ length: selfTestSignatures }, () => message);
+    const jobs: Job[] = keyring.keys.map((key) => ({
+      key,
+      purpose: "selfTest",
+      asker: "hsm",
+      trace: "",
+      prepared: { messages, claim: { kind: "none" }, binding: { kind: "none" } },
+      sequence: 0,
+    }));
+    ledger.transaction(() => {
+      for (const job of jobs) job.sequence = ledger.intend(this.#signer.intentOf(job));
+    });
+    for (const job of jobs) {
+      // Measured on the main thread, one key after the other.
+      const outcome = await this.#signer.perform(job, "sync");
+      if (outcome instanceof Failure) {
+        throw new VaultRefused(`the key ${job.key.label} does not sign: ${outcome.message}`);
+      }
+      const fast = outcome.fastestMs < fastSignatureMs;
+      this.#signer.setMode(job.key.label, signing === "auto" ? (fast ? "sync" : "async") : signing);
+    }
+    ledger.flush();
+  }
+
+  /** The handler of `sign`. @throws {Failure} */
+  async sign(question: SignQuestion, envelope: Envelope): Promise<SignAnswer> {
+    return await new Promise((resolve, reject) => {
+      if (this.#queue.length === 0) setImmediate(() => this.#drain());
+      this.#queue.push({ question, envelope, resolve, reject });
+    });
+  }
+
+  /** A key of the keyring. @throws {Failure} key-unavailable */
+  key(label: string): VaultKey {
+    const key = this.#keys.get(label);
+    if (key === undefined) {
+      throw new Failure("key-unavailable", `the keyring has no key "${label}"`);
+    }
+    return key;
+  }
+
+  /** The newest tree a log's key signed. @throws {Failure} key-unavailable or purpose-refused */
+  lastSigned(label: string): SignedTree {
+    const key = this.key(label);
+    if (!key.purposes.includes("checkpoint") && !key.purposes.includes("treeHead")) {
+      throw new Failure("purpose-refused", `${label} is not a log's key`);
+    }
+    return this.#parts.guard.lastSigned(label);
+  }
+
+  /** From what is at hand. */
+  health(): Health {
+    const { circuit } = this.#parts.pool;
+    if (this.#stateFault) return { status: "failed", ...this.#stateFault };
+    const [quarantine] = this.#signer.quarantined.values();
+    if (quarantine) return { status: "failed", ...quarantine };
+    if (circuit.state === "open") {
+      return { status: "failed", reason: circuit.reason, since: circuit.since };
+    }
+    return { status: "ok" };
+  }
+
+  /** Finishes what was accepted and writes the last outcomes. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#drain();
+    await Promise.all(this.#running);
+    if (this.#flushTimer) clearTimeout(this.#flushTimer);
+    this.#flush();
+  }
+
+  #drain(): void {
+    const queue = this.#queue;
+    this.#queue = [];
+    // A commit never mixes askers: each batch is one asker's, in the order they first came.
+    const byAsker = Map.groupBy(queue, ({ envelope }) => envelope.from);
+    for (const batch of byAsker.values()) {
+      const running = this.#batch(batch).finally(() => this.#running.delete(running));
+      this.#running.add(running);
+    }
+  }
+
+  async #batch(batch: readonly Asked[]): Promise<void> {
+    const judged = batch.map((asked) => this.#judge(asked));
+    const { ledger } = this.#parts;
+    try {
+      ledger.transaction(() => {
+        for (const one of judged) this.#record(one);
+      });
+      this.#stateFault = null;
+    } catch (error) {
+      this.#rejectAll(judged, error);
+      return;
+    }
+    await this.#signAll(judged);
+    this.#flushTimer ??= setTimeout(() => {
+      this.#flushTimer = null;
+      this.#flush();
+    }, idleFlushMs);
+  }
+
+  /** Everything that can be said without the guard. */
+  #judge(asked: Asked): Judged {
+    const { question, envelope } = asked;
+    try {
+      const key = this.#authorised(question, envelope);
+      const nowMs = this.#parts.clock.now().getTime();
+      if (nowMs > envelope.deadlineAtMs) {
+        throw new Failure("deadline-exceeded", "the asker has stopped waiting");
+      }
+      const prepared = prepare(question.signable, key, { ...this.#parts.limits, nowMs });
+      const { purpose } = question.signable;
+      const { from: asker, trace } = envelope;
+      return { asked, job: { key, purpose, asker, trace, prepared, sequence: 0 }, failure: null };
+    } catch (error) {
+      return { asked, job: null, failure: Failure.from(error) };
+    }
+  }
+
+  #authorised({ key: label, signable }: SignQuestion, { from }: Envelope): VaultKey {
+    const key = this.key(label);
+    if (!key.askers.includes(from)) {
+      throw new Failure("purpose-refused", `${label} does not sign for "${from}"`);
+    }
+    if (!key.purposes.includes(signable.purpose)) {
+      throw new Failure("purpose-refused", `${label} does not sign ${signable.purpose}`);
+    }
+    const quarantine = this.#signer.quarantined.get(label);
+    if (quarantine) throw new Failure("key-unavailable", quarantine.reason);
+    const { circuit } = this.#parts.pool;
+    if (circuit.state === "open") {
+      throw new Failure("key-unavailable", "the HSM does not answer; it is tried again by itself");
+    }
+    return key;
+  }
+
+  /** Inside the transaction: the guard's word and the row, whichever it is. */
+  #record(judged: Judged): void {
+    const { ledger, guard, clock } = this.#parts;
+    const { job } = judged;
+    if (job) {
+      try {
+        const at = { sequence: ledger.next, atMs: clock.now().getTime() };
+        guard.admit(job.key.label, job.prepared.claim, at);
+        job.sequence = ledger.intend(this.#signer.intentOf(job));
+        return;
+      } catch (error) {
+        if (!(error instanceof Failure)) throw error;
+        judged.failure = error;
+        judged.job = null;
+      }
+    }
+    const { question, envelope } = judged.asked;
+    const failure = judged.failure ?? new Failure("internal", "internal error");
+    ledger.refuse({
+      asker: envelope.from,
+      key: question.key,
+      purpose: question.signable.purpose,
+      code: failure.code,
+      why: failure.message,
+      trace: envelope.trace,
+    });
+  }
+
+  async #signAll(judged: readonly Judged[]): Promise<void> {
+    const later: Promise<void>[] = [];
+    let turn = 0;
+    for (const one of judged) {
+      const { job, failure, asked } = one;
+      if (!job) {
+        const refusal = failure ?? new Failure("internal", "internal error");
+        this.#parts.journal.warn("refused", {
+          key: asked.question.key,
+          asker: asked.envelope.from,
+          code: refusal.code,
+          why: refusal.message,
+        });
+        asked.reject(refusal);
+        continue;
+      }
+      const mode = this.#signer.modeOf(job.key.label);
+      const settled = this.#settle(asked, job, mode);
+      if (mode === "async") {
+        later.push(settled);
+        continue;
+      }
+      // Synchronous signing: one after the other, with a breath for the event loop now and then.
+      await settled;
+      turn += job.prepared.messages.length;
+      if (turn >= signaturesPerTurn) {
+        turn = 0;
+        await nextTick();
+      }
+    }
+    await Promise.all(later);
+  }
+
+  async #settle(asked: Asked, job: Job, mode: "sync" | "async"): Promise<void> {
+    try {
+      const outcome = await this.#signer.perform(job, mode);
+      if (outcome instanceof Failure) {
+        asked.reject(outcome);
+        return;
+      }
+      const signed = job.prepared.signed?.(outcome.signatures);
+      asked.resolve({ signatures: outcome.signatures, ...(signed && { signed }) });
+    } catch (error) {
+      this.#parts.journal.error("signing-failed", { error });
+      asked.reject(Failure.from(error));
+    }
+  }
+
+  #rejectAll(judged: readonly Judged[], error: unknown): void {
+    const unwritable = error instanceof StateUnavailable;
+    const reason = unwritable ? error.message : "internal error";
+    this.#parts.journal.error("vault-state-unwritable", { error });
+    this.#stateFault ??= { reason, since: this.#parts.clock.now() };
+    for (const { asked } of judged) {
+      // Nothing could be recorded, so nothing is signed, and not even the refusal can be said with a record.
+      asked.reject(new Failure(unwritable ? "key-unavailable" : "internal", reason));
+    }
+  }
+
+  #flush(): void {
+    const { ledger, guard, clock, limits } = this.#parts;
+    const nowMs = clock.now().getTime();
+    try {
+      if (nowMs - this.#forgottenAtMs < forgetEveryMs) {
+        ledger.flush();
+        return;
+      }
+      this.#forgottenAtMs = nowMs;
+      ledger.transaction(() => guard.forget(nowMs - 4_000 * limits.verdictFreshSeconds));
+    } catch (error) {
+      this.#parts.journal.error("vault-state-unwritable", { error });
+    }
+  }
+}
+
+interface Judged {
+  readonly asked: Asked;
+  job: Job | null;
+  failure: Failure | null;
+}
