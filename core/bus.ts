@@ -28,6 +28,8 @@ export type Answerer = (question: unknown, envelope: Envelope) => Promise<unknow
 export interface Bus extends AsyncDisposable {
   /** @throws {Failure} */
   ask(ask: Ask, question: unknown, stamp: Stamp): Promise<unknown>;
+  /** Resolves once somebody answers the ask. @throws {Failure} `overloaded` if nobody does within the time. */
+  awaitAnswerer(ask: Ask, asker: string, withinMs: number): Promise<void>;
   /** Registers the one answerer of an ask. */
   answer(ask: Ask, answerer: Answerer): void;
   /** Tells the followers of `room` that facts exist. */

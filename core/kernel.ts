@@ -43,7 +43,7 @@ export async function boot(
   const manifests = startOrder(entries.map(({ manifest }) => manifest));
   const sections = await configure(manifests, config);
   const tracing = createTracing(surroundings.clock);
-  const house = { manifests, sections, surroundings, tracing };
+  const house = { manifests, sections, surroundings, tracing, here };
   const placed = manifests.filter(({ name }) => here(name));
   const plugins = await Promise.all(placed.map((manifest) => load(entries, manifest)));
 
@@ -138,6 +138,7 @@ async function move(
   });
   stack.use(stores);
   const readers = stack.use(new AsyncDisposableStack());
+  await awaitNeeds(manifest, house);
   const context = contextFor({ manifest, config, stores, draining, readers }, house);
   const running = await plugin.start(context);
   stack.defer(async () => await running[Symbol.asyncDispose]?.());
@@ -146,6 +147,18 @@ async function move(
   const health = (): Health => worst(healths.map((ask) => ask()));
   serve(manifest, running, { house, stores, health });
   return { health, follow: () => follow(manifest, running, { house, stores, healths, stack }) };
+}
+
+/** Need order reaches across processes: a plugin starts when those it needs elsewhere answer. */
+async function awaitNeeds({ name, needs }: Manifest, { surroundings, here }: House): Promise<void> {
+  const { needWithinMs = 30_000 } = surroundings;
+  if (needWithinMs === 0) return;
+  const elsewhere = needs.filter(({ room }) => !here(room));
+  const first = new Map(elsewhere.map((ask) => [ask.room, ask]));
+  const waits = [...first.values()].map((ask) =>
+    surroundings.bus.awaitAnswerer(ask, name, needWithinMs),
+  );
+  await Promise.all(waits);
 }
 
 /** Registers an answerer for each offered ask and for those the kernel answers in the room's name. */

@@ -23,7 +23,7 @@ export function memoryBus({ clock = systemClock, overWire = false }: MemoryBusOp
 
   const put = async (ask: Ask, question: unknown, stamp: Stamp): Promise<unknown> => {
     const answerer = answerers.get(askKey(ask));
-    if (!answerer) throw new Failure("overloaded", `nobody answers ${askKey(ask)} at the moment`);
+    if (!answerer) throw nobody(ask);
     try {
       return carry(await inFlight.add(answerer(carry(question), { id: randomUUID(), ...stamp })));
     } catch (thrown) {
@@ -38,6 +38,13 @@ export function memoryBus({ clock = systemClock, overWire = false }: MemoryBusOp
       return await inTime(stamp.deadlineAtMs - clock.now().getTime(), ask, () =>
         put(ask, question, stamp),
       );
+    },
+    async awaitAnswerer(ask, _asker, withinMs) {
+      const giveUpAt = performance.now() + withinMs;
+      while (!answerers.has(askKey(ask))) {
+        if (performance.now() > giveUpAt) throw nobody(ask);
+        await new Promise((resolve) => setTimeout(resolve, lookAgainMs));
+      }
     },
     answer(ask, answerer) {
       answerers.set(askKey(ask), answerer);
@@ -58,4 +65,10 @@ export function memoryBus({ clock = systemClock, overWire = false }: MemoryBusOp
       listeners.clear();
     },
   };
+}
+
+const lookAgainMs = 10;
+
+function nobody(ask: Ask): Failure {
+  return new Failure("overloaded", `nobody answers ${askKey(ask)} at the moment`);
 }

@@ -23,6 +23,8 @@ export interface Surroundings {
   readonly fatal?: (reason: string, cause: unknown) => void;
   /** How often followers look for facts without being woken. */
   readonly pollMs?: number;
+  /** How long a start waits for a needed plugin of another process; 0 does not wait. */
+  readonly needWithinMs?: number;
   /** How long draining waits for what was accepted. */
   readonly drainMs?: number;
 }
@@ -33,4 +35,6 @@ export interface House {
   readonly sections: ReadonlyMap<string, unknown>;
   readonly surroundings: Surroundings;
   readonly tracing: Tracing;
+  /** True for the plugins placed in this process. */
+  readonly here: (name: string) => boolean;
 }

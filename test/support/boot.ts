@@ -63,6 +63,7 @@ export async function bootForTest(test: TestBoot): Promise<TestInstallation> {
       seals: testSeals,
       fetch: test.fetch ?? refuseFetch,
       home: test.home ?? "/nonexistent/chancery-test-home",
+      needWithinMs: 0,
       pollMs: test.pollMs ?? 50,
       ...(test.pin && { pin: test.pin }),
       ...(test.fatal && { fatal: test.fatal }),

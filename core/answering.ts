@@ -1,0 +1,177 @@
+/** The answering half of a connection: opens letters, refuses what is forged, replayed, expired or too much, and answers as one. */
+import type { Ask } from "../events/contract.ts";
+import { Failure } from "../events/failure.ts";
+import { askSubject, inboxPrefix } from "./acl.ts";
+import type { Answerer } from "./bus.ts";
+import type { Clock } from "./clock.ts";
+import { encodeHex } from "./formats/encoding.ts";
+import type { Journal } from "./journal.ts";
+import {
+  type AnswerItem,
+  itemOverheadBytes,
+  letterOverheadBytes,
+  maxFailureMessage,
+  Nonces,
+  openQuestion,
+  type QuestionItem,
+  type QuestionLetter,
+  sealAnswer,
+} from "./letter.ts";
+import type { Line, Received } from "./line.ts";
+import type { PairKeys } from "./seals.ts";
+import { InFlight } from "./waiting.ts";
+import { decode, encode } from "./wire.ts";
+
+/** What answering needs. */
+export interface AnsweringOptions {
+  readonly line: Line;
+  readonly pairKeys: PairKeys;
+  readonly clock: Clock;
+  readonly journal: Journal;
+  /** Most questions being answered at once. */
+  readonly maxInFlight?: number;
+}
+
+/** Answers other processes' asks in the name of one plugin. */
+export class Answering {
+  readonly #options: AnsweringOptions;
+  readonly #maxInFlight: number;
+  readonly #inFlight = new InFlight();
+  readonly #nonces = new Nonces();
+  readonly #ends: (() => Promise<void>)[] = [];
+  /** Letters from before are refused: the nonces of an earlier life are forgotten. */
+  readonly #startedAtMs: number;
+
+  constructor(options: AnsweringOptions) {
+    this.#options = options;
+    this.#maxInFlight = options.maxInFlight ?? 8_192;
+    this.#startedAtMs = options.clock.now().getTime();
+  }
+
+  /** Begins to answer an ask. */
+  answer(ask: Ask, answerer: Answerer): void {
+    const { line } = this.#options;
+    const end = line.subscribe(askSubject(ask, "*"), line.name, (message) => {
+      this.#receive(ask, answerer, message);
+    });
+    this.#ends.push(end);
+  }
+
+  /** Takes no more letters and waits for those being answered. */
+  async drain(withinMs: number): Promise<void> {
+    await Promise.all(this.#ends.map((end) => end()));
+    await this.#inFlight.settled(withinMs);
+  }
+
+  #receive(ask: Ask, answerer: Answerer, { subject, data, reply }: Received): void {
+    const { line, pairKeys, journal } = this.#options;
+    const asker = subject.slice(subject.lastIndexOf(".") + 1);
+    const key = pairKeys(asker, line.name);
+    // Attacker-controlled until the MAC has been verified: refusals are journalled and not answered.
+    const refuse = (reason: string): void => journal.warn("ask-refused", { subject, reason });
+    if (!key) {
+      refuse("this pair has no key");
+      return;
+    }
+    if (!reply.startsWith(`${inboxPrefix(asker)}.`)) {
+      refuse("the answer would not go to the asker");
+      return;
+    }
+    try {
+      const letter = openQuestion(key, subject, data);
+      const objection = this.#objection(ask, letter);
+      if (objection !== null) {
+        refuse(objection);
+        return;
+      }
+      void this.#respond({ letter, key, subject, reply, asker }, answerer);
+    } catch (thrown) {
+      refuse(thrown instanceof Error ? thrown.message : String(thrown));
+    }
+  }
+
+  /** Why a genuine letter is not answered. */
+  #objection(ask: Ask, { id, sentAtMs, items }: QuestionLetter): string | null {
+    const nowMs = this.#options.clock.now().getTime();
+    if (sentAtMs < this.#startedAtMs) return "it was sent before this process answered";
+    const untilMs = items.reduce(
+      (latest, { deadlineAtMs }) => Math.max(latest, deadlineAtMs),
+      items.length === 0 ? sentAtMs + ask.deadlineMs : 0,
+    );
+    if (untilMs <= nowMs) return "its deadline has passed";
+    if (untilMs > nowMs + ask.deadlineMs + clockToleranceMs) return "its deadline is too far away";
+    const fresh = this.#nonces.take(id, untilMs, nowMs);
+    if (fresh === null) return "too many letters are remembered";
+    return fresh ? null : "it has been answered before";
+  }
+
+  async #respond(letter: Opened, answerer: Answerer): Promise<void> {
+    const { items } = letter.letter;
+    const answers = items.map((item, at) =>
+      this.#inFlight.add(this.#answerItem(item, at, letter, answerer)),
+    );
+    this.#reply(letter, await Promise.all(answers));
+  }
+
+  async #answerItem(
+    { trace, deadlineAtMs, question }: QuestionItem,
+    at: number,
+    { letter, asker }: Opened,
+    answerer: Answerer,
+  ): Promise<AnswerItem> {
+    try {
+      if (this.#inFlight.size >= this.#maxInFlight) {
+        throw new Failure("overloaded", "too many questions are being answered");
+      }
+      if (deadlineAtMs <= this.#options.clock.now().getTime()) {
+        throw new Failure("deadline-exceeded", "the deadline passed on the way");
+      }
+      const id = `${encodeHex(letter.id)}-${at}`;
+      const envelope = { id, trace, from: asker, deadlineAtMs };
+      const answer = encode(await answerer(decode(question), envelope));
+      if (answer.length + letterOverheadBytes + itemOverheadBytes > this.#options.line.maxBytes()) {
+        throw new TypeError("the answer is larger than a message may be");
+      }
+      return { at, answer };
+    } catch (thrown) {
+      if (!(thrown instanceof Failure)) {
+        this.#options.journal.error("answer-failed", { from: asker, trace, cause: thrown });
+      }
+      const { code, message } = Failure.from(thrown);
+      return { at, code, message: message.slice(0, maxFailureMessage).toWellFormed() };
+    }
+  }
+
+  /** One message, or several if the answers do not fit one. */
+  #reply({ letter, key, subject, reply }: Opened, items: readonly AnswerItem[]): void {
+    const { line } = this.#options;
+    let part: AnswerItem[] = [];
+    let sizeBytes = letterOverheadBytes;
+    const send = (): void => {
+      line.publish(reply, sealAnswer(key, subject, { id: letter.id, items: part }));
+    };
+    for (const item of items) {
+      const itemBytes =
+        itemOverheadBytes + ("answer" in item ? item.answer.length : item.message.length * 3);
+      if (part.length > 0 && sizeBytes + itemBytes > line.maxBytes()) {
+        send();
+        part = [];
+        sizeBytes = letterOverheadBytes;
+      }
+      part.push(item);
+      sizeBytes += itemBytes;
+    }
+    send();
+  }
+}
+
+/** How far the clocks of two machines may be apart. */
+const clockToleranceMs = 5_000;
+
+interface Opened {
+  readonly letter: QuestionLetter;
+  readonly key: Uint8Array;
+  readonly subject: string;
+  readonly reply: string;
+  readonly asker: string;
+}

@@ -1,0 +1,290 @@
+/** The asking half of a connection: letters that wait for their answers. */
+import { randomBytes } from "node:crypto";
+import type { Ask } from "../events/contract.ts";
+import { Failure } from "../events/failure.ts";
+import { askSubject, inboxPrefix } from "./acl.ts";
+import { askKey, type Stamp } from "./bus.ts";
+import type { Clock } from "./clock.ts";
+import { encodeHex } from "./formats/encoding.ts";
+import type { Journal } from "./journal.ts";
+import {
+  type AnswerItem,
+  itemOverheadBytes,
+  letterOverheadBytes,
+  maxItems,
+  openAnswer,
+  type QuestionItem,
+  sealQuestion,
+} from "./letter.ts";
+import type { Line } from "./line.ts";
+import type { PairKeys } from "./seals.ts";
+import { tooLate } from "./waiting.ts";
+import { decode, encode } from "./wire.ts";
+
+/** What asking needs. */
+export interface AskerOptions {
+  /** The plugin that asks. */
+  readonly name: string;
+  readonly line: Line;
+  readonly pairKeys: PairKeys;
+  readonly clock: Clock;
+  readonly journal: Journal;
+  /** Most questions waiting for answers at once. */
+  readonly maxPending?: number;
+}
+
+/** Puts one plugin's asks over its own connection. */
+export class Asker {
+  readonly #options: AskerOptions;
+  readonly #maxPending: number;
+  readonly #inbox: string;
+  readonly #letters = new Map<string, Letter>();
+  readonly #batches = new Map<string, Waiting[]>();
+  #pending = 0;
+
+  constructor(options: AskerOptions) {
+    this.#options = options;
+    this.#maxPending = options.maxPending ?? 8_192;
+    this.#inbox = `${inboxPrefix(options.name)}.${encodeHex(randomBytes(8))}`;
+    options.line.subscribe(`${this.#inbox}.*`, undefined, (message) => this.#receive(message));
+    options.line.onRefused((subject) => this.#refused(subject));
+    options.line.onBack(() => this.#giveUpOnLost());
+  }
+
+  /** @throws {Failure} */
+  async ask(ask: Ask, question: unknown, stamp: Stamp): Promise<unknown> {
+    const item = { ...stamp, question: encode(question) };
+    if (
+      item.question.length + letterOverheadBytes + itemOverheadBytes >
+      this.#options.line.maxBytes()
+    ) {
+      throw new Failure("malformed", `the question is larger than a message may be`);
+    }
+    return await new Promise((resolve, reject) => {
+      const remainingMs = stamp.deadlineAtMs - this.#options.clock.now().getTime();
+      const waiting = new Waiting(item, { resolve, reject }, () => this.#pending--);
+      this.#pending++;
+      waiting.expireAfter(remainingMs, ask);
+      if (ask.batched) this.#gather(ask, waiting);
+      else this.#send(ask, [waiting]);
+    });
+  }
+
+  /** Asks whether anybody answers, by a letter without questions. @throws {Failure} */
+  async probe(ask: Ask, withinMs: number): Promise<void> {
+    await new Promise<unknown>((resolve, reject) => {
+      const item = { trace: "", deadlineAtMs: 0, question: new Uint8Array() };
+      const waiting = new Waiting(item, { resolve, reject }, () => this.#pending--);
+      this.#pending++;
+      waiting.expireAfter(withinMs, ask);
+      this.#send(ask, [waiting], true);
+    });
+  }
+
+  /** Collects what this turn of the event loop asks, whichever socket's callback asks it. */
+  #gather(ask: Ask, waiting: Waiting): void {
+    const key = askKey(ask);
+    const batch = this.#batches.get(key);
+    if (batch) {
+      batch.push(waiting);
+      return;
+    }
+    this.#batches.set(key, [waiting]);
+    setImmediate(() => {
+      const gathered = this.#batches.get(key) ?? [];
+      this.#batches.delete(key);
+      for (const letter of split(gathered, this.#options.line.maxBytes())) this.#send(ask, letter);
+    });
+  }
+
+  #send(ask: Ask, waiting: readonly Waiting[], probe = false): void {
+    const { name, line, pairKeys, clock } = this.#options;
+    const fail = (code: "overloaded" | "internal", message: string): void => {
+      for (const one of waiting) one.fail(new Failure(code, message));
+    };
+    if (this.#pending > this.#maxPending) {
+      fail("overloaded", "too many questions wait for answers");
+      return;
+    }
+    if (!line.connected()) {
+      fail("overloaded", "the bus is not connected at the moment");
+      return;
+    }
+    const key = pairKeys(name, ask.room);
+    if (!key) {
+      fail("internal", `"${name}" and "${ask.room}" share no key`);
+      return;
+    }
+    const id = randomBytes(16);
+    const subject = askSubject(ask, name);
+    const letter = new Letter({ ask, subject, key, waiting, probe });
+    const items = probe ? [] : waiting.map(({ item }) => wireItem(item));
+    const sentAtMs = clock.now().getTime();
+    this.#letters.set(encodeHex(id), letter);
+    letter.whenDone(() => this.#letters.delete(encodeHex(id)));
+    const message = sealQuestion(key, subject, { id: new Uint8Array(id), sentAtMs, items });
+    line.publish(subject, message, `${this.#inbox}.${encodeHex(id)}`);
+  }
+
+  #receive({ subject, data, nobodyAnswers }: ReceivedAnswer): void {
+    const id = subject.slice(this.#inbox.length + 1);
+    const letter = this.#letters.get(id);
+    // Late: everybody who waited has been told so.
+    if (!letter) return;
+    if (nobodyAnswers) {
+      letter.failAll("overloaded", `nobody answers ${askKey(letter.ask)} at the moment`);
+      return;
+    }
+    try {
+      const answer = openAnswer(letter.key, letter.subject, data);
+      if (encodeHex(answer.id) !== id) throw new Error("it answers another question");
+      letter.settle(answer.items);
+    } catch (thrown) {
+      // Attacker-controlled: whoever waits goes on waiting for the true answer.
+      const reason = thrown instanceof Error ? thrown.message : String(thrown);
+      this.#options.journal.warn("answer-refused", { subject: letter.subject, reason });
+    }
+  }
+
+  #refused(subject: string): void {
+    for (const letter of this.#letters.values()) {
+      if (letter.subject === subject) letter.failAll("internal", `NATS refuses ${subject}`);
+    }
+  }
+
+  /** What was on its way when the connection broke is probably lost; an answer in the other side's buffer comes at once. */
+  #giveUpOnLost(): void {
+    const lost = [...this.#letters.values()];
+    setTimeout(() => {
+      for (const letter of lost) letter.failAll("deadline-exceeded", "the bus was interrupted");
+    }, lostAfterMs).unref();
+  }
+}
+
+const lostAfterMs = 1_000;
+
+interface ReceivedAnswer {
+  readonly subject: string;
+  readonly data: Uint8Array;
+  readonly nobodyAnswers: boolean;
+}
+
+const wireItem = ({ trace, deadlineAtMs, question }: QuestionItem): QuestionItem => ({
+  trace,
+  deadlineAtMs,
+  question,
+});
+
+/** Letters that each fit a message, in order. */
+function split(waiting: readonly Waiting[], maxBytes: number): Waiting[][] {
+  const letters: Waiting[][] = [];
+  let sizeBytes = Number.POSITIVE_INFINITY;
+  for (const one of waiting) {
+    const itemBytes = one.item.question.length + itemOverheadBytes;
+    const last = letters.at(-1);
+    if (last && last.length < maxItems && sizeBytes + itemBytes <= maxBytes) {
+      last.push(one);
+      sizeBytes += itemBytes;
+    } else {
+      letters.push([one]);
+      sizeBytes = letterOverheadBytes + itemBytes;
+    }
+  }
+  return letters;
+}
+
+/** One question that waits; settles once. */
+class Waiting {
+  readonly item: QuestionItem;
+  readonly #settle: {
+    readonly resolve: (answer: unknown) => void;
+    readonly reject: (failure: Failure) => void;
+  };
+  readonly #whenDone: (() => void)[];
+  #timer: NodeJS.Timeout | undefined;
+  #done = false;
+
+  constructor(
+    item: QuestionItem,
+    settle: {
+      readonly resolve: (answer: unknown) => void;
+      readonly reject: (failure: Failure) => void;
+    },
+    whenDone: () => void,
+  ) {
+    this.item = item;
+    this.#settle = settle;
+    this.#whenDone = [whenDone];
+  }
+
+  expireAfter(ms: number, ask: Ask): void {
+    this.#timer = setTimeout(() => this.fail(tooLate(ask)), ms);
+  }
+
+  /** Calls `listener` when this has settled. */
+  whenDone(listener: () => void): void {
+    this.#whenDone.push(listener);
+  }
+
+  succeed(answer: unknown): void {
+    if (this.#end()) this.#settle.resolve(answer);
+  }
+
+  fail(failure: Failure): void {
+    if (this.#end()) this.#settle.reject(failure);
+  }
+
+  #end(): boolean {
+    if (this.#done) return false;
+    this.#done = true;
+    clearTimeout(this.#timer);
+    for (const listener of this.#whenDone) listener();
+    return true;
+  }
+}
+
+/** A letter on its way. */
+class Letter {
+  readonly ask: Ask;
+  readonly subject: string;
+  readonly key: Uint8Array;
+  readonly #waiting: readonly Waiting[];
+  readonly #probe: boolean;
+
+  constructor(letter: {
+    readonly ask: Ask;
+    readonly subject: string;
+    readonly key: Uint8Array;
+    readonly waiting: readonly Waiting[];
+    readonly probe: boolean;
+  }) {
+    this.ask = letter.ask;
+    this.subject = letter.subject;
+    this.key = letter.key;
+    this.#waiting = letter.waiting;
+    this.#probe = letter.probe;
+  }
+
+  /** Calls `listener` when every question has settled. */
+  whenDone(listener: () => void): void {
+    let left = this.#waiting.length;
+    for (const one of this.#waiting) {
+      one.whenDone(() => {
+        if (--left === 0) listener();
+      });
+    }
+  }
+
+  failAll(code: "overloaded" | "internal" | "deadline-exceeded", message: string): void {
+    for (const one of this.#waiting) one.fail(new Failure(code, message));
+  }
+
+  settle(items: readonly AnswerItem[]): void {
+    if (this.#probe) this.#waiting[0]?.succeed(undefined);
+    for (const item of items) {
+      const waiting = this.#waiting[item.at];
+      if ("answer" in item) waiting?.succeed(decode(item.answer));
+      else waiting?.fail(new Failure(item.code, item.message));
+    }
+  }
+}
