@@ -1,0 +1,161 @@
+import { constants, generateKeyPairSync, sign as signBytes } from "node:crypto";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createLocalJWKSet, jwtVerify } from "jose";
+import * as v from "valibot";
+import { afterAll, beforeAll, expect, it } from "vitest";
+import { rsaJwk } from "../../core/formats/jwk.ts";
+import { definePlugin } from "../../core/plugin.ts";
+import { describeKey, sign } from "../../events/hsm.ts";
+import { describeProvider, issueDemoToken } from "../../events/idp.ts";
+import idp from "../../plugins/idp/plugin.ts";
+import { bootForTest, silentJournal } from "../support/boot.ts";
+
+const issuer = "http://localhost:8420/oidc";
+const adminSecret = "0123456789abcdef0123456789abcdef";
+const { publicKey, privateKey } = generateKeyPairSync("rsa", { modulusLength: 2048 });
+const spki = new Uint8Array(publicKey.export({ type: "spki", format: "der" }));
+
+let home = "";
+beforeAll(async () => {
+  home = await mkdtemp(join(tmpdir(), "chancery-idp-"));
+  await mkdir(join(home, "secrets"));
+  await writeFile(join(home, "secrets", "admin"), `${adminSecret}\n`);
+});
+afterAll(async () => await rm(home, { recursive: true }));
+
+/** A vault with one key, which counts. */
+function vault() {
+  const signed: string[] = [];
+  const plugin = definePlugin({
+    name: "hsm",
+    summary: "stands in for the vault",
+    config: v.strictObject({}),
+    offers: [sign, describeKey],
+    needs: [],
+    emits: [],
+    follows: [],
+    reaches: [],
+  }).implement(
+    async () =>
+      await Promise.resolve({
+        handlers: {
+          async sign({ key, signable }, { from }) {
+            if (key !== "id-token" || signable.purpose !== "idToken" || from !== "idp")
+              throw new Error("not that");
+            signed.push(signable.claims);
+            const header = { alg: "RS256", kid: rsaJwk(spki).kid, typ: "JWT" };
+            const input = Buffer.from(
+              [JSON.stringify(header), signable.claims]
+                .map((part) => Buffer.from(part).toString("base64url"))
+                .join("."),
+            );
+            const signature = signBytes("sha256", input, {
+              key: privateKey,
+              padding: constants.RSA_PKCS1_PADDING,
+            });
+            return await Promise.resolve({ signatures: [signature], signed: input });
+          },
+          describeKey: async () =>
+            await Promise.resolve({
+              algorithm: "rsa-2048" as const,
+              publicKey: spki,
+              purposes: ["idToken"],
+            }),
+        },
+      }),
+  );
+  return { plugin, signed };
+}
+
+async function bootProvider(accounts: unknown = "any") {
+  const warnings: string[] = [];
+  const { plugin, signed } = vault();
+  const installation = await bootForTest({
+    entries: [idp, plugin],
+    config: { idp: { issuer, accounts }, hsm: {} },
+    home,
+    journal: () => ({ ...silentJournal, warn: (event) => warnings.push(event) }),
+  });
+  return {
+    installation,
+    signed,
+    warnings,
+    [Symbol.asyncDispose]: async () => await installation.dispose(),
+  };
+}
+
+const question = { adminSecret, email: "demo@example.com", audience: "sigstore" };
+
+it("issues a token that its own documents verify, and marks it", async () => {
+  await using booted = await bootProvider();
+  const { idToken } = await booted.installation.ask(issueDemoToken, question);
+  const { discovery, jwks } = await booted.installation.ask(describeProvider, {});
+  const document = JSON.parse(discovery) as { [name: string]: unknown };
+  expect(document).toMatchObject({
+    issuer,
+    jwks_uri: `${issuer}/jwks`,
+    code_challenge_methods_supported: ["S256"],
+    id_token_signing_alg_values_supported: ["RS256"],
+  });
+  const { payload, protectedHeader } = await jwtVerify(
+    idToken,
+    createLocalJWKSet(JSON.parse(jwks) as never),
+    {
+      issuer,
+      audience: "sigstore",
+    },
+  );
+  expect(protectedHeader.alg).toBe("RS256");
+  expect(payload).toMatchObject({
+    email: "demo@example.com",
+    email_verified: true,
+    demo_account: true,
+  });
+  expect((payload.exp ?? 0) - (payload.iat ?? 0)).toBe(600);
+});
+
+it("says loudly that demo accounts are on, and only then", async () => {
+  await using on = await bootProvider();
+  expect(on.warnings[0]).toContain("DEMO ACCOUNTS ARE ON");
+  await using off = await bootProvider([]);
+  expect(off.warnings).toEqual([]);
+});
+
+it.each(["", "x", adminSecret.slice(1), `${adminSecret}0`, adminSecret.toUpperCase()])(
+  "refuses the secret %j and signs nothing",
+  async (secret) => {
+    await using booted = await bootProvider();
+    await expect(
+      booted.installation.ask(issueDemoToken, { ...question, adminSecret: secret }),
+    ).rejects.toMatchObject({ code: "access-denied" });
+    expect(booted.signed).toEqual([]);
+  },
+);
+
+it.each([
+  "",
+  "demo",
+  "a b@example.com",
+  "demo@example.com\n",
+  '"demo"@example.com',
+  "demo@exämple.com",
+  '"},"sub":"x@a',
+])("refuses the address %j and signs nothing", async (email) => {
+  await using booted = await bootProvider();
+  await expect(
+    booted.installation.ask(issueDemoToken, { ...question, email }),
+  ).rejects.toMatchObject({
+    code: "malformed",
+  });
+  expect(booted.signed).toEqual([]);
+});
+
+it("issues tokens for listed accounts only", async () => {
+  await using booted = await bootProvider(["demo@example.com"]);
+  await expect(booted.installation.ask(issueDemoToken, question)).resolves.toBeDefined();
+  await expect(
+    booted.installation.ask(issueDemoToken, { ...question, email: "other@example.com" }),
+  ).rejects.toMatchObject({ code: "access-denied" });
+});
