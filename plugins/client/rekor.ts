@@ -64,6 +64,12 @@ export async function logEntry(origin: string, proposed: string): Promise<LogEnt
   return parseAnswer(answer.status === 409 ? await fetchKnown(url, answer) : answer);
 }
 
+/** The entry at `index`. @throws {CommandError} */
+export async function fetchEntry(origin: string, index: bigint): Promise<LogEntry> {
+  const url = `${origin}/api/v1/log/entries?logIndex=${index}`;
+  return parseAnswer(await request({ method: "GET", url, what, accept: [200] }));
+}
+
 /** The Location of a conflict names the entry. Only its last part is used: where to ask is not the answerer's to say. */
 async function fetchKnown(url: string, { location }: Response): Promise<Response> {
   const id = location?.split("/").at(-1) ?? "";

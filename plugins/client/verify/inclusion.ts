@@ -55,8 +55,12 @@ export function verifyInclusionProof(
   if (!included) throw new NotVerified("log-entry", "the inclusion proof does not verify");
 }
 
-/** Signatures by others, such as witnesses, prove nothing here and do no harm. */
-function verifyCheckpoint(envelope: string, trusted: TrustedLog): Checkpoint {
+/**
+ * The checkpoint that the log signed. Signatures by others, such as witnesses, prove nothing here and do no harm.
+ *
+ * @throws {NotVerified} if there is no signature of the log's key, or it is wrong.
+ */
+export function verifyCheckpoint(envelope: string, trusted: TrustedLog): Checkpoint {
   const { text, signatures } = parseNote(envelope);
   const key = importPublicKey(trusted.publicKey);
   const hint = ecdsaKeyHint(trusted.publicKey);

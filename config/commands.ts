@@ -1,0 +1,106 @@
+/** Every command of the CLI, in the order `--help` shows them. Nothing is loaded but the command that is called. */
+import {
+  type Command,
+  CommandError,
+  type ExitCode,
+  type Terminal,
+  clientCommands,
+  exitCodes,
+} from "../plugins/client/commands.ts";
+
+export type { Command, ExitCode, Terminal } from "../plugins/client/commands.ts";
+
+/**
+ * Runs the command that `args` call. `more` are commands that only the caller can offer.
+ *
+ * Never throws for what a command does on purpose: that is a message and an exit code.
+ */
+export async function runCommand(
+  args: readonly string[],
+  terminal: Terminal,
+  more: readonly Command[] = [],
+): Promise<ExitCode> {
+  const commands = [...clientCommands, ...more];
+  if (args.length === 0 || args[0] === "--help" || args[0] === "help") {
+    (args.length === 0 ? terminal.complain : terminal.print)(overview(commands));
+    return args.length === 0 ? exitCodes.usage : exitCodes.ok;
+  }
+  const called = find(args, commands);
+  if (called === null) {
+    terminal.complain(`chancery: unknown command "${args[0]?.slice(0, 64)}"; see chancery --help`);
+    return exitCodes.usage;
+  }
+  const { command, rest } = called;
+  const end = rest.indexOf("--");
+  if (rest.slice(0, end < 0 ? rest.length : end).includes("--help")) {
+    terminal.print(help(command));
+    return exitCodes.ok;
+  }
+  try {
+    return await (await command.load()).run(rest, terminal);
+  } catch (thrown) {
+    return report(thrown, command, rest, terminal);
+  }
+}
+
+function find(
+  args: readonly string[],
+  commands: readonly Command[],
+): { command: Command; rest: readonly string[] } | null {
+  for (const command of commands) {
+    const words = command.name.split(" ");
+    if (words.every((word, at) => args[at] === word)) {
+      return { command, rest: args.slice(words.length) };
+    }
+  }
+  return null;
+}
+
+/** Errors of formats and verification are named rather than imported: they are not ours to load. */
+const verdicts: readonly string[] = ["NotVerified", "Malformed", "KeyInsecure"];
+
+function report(
+  thrown: unknown,
+  command: Command,
+  rest: readonly string[],
+  terminal: Terminal,
+): ExitCode {
+  const error = thrown instanceof Error ? thrown : new Error("unknown error");
+  const isVerdict = verdicts.includes(error.name);
+  const exitCode = error instanceof CommandError ? error.exitCode : exitCodes.failed;
+  const message = isVerdict || error instanceof CommandError ? error.message : internal(error);
+  if (rest.includes("--json")) terminal.print(JSON.stringify({ error: message, exitCode }));
+  const hint = exitCode === exitCodes.usage ? `; see chancery ${command.name} --help` : "";
+  terminal.complain(`chancery ${command.name}: ${message}${hint}`);
+  return exitCode;
+}
+
+/** Where it happened matters for a bug, the values do not: they may hold what must not be shown. */
+function internal(error: Error): string {
+  const where = error.stack?.split("\n").find((line) => line.includes("    at "));
+  return `internal error (${error.name}), please report it${where === undefined ? "" : `:${where.slice(3)}`}`;
+}
+
+function overview(commands: readonly Command[]): string {
+  const width = Math.max(...commands.map(({ name }) => name.length));
+  return [
+    "usage: chancery COMMAND [FLAGS]",
+    "",
+    ...commands.map(({ name, summary }) => `  ${name.padEnd(width)}  ${summary}`),
+    "",
+    "The instance is the one in CHANCERY_HOME, by default .chancery in this folder.",
+    "Exit codes: 0 ok, 1 verification or operation failed, 2 wrong usage, 3 something outside is missing.",
+    "chancery COMMAND --help tells more.",
+  ].join("\n");
+}
+
+function help({ name, summary, usage }: Command): string {
+  const [first = "", ...more] = usage;
+  const indent = " ".repeat(`usage: chancery ${name} `.length);
+  return [
+    `usage: chancery ${name} ${first}`,
+    ...more.map((line) => indent + line),
+    "",
+    summary,
+  ].join("\n");
+}
