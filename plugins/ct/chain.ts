@@ -49,9 +49,11 @@ export function readTrust(chains: readonly (readonly Uint8Array[])[], now: Date)
   const read = chains.map((chain) => chain.map((der) => readAuthority(parseCertificate(der))));
   const roots = read.flatMap((chain) => chain.slice(-1));
   for (const chain of read) {
-    for (const [at, { certificate }] of chain.entries()) {
-      const above = chain[at + 1] ?? chain[at];
-      if (above !== undefined) checkLink(certificate, above, { now, below: at });
+    for (const [at, { certificate, key }] of chain.entries()) {
+      const above = chain[at + 1];
+      // The last one is a root, which signs itself.
+      if (above === undefined) checkLink(certificate, { certificate, key }, { now, below: at });
+      else checkLink(certificate, above, { now, below: at + 1 });
     }
   }
   return { roots, chains: read };

@@ -1,0 +1,134 @@
+/** One issuance from request to certificate: authenticate, prove, record, sign, log, sign, record. */
+import { randomBytes } from "node:crypto";
+import { sha256 } from "../../core/crypto/hash.ts";
+import { serialLength } from "../../core/formats/leaf-profile.ts";
+import { addPreChain } from "../../events/ct.ts";
+import type { QuestionOf } from "../../events/contract.ts";
+import { Failure } from "../../events/failure.ts";
+import { type Signable, sign } from "../../events/hsm.ts";
+import { authenticate, type Principal } from "../../events/identity.ts";
+import type { issueCertificate } from "../../events/issuer.ts";
+import type { Authority } from "./authority.ts";
+import type { issuer } from "./manifest.ts";
+import { proveClaim, readClaim } from "./possession.ts";
+import { prepareLeaf, type PreparedPrecertificate } from "./prepared.ts";
+import type { Intent, Issued, Records, Stage } from "./records.ts";
+
+/** What the plugin is given. */
+export type IssuerContext = Parameters<Parameters<typeof issuer.implement>[0]>[0];
+
+/** What an issuance works with. */
+export interface Desk extends Pick<IssuerContext, "ask" | "clock" | "config" | "journal"> {
+  readonly authority: Authority;
+  readonly records: Records;
+  /** The next notBefore. @throws {Failure} lint-refused if the clock stands before the last one. */
+  readonly nextNotBefore: () => Date;
+}
+
+type Question = QuestionOf<typeof issueCertificate>;
+
+/** Issues one certificate or refuses, and has recorded which before it returns or throws. @throws {Failure} */
+export async function issue(desk: Desk, { idToken, proof }: Question): Promise<Uint8Array> {
+  const tokenDigest = sha256(new TextEncoder().encode(idToken));
+  let principal: Principal | null = null;
+  let accepted: Accepted;
+  try {
+    const claim = readClaim(proof);
+    const publicKeyHash = sha256(claim.publicKey);
+    const answer = await desk.ask(authenticate, { idToken, publicKeyHash });
+    principal = answer.principal;
+    const key = proveClaim(claim, principal.challenge);
+    const notBefore = desk.nextNotBefore();
+    const notAfter = new Date(notBefore.getTime() + desk.config.lifetimeSeconds * 1_000);
+    const serial = newSerial();
+    const leaf = { principal, key, serial, notBefore, notAfter };
+    const prepared = prepareLeaf(leaf, desk.authority);
+    const { sealed } = answer;
+    const intent = { serial, principal, sealed, tokenDigest, publicKeyHash, notBefore };
+    await desk.records.intend(intent);
+    accepted = { intent, prepared };
+  } catch (thrown) {
+    const failure = Failure.from(thrown);
+    complain(desk, failure);
+    await desk.records.refused({ tokenDigest, principal }, failure, desk.clock.now());
+    throw failure;
+  }
+  return await complete(desk, accepted);
+}
+
+/** An issuance whose intent is durable. */
+interface Accepted {
+  readonly intent: Intent;
+  readonly prepared: PreparedPrecertificate;
+}
+
+async function complete(desk: Desk, { intent, prepared }: Accepted): Promise<Uint8Array> {
+  // If we crash from here on, the intent is found open at the next start and given up.
+  let stage: Stage = "recorded";
+  const reach = (next: Stage): void => {
+    stage = next;
+  };
+  try {
+    const issued = await certify(desk, { intent, prepared }, reach);
+    await desk.records.issued(intent, issued);
+    return issued.certificate;
+  } catch (thrown) {
+    const failure = Failure.from(thrown);
+    complain(desk, failure);
+    await desk.records.abandoned(intent, stage, failure, desk.clock.now());
+    throw failure;
+  }
+}
+
+async function certify(
+  desk: Desk,
+  { intent, prepared }: Accepted,
+  reach: (stage: Stage) => void,
+): Promise<Issued> {
+  reach("precertificate asked for");
+  const precertificate = prepared.signed(await signLeaf(desk, prepared.redeem(), intent));
+  reach("precertificate signed");
+  const sct = await append(desk, [precertificate.der, ...desk.authority.chain]);
+  const certificate = precertificate.logged(sct, desk.clock.now());
+  reach("logged");
+  const tbs = certificate.redeem();
+  reach("certificate asked for");
+  const der = certificate.signed(await signLeaf(desk, tbs, intent));
+  reach("certificate signed");
+  return { certificate: der, ctTimestampMs: sct.timestampMs, issuedAt: desk.clock.now() };
+}
+
+async function signLeaf(desk: Desk, tbs: Uint8Array, { sealed }: Intent): Promise<Uint8Array> {
+  const signable: Signable = { purpose: "certificate", tbs, verdict: sealed };
+  const { signatures } = await desk.ask(sign, { key: desk.config.key, signable });
+  const [signature] = signatures;
+  if (signature === undefined || signatures.length !== 1) {
+    throw new Failure("key-unavailable", "the vault answered without a signature");
+  }
+  return signature;
+}
+
+/** Whatever keeps the precertificate out of the log is the log's fault, not the requester's. */
+async function append(desk: Desk, chain: Uint8Array[]) {
+  try {
+    return await desk.ask(addPreChain, { chain });
+  } catch (thrown) {
+    const failure = Failure.from(thrown);
+    if (failure.code !== "chain-rejected" && failure.code !== "internal") throw failure;
+    throw new Failure("log-unavailable", "the log did not take the precertificate", {
+      cause: thrown,
+    });
+  }
+}
+
+/** A random serial of 158 bits: positive, and never shorter than its twenty octets. */
+function newSerial(): Uint8Array {
+  const serial = new Uint8Array(randomBytes(serialLength));
+  serial[0] = ((serial[0] ?? 0) & 0x3f) | 0x40;
+  return serial;
+}
+
+/** Operators hear of what they can do something about; what callers did wrong is in the records. */
+function complain({ journal }: Desk, { code, blame, message, cause }: Failure): void {
+  if (blame !== "caller") journal.warn("certificate-refused", { code, reason: message, cause });
+}

@@ -1,0 +1,62 @@
+/** Proof of possession: the requester signs the principal's challenge, or its own certificate request. */
+import { importPublicKey, KeyInsecure, type PublicKey } from "../../core/crypto/keys.ts";
+import { verifySigned } from "../../core/crypto/signed.ts";
+import { verifySignature } from "../../core/crypto/verify.ts";
+import { parseCsr } from "../../core/formats/csr.ts";
+import { encodeUtf8 } from "../../core/formats/encoding.ts";
+import { Malformed } from "../../core/formats/malformed.ts";
+import type { QuestionOf } from "../../events/contract.ts";
+import { Failure } from "../../events/failure.ts";
+import type { issueCertificate } from "../../events/issuer.ts";
+
+/** What came with the request, in either form. */
+export type KeyProof = QuestionOf<typeof issueCertificate>["proof"];
+
+/** A key that somebody claims to hold, and how to find out. */
+export interface Claim {
+  /** SubjectPublicKeyInfo as it was sent; not yet looked at. */
+  readonly publicKey: Uint8Array;
+  readonly isProven: (key: PublicKey, challenge: string) => boolean;
+}
+
+/** @throws {Failure} request-malformed if there is no key to be found. */
+export function readClaim(proof: KeyProof): Claim {
+  if (proof.kind === "possession") {
+    const { publicKey, possession } = proof;
+    const isProven = (key: PublicKey, challenge: string): boolean =>
+      verifySignature(key, encodeUtf8(challenge), possession);
+    return { publicKey, isProven };
+  }
+  try {
+    const { publicKey, signedBytes: data, ...made } = parseCsr(proof.request);
+    return { publicKey, isProven: (key) => verifySigned(key, { data, ...made }) };
+  } catch (cause) {
+    if (!(cause instanceof Malformed)) throw cause;
+    throw new Failure("request-malformed", "the certificate signing request could not be parsed", {
+      cause,
+    });
+  }
+}
+
+/**
+ * The claimed key, once it is accepted and its possession proven.
+ *
+ * @throws {Failure} key-malformed, key-insecure or possession-unproven
+ */
+export function proveClaim(claim: Claim, challenge: string): PublicKey {
+  const key = readKey(claim.publicKey);
+  if (!claim.isProven(key, challenge)) {
+    throw new Failure("possession-unproven", "the proof of possession does not verify");
+  }
+  return key;
+}
+
+function readKey(spki: Uint8Array): PublicKey {
+  try {
+    return importPublicKey(spki);
+  } catch (cause) {
+    if (cause instanceof KeyInsecure) throw new Failure("key-insecure", cause.message, { cause });
+    if (!(cause instanceof Malformed)) throw cause;
+    throw new Failure("key-malformed", "the public key could not be parsed", { cause });
+  }
+}

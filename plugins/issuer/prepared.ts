@@ -1,0 +1,198 @@
+/**
+ * From a proven principal to what may be signed, as a chain of types: only a linted leaf becomes a precertificate, only a logged
+ * precertificate a certificate, and each step hands out its bytes to be signed exactly once.
+ */
+import type { PublicKey } from "../../core/crypto/keys.ts";
+import { verifySignature } from "../../core/crypto/verify.ts";
+import { equalBytes } from "../../core/formats/encoding.ts";
+import { fulcioExtensions } from "../../core/formats/fulcio-oids.ts";
+import {
+  checkLeafTbs,
+  correspond,
+  formatLeafTbs,
+  maxLeafBytes,
+  withoutPoison,
+  withSctList,
+} from "../../core/formats/leaf-profile.ts";
+import { Malformed } from "../../core/formats/malformed.ts";
+import {
+  formatSctList,
+  parseDigitallySigned,
+  type Sct,
+  sctSignatureInput,
+} from "../../core/formats/sct.ts";
+import { formatCertificate } from "../../core/formats/x509.ts";
+import { Failure } from "../../events/failure.ts";
+import type { Principal } from "../../events/identity.ts";
+import type { Authority } from "./authority.ts";
+
+/** Something to be signed. `redeem` gives it once and throws ever after: two certificates of one precertificate cannot be. */
+export interface Prepared {
+  redeem(): Uint8Array;
+}
+
+/** A linted precertificate that waits for its signature. */
+export interface PreparedPrecertificate extends Prepared {
+  /** The signed precertificate, DER, ready for the log. */
+  signed(signature: Uint8Array): Precertificate;
+}
+
+/** A signed precertificate. */
+export interface Precertificate {
+  readonly der: Uint8Array;
+  /** The certificate that corresponds to it, with this SCT; only once. @throws {Failure} log-unavailable if the SCT is not good. */
+  logged(sct: Sct, now: Date): PreparedCertificate;
+}
+
+/** A certificate that waits for its signature. */
+export interface PreparedCertificate extends Prepared {
+  /** The certificate, DER. @throws {Failure} key-unavailable if the signature is not the issuing key's. */
+  signed(signature: Uint8Array): Uint8Array;
+}
+
+/** What a leaf is made of, besides the authority. */
+export interface LeafRequest {
+  readonly principal: Principal;
+  readonly key: PublicKey;
+  readonly serial: Uint8Array;
+  readonly notBefore: Date;
+  readonly notAfter: Date;
+}
+
+/** How far the log's clock may be ahead of or behind ours. */
+const clockSkewMs = 10_000n;
+/** What a signature and the SCT list may add to a precertificate. */
+const signatureRoom = 512;
+
+/** @throws {Failure} identity-rejected if the principal cannot be written into a certificate; lint-refused if the result breaks the profile. */
+export function prepareLeaf(request: LeafRequest, authority: Authority): PreparedPrecertificate {
+  const tbs = formatPrecertificate(request, authority);
+  lint(tbs, request, authority);
+  return {
+    ...once(tbs),
+    signed(signature) {
+      const der = formatCertificate(tbs, authority.signatureAlgorithm, signature);
+      const take = once(tbs);
+      return {
+        der,
+        logged: (sct, now) => prepareCertificate(take.redeem(), { sct, now }, authority),
+      };
+    },
+  };
+}
+
+function formatPrecertificate(request: LeafRequest, authority: Authority): Uint8Array {
+  const { principal, key, serial, notBefore, notAfter } = request;
+  try {
+    const tbs = formatLeafTbs(
+      {
+        serial,
+        issuerName: authority.name,
+        authorityKeyId: authority.keyId,
+        signatureAlgorithm: authority.signatureAlgorithm,
+        notBefore,
+        notAfter,
+        publicKey: key.spki,
+        san: principal.san,
+        fulcio: fulcioExtensions(principal),
+      },
+      { kind: "poison" },
+    );
+    if (tbs.length + signatureRoom > maxLeafBytes) {
+      throw new Malformed(`the identity needs a certificate above ${maxLeafBytes} bytes`);
+    }
+    return tbs;
+  } catch (cause) {
+    if (!(cause instanceof Malformed)) throw cause;
+    // Everything but the principal is ours and of known form.
+    throw new Failure("identity-rejected", cause.message, { cause });
+  }
+}
+
+function lint(tbs: Uint8Array, request: LeafRequest, authority: Authority): void {
+  const { notBefore, notAfter } = request;
+  if (notBefore < authority.notBefore || notAfter > authority.notAfter) {
+    throw new Failure("lint-refused", "the certificate would outlive the issuing CA's");
+  }
+  try {
+    checkLeafTbs(tbs, {
+      issuerName: authority.name,
+      authorityKeyId: authority.keyId,
+      signatureAlgorithm: authority.signatureAlgorithm,
+      maxLifetimeSeconds: (notAfter.getTime() - notBefore.getTime()) / 1_000,
+      notBeforeFrom: notBefore,
+      notBeforeTo: notBefore,
+    });
+  } catch (cause) {
+    if (!(cause instanceof Malformed)) throw cause;
+    throw new Failure("lint-refused", cause.message, { cause });
+  }
+}
+
+function prepareCertificate(
+  precertificateTbs: Uint8Array,
+  { sct, now }: { readonly sct: Sct; readonly now: Date },
+  authority: Authority,
+): PreparedCertificate {
+  const bare = withoutPoison(precertificateTbs);
+  checkSct(sct, { bare, now }, authority);
+  const tbs = withSctList(bare, formatSctList([sct]));
+  if (!correspond(precertificateTbs, tbs)) {
+    throw new Failure("lint-refused", "the certificate does not correspond to its precertificate");
+  }
+  return {
+    ...once(tbs),
+    signed(signature) {
+      if (!verifySignature(authority.key, tbs, signature)) {
+        throw new Failure("key-unavailable", "the vault's signature does not verify");
+      }
+      return formatCertificate(tbs, authority.signatureAlgorithm, signature);
+    },
+  };
+}
+
+function checkSct(
+  sct: Sct,
+  { bare, now }: { readonly bare: Uint8Array; readonly now: Date },
+  authority: Authority,
+): void {
+  const refused = (message: string, cause?: unknown): Failure =>
+    new Failure("log-unavailable", `the log's SCT is not good: ${message}`, { cause });
+  if (!equalBytes(sct.logId, authority.logId)) throw refused("it is another log's");
+  if (sct.extensions.length > 0) throw refused("it has extensions");
+  const behindMs = BigInt(now.getTime()) - sct.timestampMs;
+  if (behindMs < -clockSkewMs) throw refused("it is from the future");
+  if (behindMs > clockSkewMs + maxLogWaitMs) throw refused("it is from before the request");
+  const input = sctSignatureInput({
+    kind: "precertificate",
+    timestampMs: sct.timestampMs,
+    issuerKeyHash: authority.keyHash,
+    tbs: bare,
+  });
+  try {
+    const { hash, algorithm, signature } = parseDigitallySigned(sct.signature);
+    if (hash === "sha256" && algorithm === "ecdsa") {
+      if (verifySignature(authority.logKey, input, signature, hash)) return;
+      throw refused("its signature does not verify");
+    }
+  } catch (cause) {
+    if (!(cause instanceof Malformed)) throw cause;
+    throw refused("it cannot be parsed", cause);
+  }
+  throw refused("it is not signed with ECDSA and SHA-256");
+}
+
+/** The longest that an answer of the log is waited for. */
+const maxLogWaitMs = 20_000n;
+
+function once(tbs: Uint8Array): Prepared {
+  let left: Uint8Array | null = tbs;
+  return {
+    redeem() {
+      if (left === null) throw new Error("a prepared certificate was redeemed twice");
+      const redeemed = left;
+      left = null;
+      return redeemed;
+    },
+  };
+}

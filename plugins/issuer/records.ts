@@ -1,0 +1,220 @@
+/**
+ * What the issuer writes down, and when: the intent before anything is signed, one outcome for every intent, and every refusal.
+ * Intents and outcomes are rows under the serial that never change; `open` tells which intents still wait for their outcome.
+ */
+import { encodeBase64, encodeHex, encodeUtf8, decodeUtf8 } from "../../core/formats/encoding.ts";
+import { emit, type Store } from "../../core/plugin.ts";
+import type { Row } from "../../core/storage.ts";
+import type { Failure } from "../../events/failure.ts";
+import type { Principal, SealedVerdict } from "../../events/identity.ts";
+import { certificateIssued, certificateRefused } from "../../events/issuer.ts";
+
+/** The issuer's own store. */
+export type IssuerStore = Store<readonly [typeof certificateIssued, typeof certificateRefused]>;
+
+/** How far an issuance came; the last two may have left a precertificate or certificate in the world. */
+export type Stage =
+  | "recorded"
+  | "precertificate asked for"
+  | "precertificate signed"
+  | "logged"
+  | "certificate asked for"
+  | "certificate signed";
+
+/** Everything that is certain before the first signature. */
+export interface Intent {
+  readonly serial: Uint8Array;
+  readonly principal: Principal;
+  /** Identity's verdict as the vault will see it. */
+  readonly sealed: SealedVerdict;
+  readonly tokenDigest: Uint8Array;
+  readonly publicKeyHash: Uint8Array;
+  readonly notBefore: Date;
+}
+
+/** A certificate that is complete. */
+export interface Issued {
+  readonly certificate: Uint8Array;
+  readonly ctTimestampMs: bigint;
+  readonly issuedAt: Date;
+}
+
+/** Writes and reads the issuer's records. Every method resolves only when what it wrote is durable. */
+export interface Records {
+  /** @throws {Conflict} if the serial was used before. */
+  intend(intent: Intent): Promise<void>;
+  issued(intent: Intent, issued: Issued): Promise<void>;
+  /** The intent will not become a certificate that anybody is given. */
+  abandoned(intent: Intent, stage: Stage, failure: Failure, at: Date): Promise<void>;
+  /** A request that never came to an intent. */
+  refused(request: Refusal, failure: Failure, at: Date): Promise<void>;
+  /** Gives up the intents a crash has left behind, and says how many they were. Before the first request only. */
+  sweep(at: Date): Promise<number>;
+  /** The newest notBefore of any intent. */
+  lastNotBefore(): Promise<Date | null>;
+}
+
+/** What is known of a request that is refused. */
+export interface Refusal {
+  readonly tokenDigest: Uint8Array;
+  readonly principal: Principal | null;
+}
+
+/** Records in `store`. */
+export function recordsIn(store: IssuerStore): Records {
+  return {
+    async intend(intent) {
+      const { serial } = intent;
+      await store.commit({
+        writes: [
+          { table: "intents", key: serial, value: formatIntent(intent) },
+          { table: "open", key: serial, value: empty },
+          { table: "clock", key: clockKey, value: encodeUtf8(intent.notBefore.toISOString()) },
+        ],
+        expect: [{ table: "intents", key: serial, value: null }],
+      });
+    },
+
+    async issued(intent, done) {
+      await store.commit({
+        ...closing(intent.serial, {
+          outcome: "issued",
+          certificate: encodeBase64(done.certificate),
+          ctTimestampMs: done.ctTimestampMs.toString(),
+          issuedAt: done.issuedAt.toISOString(),
+        }),
+        facts: [emit(certificateIssued, issuedFact(intent, done))],
+      });
+    },
+
+    async abandoned(intent, stage, failure, at) {
+      const { oidcIssuer, subject } = intent.principal;
+      const reason = `given up after "${stage}": ${failure.message}`;
+      const { serial, tokenDigest } = intent;
+      const body = { code: failure.code, reason, serial, oidcIssuer, subject, tokenDigest };
+      await store.commit({
+        ...closing(serial, abandonment(stage, { code: failure.code, reason, at })),
+        facts: [emit(certificateRefused, { ...body, refusedAtMs: BigInt(at.getTime()) })],
+      });
+    },
+
+    async refused({ tokenDigest, principal }, failure, at) {
+      const { code, message: reason } = failure;
+      const who =
+        principal === null ? {} : { oidcIssuer: principal.oidcIssuer, subject: principal.subject };
+      const body = { code, reason, tokenDigest, ...who, refusedAtMs: BigInt(at.getTime()) };
+      await store.commit({ facts: [emit(certificateRefused, body)] });
+    },
+
+    sweep: async (at) => await sweep(store, at),
+
+    async lastNotBefore() {
+      const value = await store.get("clock", clockKey);
+      return value === null ? null : new Date(decodeUtf8(value));
+    },
+  };
+}
+
+const empty = new Uint8Array();
+const clockKey = encodeUtf8("notBefore");
+const sweepBatch = 256;
+const unknownReason =
+  "unknown-signed: the service ended before the outcome was recorded; a precertificate may exist, a certificate was never handed out";
+
+function formatIntent({ principal, sealed, ...intent }: Intent): Uint8Array {
+  return formatJson({
+    version: 1,
+    oidcIssuer: principal.oidcIssuer,
+    subject: principal.subject,
+    san: principal.san.value,
+    tokenDigest: encodeHex(intent.tokenDigest),
+    publicKeyHash: encodeHex(intent.publicKeyHash),
+    notBefore: intent.notBefore.toISOString(),
+    verdict: encodeBase64(sealed.verdict),
+    mac: encodeHex(sealed.mac),
+  });
+}
+
+/** The one outcome of an intent: expected absent, so that there is never a second. */
+function closing(serial: Uint8Array, outcome: { readonly [member: string]: string }) {
+  return {
+    writes: [
+      { table: "outcomes", key: serial, value: formatJson({ version: 1, ...outcome }) },
+      { table: "open", key: serial, value: null },
+    ],
+    expect: [
+      { table: "outcomes", key: serial, value: null },
+      { table: "open", key: serial, value: empty },
+    ],
+  };
+}
+
+function abandonment(
+  stage: Stage | "unknown",
+  { code, reason, at }: { readonly code: string; readonly reason: string; readonly at: Date },
+) {
+  return { outcome: "abandoned", stage, code, reason, abandonedAt: at.toISOString() };
+}
+
+function issuedFact(intent: Intent, issued: Issued) {
+  const { serial, principal, tokenDigest, publicKeyHash } = intent;
+  return {
+    serial,
+    oidcIssuer: principal.oidcIssuer,
+    subject: principal.subject,
+    san: principal.san.value,
+    tokenDigest,
+    publicKeyHash,
+    certificate: issued.certificate,
+    ctTimestampMs: issued.ctTimestampMs,
+    issuedAtMs: BigInt(issued.issuedAt.getTime()),
+  };
+}
+
+async function sweep(store: IssuerStore, at: Date): Promise<number> {
+  let swept = 0;
+  // One batch after the other: each takes its rows out of the table that the next one scans.
+  for (;;) {
+    const open = await store.scan("open", { limit: sweepBatch });
+    if (open.length === 0) return swept;
+    await Promise.all(open.map(async ({ key }) => await sweepOne(store, key, at)));
+    swept += open.length;
+  }
+}
+
+async function sweepOne(store: IssuerStore, serial: Row["key"], at: Date): Promise<void> {
+  const intent = parseIntent(await store.get("intents", serial));
+  const { oidcIssuer, subject } = intent;
+  const tokenDigest = Uint8Array.fromHex(intent.tokenDigest);
+  const refused = { code: "internal", reason: unknownReason };
+  await store.commit({
+    ...closing(serial, abandonment("unknown", { ...refused, at })),
+    facts: [
+      emit(certificateRefused, {
+        ...refused,
+        serial,
+        oidcIssuer,
+        subject,
+        tokenDigest,
+        refusedAtMs: BigInt(at.getTime()),
+      }),
+    ],
+  });
+}
+
+interface StoredIntent {
+  readonly oidcIssuer: string;
+  readonly subject: string;
+  readonly tokenDigest: string;
+}
+
+function parseIntent(value: Uint8Array | null): StoredIntent {
+  if (value === null)
+    throw new Error("an open serial has no intent: the issuer's store is damaged");
+  // formatIntent wrote it, in the commit that opened the serial.
+  return JSON.parse(decodeUtf8(value)) as StoredIntent;
+}
+
+function formatJson(value: { readonly [member: string]: string | number }): Uint8Array {
+  return encodeUtf8(JSON.stringify(value));
+}
