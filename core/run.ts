@@ -1,0 +1,125 @@
+/** One process of an installation, from its command line to its exit. */
+import { parseArgs } from "node:util";
+import { pairs } from "./acl.ts";
+import { systemClock } from "./clock.ts";
+import { compositeBus } from "./composite.ts";
+import { ExitCode } from "./exit-codes.ts";
+import type { OutboundFetch } from "./fetch.ts";
+import { CompositionError } from "./graph.ts";
+import type { Journal } from "./journal.ts";
+import { boot, type Entry, type Installation } from "./kernel.ts";
+import { memoryBus } from "./memory.ts";
+import { natsBus } from "./nats.ts";
+import { readPin } from "./pin.ts";
+import { PinRefused } from "./plugin.ts";
+import { sealsFrom } from "./seals.ts";
+import { readNkeySeed, readPairKeys } from "./secrets.ts";
+import { MissingPartition, type StorageDriver } from "./storage.ts";
+
+/** An installation as its home describes it. */
+export interface Installed {
+  readonly entries: readonly Entry[];
+  /** One section a plugin. */
+  readonly config: { readonly [section: string]: unknown };
+  /** The process each plugin is placed in. */
+  readonly placement: ReadonlyMap<string, string>;
+  readonly natsUrl: string;
+  readonly storage: StorageDriver;
+  readonly fetch: OutboundFetch;
+}
+
+/** What the command line says. */
+export interface ProcessArguments {
+  readonly home: string;
+  readonly process: string;
+  readonly pinDescriptor: number | undefined;
+}
+
+/** @throws {TypeError} that says how the command is used. */
+export function parseProcessArguments(args: readonly string[]): ProcessArguments {
+  const usage = "usage: node core/main.ts --home DIR --process NAME [--pin-fd N]";
+  try {
+    const { values } = parseArgs({
+      args: [...args],
+      options: {
+        home: { type: "string" },
+        process: { type: "string" },
+        "pin-fd": { type: "string" },
+      },
+    });
+    const descriptor = values["pin-fd"];
+    if (values.home === undefined || values.process === undefined) throw new TypeError(usage);
+    if (descriptor !== undefined && !/^[0-9]{1,4}$/.test(descriptor)) throw new TypeError(usage);
+    return {
+      home: values.home,
+      process: values.process,
+      pinDescriptor: descriptor === undefined ? undefined : Number(descriptor),
+    };
+  } catch (cause) {
+    throw new TypeError(usage, { cause });
+  }
+}
+
+/**
+ * Connects and boots the plugins placed in this process. Disposing the result drains them, then disconnects.
+ *
+ * @throws {CompositionError} if home or configuration are wrong.
+ */
+export async function startProcess(
+  args: ProcessArguments,
+  installed: Installed,
+  { journal, fatal }: { journal: (plugin: string) => Journal; fatal: (reason: string) => void },
+): Promise<Installation> {
+  const { home, process, pinDescriptor } = args;
+  const { entries, placement, config, natsUrl, storage, fetch } = installed;
+  const here = (name: string): boolean => placement.get(name) === process;
+  const manifests = entries.map(({ manifest }) => manifest);
+  const placed = manifests.filter(({ name }) => here(name)).map(({ name }) => name);
+  if (placed.length === 0) {
+    const names = [...new Set(placement.values())].join(", ");
+    throw new CompositionError(
+      `no plugin is placed in the process "${process}": there are ${names}`,
+    );
+  }
+  const pairKeys = await readPairKeys(
+    home,
+    pairs(manifests).filter((pair) => pair.some(here)),
+  );
+  const plugins = await Promise.all(
+    placed.map(async (name) => ({ name, seed: await readNkeySeed(home, name) })),
+  );
+  const pin = pinDescriptor === undefined ? undefined : await readPin(pinDescriptor);
+
+  await using stack = new AsyncDisposableStack();
+  stack.use(storage);
+  const remote = await natsBus({ servers: [natsUrl], plugins, pairKeys, journal });
+  const bus = stack.use(compositeBus(memoryBus(), remote, here));
+  const surroundings = {
+    bus,
+    clock: systemClock,
+    journal,
+    storage,
+    seals: sealsFrom(pairKeys),
+    fetch,
+    home,
+    fatal,
+    ...(pin !== undefined && { pin: async () => await Promise.resolve(pin) }),
+  };
+  const installation = await boot(entries, config, surroundings, here);
+  stack.use(installation);
+  const owned = stack.move();
+  return { ...installation, [Symbol.asyncDispose]: async () => await owned.disposeAsync() };
+}
+
+/** The exit code for what ended a process. */
+export function exitCodeFor(thrown: unknown): number {
+  // What was released after a failed start failed too; the first failure decides.
+  if (thrown instanceof SuppressedError) return exitCodeFor(thrown.suppressed);
+  if (thrown instanceof PinRefused) return ExitCode.pinRefused;
+  if (thrown instanceof CompositionError || thrown instanceof MissingPartition) {
+    return ExitCode.environment;
+  }
+  // The vault's own refusal to start: the kernel knows it by name only.
+  if (thrown instanceof Error && thrown.name === "VaultRefused") return ExitCode.environment;
+  return ExitCode.crashed;
+}
