@@ -1,6 +1,6 @@
 /** What `npm start` says. */
 import { relative } from "node:path";
-import type { Instance } from "./home.ts";
+import type { Instance } from "../config/schema.ts";
 
 /** One line about what is being done. */
 export function progress(text: string): void {

@@ -1,22 +1,10 @@
 /** `CHANCERY_HOME`: where everything of one instance lies, and which of its ports and names are fixed. */
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
+import * as v from "valibot";
+import { type Instance, instance } from "../config/schema.ts";
 import { Refusal } from "./refusal.ts";
 import type { Settings } from "./settings.ts";
-
-/** What genesis fixed for ever; `instance.json`. */
-export interface Instance {
-  readonly version: 1;
-  readonly id: string;
-  /** Every published URL starts with it. */
-  readonly origin: string;
-  readonly port: number;
-  readonly tlsPort: number;
-  readonly natsPort: number;
-  /** Rekor v1's tree id, decimal. */
-  readonly treeId: string;
-  readonly createdAt: string;
-}
 
 /** Port of the HTTP origin unless `CHANCERY_PORT` says otherwise at genesis. */
 export const defaultPort = 8420;
@@ -57,18 +45,15 @@ export async function readInstance(settings: Settings): Promise<Instance | null>
       `${settings.home} holds something that is not a Chancery home; point CHANCERY_HOME at an empty or new folder`,
     );
   }
-  const instance = parse(
-    settings.home,
-    await readFile(join(settings.home, "instance.json"), "utf8"),
-  );
-  refuseOtherPort("CHANCERY_PORT", settings.port, instance.port, settings.home);
-  refuseOtherPort("CHANCERY_TLS_PORT", settings.tlsPort, instance.tlsPort, settings.home);
-  if (settings.publicUrl !== undefined && settings.publicUrl !== instance.origin) {
+  const found = parse(settings.home, await readFile(join(settings.home, "instance.json"), "utf8"));
+  refuseOtherPort("CHANCERY_PORT", settings.port, found.port, settings.home);
+  refuseOtherPort("CHANCERY_TLS_PORT", settings.tlsPort, found.tlsPort, settings.home);
+  if (settings.publicUrl !== undefined && settings.publicUrl !== found.origin) {
     throw new Refusal(
-      `${settings.home} publishes ${instance.origin}, which is fixed since its genesis; unset CHANCERY_PUBLIC_URL or use another CHANCERY_HOME`,
+      `${settings.home} publishes ${found.origin}, which is fixed since its genesis; unset CHANCERY_PUBLIC_URL or use another CHANCERY_HOME`,
     );
   }
-  return instance;
+  return found;
 }
 
 async function list(folder: string): Promise<string[] | null> {
@@ -87,17 +72,12 @@ async function list(folder: string): Promise<string[] | null> {
 
 function parse(home: string, text: string): Instance {
   try {
-    const value = JSON.parse(text) as Partial<Instance>;
-    if (value.version === 1 && typeof value.origin === "string" && typeof value.port === "number") {
-      // Written by genesis in one piece: the version stands for the other fields.
-      return value as Instance;
-    }
+    return v.parse(instance, JSON.parse(text));
   } catch {
-    // Reported below, like a version we do not know.
+    throw new Refusal(
+      `${join(home, "instance.json")} is not of a version this Chancery knows; use the release that made the home`,
+    );
   }
-  throw new Refusal(
-    `${join(home, "instance.json")} is not of a version this Chancery knows; use the release that made the home`,
-  );
 }
 
 function refuseOtherPort(

@@ -26,7 +26,10 @@ export async function writePairKeys(
   pairs: readonly (readonly [asker: string, answerer: string])[],
 ): Promise<void> {
   for (const [asker, answerer] of pairs) {
-    await writeSecret(join(home, "secrets", "pairs", `${asker}--${answerer}.key`), randomBytes(32).toString("hex"));
+    await writeSecret(
+      join(home, "secrets", "pairs", `${asker}--${answerer}.key`),
+      randomBytes(32).toString("hex"),
+    );
   }
 }
 

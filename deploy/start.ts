@@ -1,7 +1,8 @@
 /** `npm start`: makes an instance if there is none, runs it, proves that it works, and keeps it running. */
 import { greet, progress } from "./greeting.ts";
 import { makeInstance } from "./genesis.ts";
-import { type Instance, readInstance } from "./home.ts";
+import type { Instance } from "../config/schema.ts";
+import { readInstance } from "./home.ts";
 import { isPortFree } from "./ports.ts";
 import { findProcess, forgetProcess, recordProcess } from "./processes.ts";
 import { proveReadiness } from "./proof.ts";

@@ -2,15 +2,15 @@
 import { appendFile, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { staysDown } from "../core/exit-codes.ts";
 import { Child, type ChildPlan } from "./child.ts";
 import { progress } from "./greeting.ts";
-import type { Instance } from "./home.ts";
+import type { Instance } from "../config/schema.ts";
 import { isPortFree } from "./ports.ts";
 import { probe } from "./probe.ts";
 import { endLeftover } from "./processes.ts";
 import { Refusal } from "./refusal.ts";
 import { tokenEnvironment } from "./token.ts";
-import { vaultStaysDown } from "./exit-codes.ts";
 
 const main = new URL("../core/main.ts", import.meta.url).pathname;
 const readyWithinMs = 60_000;
@@ -107,7 +107,7 @@ export class Supervisor {
       environment: { PATH: searchPath(), ...tokenEnvironment(this.#home) },
       secret: async () => (await readFile(join(this.#home, "secrets", "pin"), "utf8")).trim(),
       heartbeat: true,
-      finalCodes: vaultStaysDown,
+      finalCodes: staysDown,
     };
   }
 
@@ -119,7 +119,7 @@ export class Supervisor {
       args: [main, "--home", this.#home, "--process", "services"],
       environment: { PATH: searchPath() },
       heartbeat: true,
-      finalCodes: vaultStaysDown,
+      finalCodes: staysDown,
     };
   }
 

@@ -13,11 +13,11 @@ export function tokenEnvironment(
   return { SOFTHSM2_CONF: join(home, `softhsm2-${name}.conf`) };
 }
 
-/** Writes both configuration files for the place where `home` is now. */
-export async function writeTokenConfiguration(home: string): Promise<void> {
+/** Writes both configuration files into `home`, for tokens that lie in `place`. */
+export async function writeTokenConfiguration(home: string, place = home): Promise<void> {
   for (const name of ["online", "offline"] as const) {
     const text = [
-      `directories.tokendir = ${join(home, "tokens", name)}`,
+      `directories.tokendir = ${join(place, "tokens", name)}`,
       "objectstore.backend = file",
       "log.level = ERROR",
       "slots.removable = false",

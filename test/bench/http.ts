@@ -11,7 +11,7 @@ export interface Prepared {
 /** Posts prepared requests to one origin. */
 export function poster(origin: string, connections: number) {
   const { hostname, port } = new URL(origin);
-  const agent = new Agent({ keepAlive: true, maxSockets: connections, noDelay: true });
+  const agent = new Agent({ keepAlive: true, maxSockets: connections });
   const post = ({ path, headers, body }: Prepared): Promise<{ status: number; text: string }> =>
     new Promise((resolve, reject) => {
       const sent = request(

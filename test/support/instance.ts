@@ -104,17 +104,18 @@ export async function startInstance(place: Place): Promise<Instance> {
     stdio: ["ignore", "pipe", "pipe"],
   });
   const greeting = await greeted(supervisor);
+  const stop = async (): Promise<number | null> => {
+    if (supervisor.exitCode !== null) return supervisor.exitCode;
+    supervisor.kill("SIGTERM");
+    const [code] = (await once(supervisor, "exit")) as [number | null];
+    return code;
+  };
   return {
     ...place,
     origin: `http://localhost:${place.port}`,
     supervisor,
     greeting,
-    async stop() {
-      if (supervisor.exitCode !== null) return supervisor.exitCode;
-      supervisor.kill("SIGTERM");
-      const [code] = (await once(supervisor, "exit")) as [number | null];
-      return code;
-    },
+    stop,
     async pid(name) {
       const record = JSON.parse(
         await readFile(join(place.home, "run", `${name}.json`), "utf8"),
@@ -122,7 +123,7 @@ export async function startInstance(place: Place): Promise<Instance> {
       return record.pid;
     },
     async [Symbol.asyncDispose]() {
-      await this.stop();
+      await stop();
     },
   };
 }

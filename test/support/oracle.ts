@@ -109,7 +109,9 @@ async function expectCertificateLogged(
     sha256_root_hash: string;
   };
   const query = new URLSearchParams({ hash: encodeBase64(hash), tree_size: String(sth.tree_size) });
-  const proof = (await getJson(`${origin}/logs/ct/ct/v1/get-proof-by-hash?${query}`)) as {
+  const proof = (await getJson(
+    `${origin}/logs/ct/ct/v1/get-proof-by-hash?${query.toString()}`,
+  )) as {
     leaf_index: number;
     audit_path: string[];
   };

@@ -1,0 +1,38 @@
+/** `config.yaml` of a demo home: every section of every plugin, as genesis decides it. It holds no secret. */
+import { stringify } from "yaml";
+import type { Instance } from "../config/schema.ts";
+
+/** SoftHSM's module on Debian; other modules are for installations that are not demos. */
+export const softHsmModule = "/usr/lib/softhsm/libsofthsm2.so";
+
+/** Names of the logs of a demo: the CT log's and Rekor v1's partitions and URLs. */
+export const demoLogs = { ct: "ct", rekor: "rekor" } as const;
+
+/** The text of a new home's `config.yaml`. */
+export function formatConfiguration({ origin, port, tlsPort, treeId }: Instance): string {
+  const issuer = `${origin}/oidc`;
+  const sections = {
+    hsm: { module: softHsmModule, tokenLabel: "chancery-online" },
+    identity: { issuers: [{ issuerUrl: issuer, audience: "sigstore", provider: "email" }] },
+    idp: { issuer, accounts: "any" },
+    issuer: { key: "issuing-ca", lifetimeSeconds: 600 },
+    ct: { log: demoLogs.ct },
+    log: {
+      logs: [
+        { name: demoLogs.ct, format: "rfc6962", key: "ct-log" },
+        { name: demoLogs.rekor, format: "rekor-v1", key: "rekor-v1-log", treeId },
+      ],
+    },
+    rekor: { log: demoLogs.rekor, treeId },
+    trust: {},
+    http: { publicUrl: origin, port, tlsPort, demo: true },
+  };
+  const head = [
+    " Chancery: one section a plugin. Written at genesis; origin, ports and the OIDC issuer's URL are in certificates and",
+    " trust metadata since then, so changing them here does not move the instance. DEMO: accounts are not real.",
+  ];
+  return stringify(sections, { commentString: (text) => text, lineWidth: 120 }).replace(
+    /^/,
+    `${head.map((line) => `#${line}`).join("\n")}\n`,
+  );
+}

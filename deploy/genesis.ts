@@ -1,0 +1,120 @@
+/**
+ * Makes an instance. Everything is built in a folder beside the home and renamed at the end, so that a home is either whole or not
+ * there: a genesis that is killed on the way leaves a folder that nothing looks at, and the next start begins anew.
+ */
+import { randomInt } from "node:crypto";
+import { mkdir, readdir, rename, rmdir } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { pairs, permissions } from "../core/acl.ts";
+import { durableWrite, syncPath } from "../core/durable.ts";
+import { createStorage } from "../config/storage.ts";
+import type { Instance } from "../config/schema.ts";
+import { plugins } from "../config/plugins.ts";
+import { formatConfiguration } from "./configuration.ts";
+import { performGenesisCeremony } from "./ceremony.ts";
+import { progress } from "./greeting.ts";
+import { defaultPort, defaultTlsPort, homeFolders } from "./home.ts";
+import { formatNatsConfiguration } from "./nats.ts";
+import { isPortFree, pickPort } from "./ports.ts";
+import { Refusal } from "./refusal.ts";
+import { writeAdminSecret, writeNkeys, writePairKeys } from "./secrets.ts";
+import type { Settings } from "./settings.ts";
+import { writeTokenConfiguration } from "./token.ts";
+
+/** Performs the demo genesis at `settings.home`, which must not exist or be empty. */
+export async function makeInstance(settings: Settings): Promise<Instance> {
+  const instance = await chooseInstance(settings);
+  progress(
+    `making a new instance in ${settings.home}: keys and certificates by the demo genesis ceremony`,
+  );
+  const draft = await makeFolders(settings.home);
+  await writeAccess(draft, instance);
+  await writeText(draft, "config.yaml", formatConfiguration(instance));
+  await writeText(draft, "instance.json", `${JSON.stringify(instance, null, 2)}\n`);
+  await writeTokenConfiguration(draft);
+  await performGenesisCeremony(draft, instance);
+  await createStorage(draft);
+  await moveIntoPlace(draft, settings.home);
+  return instance;
+}
+
+async function chooseInstance({ port, tlsPort, publicUrl }: Settings): Promise<Instance> {
+  const chosen = { port: port ?? defaultPort, tlsPort: tlsPort ?? defaultTlsPort };
+  if (chosen.port === chosen.tlsPort) {
+    throw new Refusal(
+      "CHANCERY_PORT and CHANCERY_TLS_PORT are the same; give them different values",
+    );
+  }
+  for (const [name, wanted] of [
+    ["CHANCERY_PORT", chosen.port],
+    ["CHANCERY_TLS_PORT", chosen.tlsPort],
+  ] as const) {
+    if (await isPortFree(wanted)) continue;
+    throw new Refusal(
+      `port ${wanted} is in use by another program; stop that, or choose another port with ${name}`,
+    );
+  }
+  return {
+    version: 1,
+    id: crypto.randomUUID(),
+    origin: publicUrl ?? `http://localhost:${chosen.port}`,
+    ...chosen,
+    natsPort: await pickPort([chosen.port, chosen.tlsPort, 4222]),
+    // Rekor writes it as 16 hex digits: a full-width positive number keeps its ids 80 digits long everywhere.
+    treeId: String((BigInt(randomInt(2 ** 30, 2 ** 31)) << 32n) | BigInt(randomInt(2 ** 32))),
+    createdAt: new Date().toISOString(),
+  };
+}
+
+async function makeFolders(home: string): Promise<string> {
+  const parent = dirname(home);
+  const draft = `${home}.genesis-${process.pid}`;
+  try {
+    await mkdir(parent, { recursive: true });
+    await mkdir(draft, { mode: 0o700 });
+    for (const folder of homeFolders) await mkdir(join(draft, folder), { mode: 0o700 });
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    throw new Refusal(
+      `${draft} cannot be made (${code}); point CHANCERY_HOME at a place where you may write`,
+    );
+  }
+  return draft;
+}
+
+async function writeAccess(draft: string, instance: Instance): Promise<void> {
+  const manifests = plugins.map(({ manifest }) => manifest);
+  const rights = permissions(manifests);
+  const publicKeys = await writeNkeys(
+    draft,
+    manifests.map(({ name }) => name),
+  );
+  await writePairKeys(draft, pairs(manifests));
+  await writeAdminSecret(draft);
+  const users = [...rights].map(([name, allowed]) => ({
+    name,
+    publicKey: publicKeys.get(name) ?? "",
+    permissions: allowed,
+  }));
+  await writeText(
+    draft,
+    join("nats", "nats.conf"),
+    formatNatsConfiguration(instance.natsPort, users),
+  );
+}
+
+async function writeText(home: string, name: string, text: string): Promise<void> {
+  await durableWrite(join(home, name), text, 0o600);
+}
+
+async function moveIntoPlace(draft: string, home: string): Promise<void> {
+  await writeTokenConfiguration(draft, home);
+  for (const entry of await readdir(draft, { recursive: true, withFileTypes: true })) {
+    // SoftHSM syncs nothing by itself: a key must not be lost by a power cut after the first signature.
+    await syncPath(join(entry.parentPath, entry.name));
+  }
+  await syncPath(draft);
+  await rmdir(home).catch(() => undefined);
+  await rename(draft, home);
+  await syncPath(dirname(home));
+}
