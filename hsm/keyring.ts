@@ -55,6 +55,8 @@ const keyEntry = v.strictObject({
   chain: v.optional(v.array(base64)),
   roles: v.optional(v.array(v.picklist(["root", "targets", "snapshot", "timestamp"]))),
   issuer: v.optional(v.string()),
+  /** Timestamp authorities: the policy, a dotted object identifier. */
+  policy: v.optional(v.string()),
 });
 
 const keyringFile = v.strictObject({

@@ -1,0 +1,202 @@
+/** Checks a vault's part of a home: the ledger's chain, outcomes, and whether guard and ledger agree. Works beside a running vault. */
+import { join } from "node:path";
+import type { DatabaseSync } from "node:sqlite";
+import * as v from "valibot";
+import { encodeHex, equalBytes } from "../core/formats/encoding.ts";
+import { readState } from "./database.ts";
+import { readKeyring } from "./keyring.ts";
+import {
+  genesisHash,
+  type IntentRow,
+  ledgerRow,
+  type LedgerRow,
+  type Outcome,
+  rowHash,
+} from "./ledger-rows.ts";
+
+/** One thing that was found. */
+export interface VaultFinding {
+  /** `broken` means that what must hold does not; `notice` that an operator should know. */
+  readonly severity: "broken" | "notice";
+  readonly message: string;
+}
+
+/** What a check of the vault tells. */
+export interface VaultReport {
+  readonly findings: readonly VaultFinding[];
+  readonly rows: number;
+  /** Signatures that keys are known to have made, by label. */
+  readonly signatures: { readonly [label: string]: number };
+  /** The newest tree that each log's key signed, by label; the root in hex. */
+  readonly heads: { readonly [label: string]: { readonly size: bigint; readonly root: string } };
+}
+
+/** Checks the vault of a home. @throws {VaultRefused} if there is none */
+export async function fsckVault({ home }: { readonly home: string }): Promise<VaultReport> {
+  const keyring = await readKeyring(join(home, "vault", "keyring.json"));
+  using database = readState(join(home, "vault"));
+  // One read transaction: what a running vault writes meanwhile is not seen.
+  database.exec("BEGIN");
+  const labels = new Set(keyring.keys.map(({ label }) => label));
+  const walk = new Walk(labels);
+  const rows = database.prepare("SELECT sequence, body, hash FROM ledger ORDER BY sequence");
+  for (const row of rows.iterate()) {
+    const hash = row["hash"] instanceof Uint8Array ? row["hash"] : new Uint8Array();
+    walk.take(Number(row["sequence"]), String(row["body"]), hash);
+  }
+  walk.finish();
+  const heads = compareHeads(database, walk);
+  compareRoles(database, walk);
+  const { findings, count, signatures } = walk;
+  return { findings, rows: count, signatures: Object.fromEntries(signatures), heads };
+}
+
+/** Follows the ledger row by row. */
+class Walk {
+  readonly findings: VaultFinding[] = [];
+  readonly signatures = new Map<string, number>();
+  /** The last tree by key label, and the last role by key label and type. */
+  readonly trees = new Map<string, { readonly size: string; readonly root: string }>();
+  readonly roles = new Map<string, number>();
+  count = 0;
+  readonly #labels: ReadonlySet<string>;
+  readonly #open = new Map<number, IntentRow>();
+  #previous: Uint8Array = genesisHash;
+  #unknown = 0;
+
+  constructor(labels: ReadonlySet<string>) {
+    this.#labels = labels;
+  }
+
+  take(sequence: number, body: string, hash: Uint8Array): void {
+    this.count += 1;
+    if (sequence !== this.count || !equalBytes(rowHash(this.#previous, sequence, body), hash)) {
+      this.broken(`row ${sequence} of the ledger does not follow from the one before it`);
+    }
+    this.count = sequence;
+    this.#previous = hash;
+    const parsed = v.safeParse(ledgerRow, json(body));
+    if (!parsed.success) {
+      this.broken(`row ${sequence} of the ledger is not one`);
+      return;
+    }
+    this.#read(sequence, parsed.output);
+  }
+
+  finish(): void {
+    if (this.#open.size > 0) {
+      const rows = [...this.#open.keys()].slice(0, 10).join(", ");
+      this.#notice(
+        `${this.#open.size} attempts have no outcome yet (rows ${rows}): under way, or for the next start to call unknown-signed`,
+      );
+    }
+    if (this.#unknown > 0) {
+      this.#notice(
+        `${this.#unknown} attempts are unknown-signed: the vault was killed during them`,
+      );
+    }
+  }
+
+  broken(message: string): void {
+    this.findings.push({ severity: "broken", message });
+  }
+
+  #read(sequence: number, row: LedgerRow): void {
+    switch (row.type) {
+      case "start":
+      case "refusal":
+        return;
+      case "intent":
+        if (!this.#labels.has(row.key))
+          this.broken(`row ${sequence} names the unknown key ${row.key}`);
+        this.#open.set(sequence, row);
+        this.#follow(sequence, row);
+        return;
+      case "outcomes":
+        for (const outcome of row.results) this.#settle(sequence, outcome);
+        return;
+    }
+  }
+
+  #follow(sequence: number, { key, binding }: IntentRow): void {
+    if (binding.kind === "tree") {
+      const last = this.trees.get(key);
+      const { size, root } = binding;
+      if (last && BigInt(size) < BigInt(last.size)) {
+        this.broken(`row ${sequence}: ${key} signed size ${size} after size ${last.size}`);
+      }
+      if (last && size === last.size && root !== last.root) {
+        this.broken(`row ${sequence}: ${key} signed two roots at size ${size}, which is a fork`);
+      }
+      this.trees.set(key, { size, root });
+    }
+    if (binding.kind === "role") {
+      const name = `${key} ${binding.type}`;
+      if (binding.version < (this.roles.get(name) ?? 0)) {
+        this.broken(`row ${sequence}: ${name} went back to version ${binding.version}`);
+      }
+      this.roles.set(name, binding.version);
+    }
+  }
+
+  #settle(sequence: number, { of, status, made }: Outcome): void {
+    const intent = this.#open.get(of);
+    if (!intent) {
+      this.broken(`row ${sequence} is an outcome of row ${of}, which is not an open attempt`);
+      return;
+    }
+    this.#open.delete(of);
+    this.signatures.set(intent.key, (this.signatures.get(intent.key) ?? 0) + made);
+    if (status === "ok" && made !== intent.count) {
+      this.broken(`row ${of} was for ${intent.count} signatures, its outcome has ${made}`);
+    }
+    if (status === "bad")
+      this.#notice(`row ${of}: ${intent.key} gave a signature that does not verify`);
+    if (status === "unknown-signed") this.#unknown += 1;
+  }
+
+  #notice(message: string): void {
+    this.findings.push({ severity: "notice", message });
+  }
+}
+
+function compareHeads(database: DatabaseSync, walk: Walk): VaultReport["heads"] {
+  const statement = database.prepare("SELECT key, size, root FROM heads");
+  statement.setReadBigInts(true);
+  const heads = new Map<string, { size: bigint; root: string }>();
+  for (const row of statement.all()) {
+    const size = typeof row["size"] === "bigint" ? row["size"] : -1n;
+    const root = row["root"] instanceof Uint8Array ? encodeHex(row["root"]) : "";
+    heads.set(String(row["key"]), { size, root });
+  }
+  for (const label of new Set([...heads.keys(), ...walk.trees.keys()])) {
+    const head = heads.get(label);
+    const tree = walk.trees.get(label);
+    if (head?.size.toString() !== tree?.size || head?.root !== tree?.root) {
+      walk.broken(
+        `the guard's tree of ${label} (size ${head?.size ?? "none"}) is not the last one in the ledger (size ${tree?.size ?? "none"})`,
+      );
+    }
+  }
+  return Object.fromEntries(heads);
+}
+
+function compareRoles(database: DatabaseSync, walk: Walk): void {
+  const rows = database.prepare("SELECT key, type, version FROM roles").all();
+  const roles = new Map(
+    rows.map((row) => [`${String(row["key"])} ${String(row["type"])}`, Number(row["version"])]),
+  );
+  for (const name of new Set([...roles.keys(), ...walk.roles.keys()])) {
+    if (roles.get(name) !== walk.roles.get(name)) {
+      walk.broken(`the guard's version of ${name} is not the last one in the ledger`);
+    }
+  }
+}
+
+function json(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}
