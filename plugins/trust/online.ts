@@ -18,7 +18,7 @@ import {
   formatSignedRole,
   parseSnapshot,
   parseTimestamp,
-  signedBytes,
+  type RootRole,
   type SnapshotRole,
   snapshotRole,
   type TimestampRole,
@@ -105,10 +105,11 @@ export async function renew(
   { online, roles }: { readonly online: Online | null; readonly roles: readonly Role[] },
 ): Promise<Online> {
   const { config, clock } = context;
+  // Asked first: while the vault is away no version is used up.
+  const signRole = await signer(context, repository.root, roles);
   const version = await reserve(store, roles);
   const expires = (lifetimeSeconds: number) =>
     new Date(Math.trunc(clock.now().getTime() / 1_000 + lifetimeSeconds) * 1_000);
-  const signRole = signer(context, repository);
 
   let snapshot = online?.snapshot;
   let snapshotFile = online?.snapshotFile;
@@ -155,25 +156,28 @@ async function reserve(store: Store, roles: readonly Role[]): Promise<(role: Rol
   };
 }
 
-function signer({ ask, config }: TrustContext, { root }: Repository) {
-  return async (role: Role, signed: ReturnType<typeof snapshotRole>): Promise<Uint8Array> => {
-    const key = role === "snapshot" ? config.snapshotKey : config.timestampKey;
-    const { keyid } = tufKey((await ask(describeKey, { key })).publicKey);
+/** Signs roles, and has made sure that the vault's keys are those that the root names for them. */
+async function signer({ ask, config }: TrustContext, root: RootRole, roles: readonly Role[]) {
+  const keys = { snapshot: config.snapshotKey, timestamp: config.timestampKey };
+  const keyids = new Map<Role, string>();
+  for (const role of roles) {
+    const { keyid } = tufKey((await ask(describeKey, { key: keys[role] })).publicKey);
     if (!root.roles[role].keyids.includes(keyid)) {
-      throw new Failure("purpose-refused", `the root does not name key "${key}" for ${role}`);
-    }
-    const signable = { purpose: "tufRole", role: JSON.stringify(signed) } as const;
-    const answer = await ask(sign, { key, signable });
-    const [signature] = answer.signatures;
-    if (signature === undefined || !equalBytes(answer.signed ?? signature, signedBytes(signed))) {
       throw new Failure(
-        "internal",
-        `the vault signed something else than the ${role} it was given`,
+        "purpose-refused",
+        `the root does not name key "${keys[role]}" for ${role}`,
       );
     }
-    const sig = encodeHex(signature);
-    checkSignatures({ signed, signatures: [{ keyid, sig }] }, role, root, verifyRoleSignature);
-    return encodeUtf8(formatSignedRole(signed, [{ keyid, sig }]));
+    keyids.set(role, keyid);
+  }
+  return async (role: Role, signed: ReturnType<typeof snapshotRole>): Promise<Uint8Array> => {
+    const signable = { purpose: "tufRole", role: JSON.stringify(signed) } as const;
+    const answer = await ask(sign, { key: keys[role], signable });
+    const [signature] = answer.signatures;
+    if (signature === undefined) throw new Failure("internal", "the vault gave no signature");
+    const signatures = [{ keyid: keyids.get(role) ?? "", sig: encodeHex(signature) }];
+    checkSignatures({ signed, signatures }, role, root, verifyRoleSignature);
+    return encodeUtf8(formatSignedRole(signed, signatures));
   };
 }
 
