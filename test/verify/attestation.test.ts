@@ -2,15 +2,15 @@
 import { describe, expect, test } from "vitest";
 import { artifact, at, attested, sha256, signed, box, verify } from "./box.ts";
 
-describe("an attestation", () => {
-  const subject = [{ name: "it", digest: { sha256: sha256(artifact).toHex() } }];
-  const statement = {
-    _type: "https://in-toto.io/Statement/v1",
-    subject,
-    predicateType: "https://example.com/p",
-    predicate: {},
-  };
+const subject = [{ name: "it", digest: { sha256: sha256(artifact).toHex() } }];
+const statement = {
+  _type: "https://in-toto.io/Statement/v1",
+  subject,
+  predicateType: "https://example.com/p",
+  predicate: {},
+};
 
+describe("an attestation", () => {
   test("verifies", () => {
     expect(verify(attested(statement), { predicateType: "https://example.com/p" }).times).toEqual([
       at,
@@ -59,14 +59,16 @@ describe("an attestation", () => {
     const many = { ...statement, subject: Array.from({ length: 1024 }, () => subject[0]) };
     expect(() => verify(attested(many))).not.toThrow();
   });
+});
 
-  test("of another predicate type is refused", () => {
+describe("the type of an attestation", () => {
+  test("is the one demanded", () => {
     expect(() => verify(attested(statement), { predicateType: "https://example.com/q" })).toThrow(
       "of type",
     );
   });
 
-  test("of another payload type is refused", () => {
+  test("of its payload is in-toto's", () => {
     expect(() => verify(attested(statement, "text/plain"))).toThrow("not supported");
   });
 
