@@ -98,7 +98,7 @@ async function answer(
   request: FastifyRequest,
   reply: FastifyReply,
   { journal, trace: traced }: Serving,
-): Promise<string | Uint8Array> {
+): Promise<Uint8Array> {
   const { traceparent } = request.headers;
   return await traced(typeof traceparent === "string" ? traceparent : undefined, async (trace) => {
     // The trace id is the request id: one name to find it by in every journal.
@@ -163,8 +163,9 @@ function refuse(reply: FastifyReply, family: Family, status: number, { journal }
   });
   void reply.header("x-request-id", id);
   // Whatever of the body is still to come is not wanted. HTTP/2 has no such header, and resets the stream instead.
-  if (reply.request.raw.httpVersionMajor === 1 && method !== "GET" && method !== "HEAD")
-    void reply.header("connection", "close");
+  const uploads = method !== "GET" && method !== "HEAD";
+  if (reply.request.raw.httpVersionMajor !== 1) void reply.removeHeader("connection");
+  else if (uploads) void reply.header("connection", "close");
   send(reply, withRetry(family.word(status, null)));
 }
 
@@ -173,15 +174,16 @@ function send(reply: FastifyReply, answered: Answered): void {
 }
 
 /** Writes status and header fields, and gives the body as fastify takes it. */
-function head(reply: FastifyReply, answered: Answered): string | Uint8Array {
+function head(reply: FastifyReply, answered: Answered): Uint8Array {
   const { status, contentType, body, headers } = answered;
   void reply
     .code(status)
     .header("content-type", contentType)
     .header("x-content-type-options", "nosniff");
   if (headers !== undefined) void reply.headers(headers);
+  // Bytes, not text: to text fastify would add a charset that JSON does not have (RFC 8259 §11).
   return typeof body === "string"
-    ? body
+    ? Buffer.from(body)
     : Buffer.from(body.buffer, body.byteOffset, body.byteLength);
 }
 

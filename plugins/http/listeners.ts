@@ -10,7 +10,6 @@ import {
   type Http2ServerRequest,
   type Http2ServerResponse,
 } from "node:http2";
-import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { allow } from "./gate.ts";
 
@@ -127,10 +126,15 @@ function harden<S extends Server | Http2SecureServer>(server: S, maxConnections:
   });
   const emitter = server as Server; // both emit these two events; their types share no overload
   emitter.on("connect", (_request: IncomingMessage, socket: Duplex) => socket.end(raw(405)));
-  emitter.on("clientError", (error: NodeJS.ErrnoException, socket: Socket) => {
+  const answering = new WeakSet<Duplex>();
+  emitter.on("request", ({ httpVersionMajor, socket }, response) => {
+    if (httpVersionMajor !== 1) return;
+    answering.add(socket);
+    response.once("close", () => answering.delete(socket));
+  });
+  emitter.on("clientError", (error: NodeJS.ErrnoException, socket) => {
     // Half a response may be out already; then more bytes would be taken for its rest.
-    if (!socket.writable || error.code === "ECONNRESET" || socket.bytesWritten > 0)
-      socket.destroy();
+    if (!socket.writable || error.code === "ECONNRESET" || answering.has(socket)) socket.destroy();
     else socket.end(raw(parserStatuses.get(error.code) ?? 400));
   });
   return server;

@@ -54,7 +54,11 @@ export default http.implement(async (context) => {
   opened.use(app);
   await openListeners(serve, context, opened);
   const kept = opened.move();
-  return { handlers: {}, [Symbol.asyncDispose]: async () => await kept.disposeAsync() };
+  let closed: Promise<void> | null = null;
+  const close = async () => await (closed ??= kept.disposeAsync());
+  // The doors shut as soon as draining begins; what came in before is served. A fault shows when the plugin is disposed.
+  draining.addEventListener("abort", () => void close().catch(() => undefined), { once: true });
+  return { handlers: {}, [Symbol.asyncDispose]: close };
 });
 
 /** Opens every listener of the configuration; those opened are closed again if one cannot be. */
@@ -82,7 +86,7 @@ async function openListeners(
     try {
       const listener = await listen(create(), host, port);
       opened.use(listener);
-      journal.info("listening", { host, port: listener.port });
+      journal.info("listening", { host, port: listener.port, tls: port === config.tlsPort });
     } catch (thrown) {
       // Machines without IPv6 are served on IPv4; any other missing address is a mistake in the configuration.
       if (host !== "::1" || !isAbsent(thrown)) throw thrown;
