@@ -52,7 +52,16 @@ export const stamp = (remainingMs = 2_000): Stamp => ({
 });
 
 /** Declares the suite. */
-export function busContract(connected: () => Promise<Ends>): void {
+export function busContract(connected: Connect): void {
+  carrying(connected);
+  failing(connected);
+  batching(connected);
+  waking(connected);
+}
+
+type Connect = () => Promise<Ends>;
+
+function carrying(connected: Connect): void {
   test.for([
     ["bytes", new Uint8Array([0, 1, 255])],
     ["a small bigint", 5n],
@@ -84,7 +93,9 @@ export function busContract(connected: () => Promise<Ends>): void {
     const expected = { ...given, ids: true };
     await expect(ends.left.ask(echo, null, given)).resolves.toEqual(expected);
   });
+}
 
+function failing(connected: Connect): void {
   test.for(["not-found", "malformed", "guard-refused"] as const satisfies FailureCode[])(
     "brings the failure %s with its message and without its cause",
     async (code) => {
@@ -140,7 +151,9 @@ export function busContract(connected: () => Promise<Ends>): void {
     await ends.right.ready();
     await expect(waiting).resolves.toBeUndefined();
   });
+}
 
+function batching(connected: Connect): void {
   test("answers many questions of one tick together, each on its own merits", async () => {
     await using ends = await connected();
     let open = 0;
@@ -172,7 +185,9 @@ export function busContract(connected: () => Promise<Ends>): void {
       expect(answer).toHaveLength(value.length);
     }
   });
+}
 
+function waking(connected: Connect): void {
   test("wakes followers", async () => {
     await using ends = await connected();
     let woken = 0;
