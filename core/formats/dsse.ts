@@ -4,7 +4,7 @@ import { type JsonValue, parseJson } from "./json.ts";
 import { Malformed } from "./malformed.ts";
 
 /** One signature over {@link pae}. */
-export interface EnvelopeSignature {
+interface EnvelopeSignature {
   readonly keyid?: string;
   readonly signature: Uint8Array;
 }

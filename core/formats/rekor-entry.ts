@@ -64,7 +64,7 @@ export interface Dsse {
 }
 
 /** Most signatures, and most verifiers, of one envelope: each pair may cost a verification. */
-export const maxEnvelopeSignatures = 8;
+const maxEnvelopeSignatures = 8;
 
 /** The proposed entry is JSON, but of a kind or version that is not taken here. */
 export class UnsupportedEntry extends Error {

@@ -28,7 +28,7 @@ export interface TufKey {
 }
 
 /** Who may sign a role, and how many of them must. */
-export interface RoleKeys {
+interface RoleKeys {
   readonly keyids: readonly string[];
   /** At least 1. */
   readonly threshold: number;

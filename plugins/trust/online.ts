@@ -44,7 +44,7 @@ type Role = "snapshot" | "timestamp";
 const timestampPath = encodeUtf8("timestamp.json");
 
 /** A snapshot's file name, and its key in the store. */
-export function snapshotPath(version: number): string {
+function snapshotPath(version: number): string {
   return `${version}.snapshot.json`;
 }
 

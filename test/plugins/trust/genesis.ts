@@ -33,9 +33,6 @@ export function testKey(): TestKey {
   };
 }
 
-/** The keys that a root names, by role. */
-export type RoleKeySet = { readonly [R in tuf.RoleName]: { readonly spki: Uint8Array } };
-
 /** What the demo publishes, more or less. */
 export const targetFiles: { readonly [name: string]: Uint8Array } = {
   "trusted_root.json": encodeUtf8('{"mediaType":"application/vnd.dev.sigstore.trustedroot"}\n'),
@@ -43,7 +40,7 @@ export const targetFiles: { readonly [name: string]: Uint8Array } = {
 };
 
 /** When the genesis of the tests expires. */
-export const genesisExpires = new Date("2036-01-01T00:00:00Z");
+const genesisExpires = new Date("2036-01-01T00:00:00Z");
 
 /** A home with version 1 of root and targets; dispose removes it. */
 export class TestHome implements Disposable {
