@@ -79,7 +79,7 @@ export const readEntries = ask("log", "readEntries", {
     limit: v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(1_000)),
   }),
   answer: v.strictObject({ entries: v.array(storedEntry) }),
-  failures: ["not-found"],
+  failures: ["not-found", "log-unavailable"],
   deadlineMs: 5_000,
 });
 
@@ -87,7 +87,7 @@ export const readEntries = ask("log", "readEntries", {
 export const findLeaf = ask("log", "findLeaf", {
   question: v.strictObject({ log: logName, leafHash: hash }),
   answer: v.strictObject({ index: uint }),
-  failures: ["not-found"],
+  failures: ["not-found", "log-unavailable"],
   deadlineMs: 5_000,
 });
 
@@ -103,7 +103,7 @@ export const latestHead = ask("log", "latestHead", {
 export const proveInclusion = ask("log", "proveInclusion", {
   question: v.strictObject({ log: logName, index: uint, size: uint }),
   answer: v.strictObject({ root: hash, proof: v.array(hash) }),
-  failures: ["not-found", "out-of-range"],
+  failures: ["not-found", "out-of-range", "log-unavailable"],
   deadlineMs: 5_000,
 });
 
@@ -111,7 +111,7 @@ export const proveInclusion = ask("log", "proveInclusion", {
 export const proveConsistency = ask("log", "proveConsistency", {
   question: v.strictObject({ log: logName, first: uint, second: uint }),
   answer: v.strictObject({ root: hash, proof: v.array(hash) }),
-  failures: ["not-found", "out-of-range"],
+  failures: ["not-found", "out-of-range", "log-unavailable"],
   deadlineMs: 5_000,
 });
 
@@ -129,7 +129,7 @@ export const readTile = ask("log", "readTile", {
     width: v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(256)),
   }),
   answer: v.strictObject({ tile: bytes }),
-  failures: ["not-found"],
+  failures: ["not-found", "log-unavailable"],
   deadlineMs: 5_000,
 });
 

@@ -1,0 +1,313 @@
+/**
+ * The log's part of `fsck`: recomputes every tree from its raw entries, without trusting a hash or an index that is stored, and
+ * checks everything signed. It reads beside a running log: what is newer than the intent it began with is left to the next run.
+ */
+import { sha256 } from "../../core/crypto/hash.ts";
+import { importPublicKey } from "../../core/crypto/keys.ts";
+import { equalBytes, uintFrom } from "../../core/formats/encoding.ts";
+import { Malformed } from "../../core/formats/malformed.ts";
+import { emptyRoot, leafHash } from "../../core/formats/merkle.ts";
+import { ecdsaKeyHint } from "../../core/formats/note.ts";
+import type { Reader } from "../../core/storage.ts";
+import { formats, type Placed } from "./format.ts";
+import { checkHead, type TreeToSign } from "./head.ts";
+import type { LogConfig } from "./manifest.ts";
+import {
+  decodeEntryRow,
+  decodeHeadRow,
+  decodeIntent,
+  decodePromises,
+  intentKey,
+  numberKey,
+  tables,
+} from "./rows.ts";
+import { identityOfStored } from "./state.ts";
+import { Tree } from "./tree.ts";
+
+/** Something that is not as it must be. */
+export interface Finding {
+  /** An `error` is damage or a broken promise; a `warning` is owed and will be made good by the running log. */
+  readonly severity: "error" | "warning";
+  readonly log: string;
+  readonly text: string;
+}
+
+/** A log to be checked. */
+export interface CheckedLog {
+  readonly name: string;
+  readonly format: LogConfig["format"];
+  /** SubjectPublicKeyInfo, DER. */
+  readonly publicKey: Uint8Array;
+  readonly origin: string;
+  /** Name on the checkpoints' signature lines; the origin up to its first space if absent. */
+  readonly noteName?: string;
+}
+
+/** What {@link fsckLogs} needs. */
+export interface FsckQuestion {
+  /** A reader of the partition of the log with this name. */
+  readonly openReader: (log: string) => Promise<Reader>;
+  readonly logs: readonly CheckedLog[];
+  /** The newest tree the vault signed with the log's key, or null if it cannot be asked. */
+  readonly lastSigned: (log: string) => Promise<TreeToSign | null>;
+}
+
+const pageSize = 512;
+
+/** Every finding about the given logs; none if all is well. */
+export async function fsckLogs(question: FsckQuestion): Promise<readonly Finding[]> {
+  const findings: Finding[] = [];
+  for (const log of question.logs) {
+    const report = (severity: Finding["severity"], text: string) =>
+      findings.push({ severity, log: log.name, text });
+    try {
+      // Asked first: the store may only be newer than what the vault says.
+      const signed = await question.lastSigned(log.name);
+      await using reader = await question.openReader(log.name);
+      await new Check(log, reader, report).run(signed);
+    } catch (thrown) {
+      report("error", `cannot be checked: ${thrown instanceof Error ? thrown.message : "unknown"}`);
+    }
+  }
+  return findings;
+}
+
+class Check {
+  readonly #log: CheckedLog;
+  readonly #reader: Reader;
+  readonly #report: (severity: Finding["severity"], text: string) => void;
+  readonly #tree = new Tree(async () => null);
+  #newestMs = 0n;
+
+  constructor(
+    log: CheckedLog,
+    reader: Reader,
+    report: (severity: Finding["severity"], text: string) => void,
+  ) {
+    this.#log = log;
+    this.#reader = reader;
+    this.#report = report;
+  }
+
+  async run(signed: TreeToSign | null): Promise<void> {
+    const row = await this.#reader.get(tables.state, intentKey);
+    const intent = row ? decodeIntent(row) : { size: 0n, root: emptyRoot(), integratedAtMs: 0n };
+    const trees = await this.#signedTrees(intent.size, signed);
+    await this.#atSize(trees);
+    while (this.#tree.size < intent.size) {
+      if (!(await this.#page(intent.size, trees))) return;
+    }
+    if (!equalBytes(await this.#tree.root(), intent.root)) {
+      this.#report(
+        "error",
+        `the entries do not give the root that is to be signed at ${intent.size}`,
+      );
+    }
+    if (this.#newestMs !== intent.integratedAtMs) {
+      this.#report("error", "the newest entry has another time than the intent says");
+    }
+    await this.#facts();
+  }
+
+  /** One page of entries; false if there is a gap, behind which nothing can be recomputed. */
+  async #page(size: bigint, trees: TreesBySize): Promise<boolean> {
+    const from = this.#tree.size;
+    const rows = await this.#reader.scan(tables.entries, {
+      from: numberKey(from),
+      to: numberKey(size),
+      limit: pageSize,
+    });
+    const placed: Placed[] = [];
+    for (const { key, value } of rows) {
+      const index = uintFrom(key);
+      if (index !== this.#tree.size) break;
+      const entry = { index, ...decodeEntryRow(value) };
+      placed.push(entry);
+      await this.#entry(entry);
+      await this.#atSize(trees);
+    }
+    await this.#tiles();
+    await this.#promises(placed, size);
+    if (placed.length === rows.length && placed.length > 0) return true;
+    this.#report("error", `entry ${this.#tree.size} of ${size} is missing`);
+    return false;
+  }
+
+  async #entry(placed: Placed): Promise<void> {
+    const { index, entry, integratedAtMs } = placed;
+    const format = formats[this.#log.format];
+    const leaf = leafHash(entry);
+    this.#tree.append(leaf);
+    if (integratedAtMs < this.#newestMs) {
+      this.#report("error", `entry ${index} has a time before the entry before it`);
+    }
+    this.#newestMs = integratedAtMs;
+    const key = numberKey(index);
+    const found = await this.#reader.get(tables.leaves, leaf);
+    if (found === null || !equalBytes(found, key)) {
+      this.#report("error", `the leaf index does not lead to entry ${index}`);
+    }
+    if (format.identityIsLeafHash) return;
+    const identity = await this.#identity(placed, leaf);
+    const known = identity && (await this.#reader.get(tables.antispam, identity));
+    if (!known || !equalBytes(known, key)) {
+      this.#report("error", `the antispam index does not lead to entry ${index}`);
+    }
+  }
+
+  async #identity(placed: Placed, leaf: Uint8Array): Promise<Uint8Array | null> {
+    try {
+      return identityOfStored(formats[this.#log.format], placed, leaf);
+    } catch (thrown) {
+      if (!(thrown instanceof Malformed)) throw thrown;
+      this.#report("error", `entry ${placed.index} is malformed: ${thrown.message}`);
+      return null;
+    }
+  }
+
+  /** Stored tiles may be ahead of the page, never behind or different. */
+  async #tiles(): Promise<void> {
+    for (const { key, value } of this.#tree.takeWrites()) {
+      if (value === null) continue;
+      const stored = await this.#reader.get(tables.tiles, key);
+      if (stored !== null && equalBytes(stored.subarray(0, value.length), value)) continue;
+      this.#report("error", `tile ${key[0]}/${uintFrom(key.subarray(1))} is missing or different`);
+    }
+  }
+
+  async #promises(placed: readonly Placed[], size: bigint): Promise<void> {
+    const { promise } = formats[this.#log.format];
+    const [first] = placed;
+    if (promise === null || first === undefined) return;
+    const promises = await this.#storedPromises(first.index, placed.length);
+    const key = keyOf(this.#log);
+    for (const entry of placed) {
+      const made = promises.get(entry.index);
+      if (made === undefined) this.#missingPromise(entry.index, size);
+      else if (!holds(() => promise.verify(entry, made, key))) {
+        this.#report("error", `the promise for entry ${entry.index} does not verify`);
+      }
+    }
+  }
+
+  #owedFrom: bigint | null = null;
+
+  /** The newest entries' promises are stored with the next commit; a gap before one that is there is damage. */
+  #missingPromise(index: bigint, size: bigint): void {
+    if (this.#owedFrom !== null) return;
+    this.#owedFrom = index;
+    this.#report("warning", `entries ${index} to ${size - 1n} have no stored promise yet`);
+  }
+
+  async #storedPromises(from: bigint, count: number): Promise<ReadonlyMap<bigint, Uint8Array>> {
+    const end = from + BigInt(count);
+    const before = await this.#reader.scan(tables.promises, {
+      to: numberKey(from + 1n),
+      limit: 1,
+      reverse: true,
+    });
+    const after = await this.#reader.scan(tables.promises, {
+      from: numberKey(from + 1n),
+      to: numberKey(end),
+      limit: count,
+    });
+    const found = new Map<bigint, Uint8Array>();
+    for (const { key, value } of [...before, ...after]) {
+      const first = uintFrom(key);
+      for (const [at, made] of decodePromises(value).entries()) found.set(first + BigInt(at), made);
+      if (this.#owedFrom !== null && first > this.#owedFrom) {
+        this.#report(
+          "error",
+          `there are promises from ${first} on, but none for ${this.#owedFrom}`,
+        );
+        this.#owedFrom = first;
+      }
+    }
+    return found;
+  }
+
+  /** Every signed tree, checked in itself; against the entries by {@link #atSize}. */
+  async #signedTrees(size: bigint, signed: TreeToSign | null): Promise<TreesBySize> {
+    const trees: TreesBySize = new Map();
+    const add = (tree: TreeToSign, what: string) =>
+      trees.set(tree.size, [...(trees.get(tree.size) ?? []), { root: tree.root, what }]);
+    if (signed !== null) {
+      add(signed, "the tree the vault signed last");
+      if (signed.size > size) {
+        this.#report(
+          "error",
+          `the vault has signed a tree of ${signed.size} entries, but the store holds ${size}: it is older than the vault`,
+        );
+      }
+    }
+    const key = { ...keyOf(this.#log), ...noteKeyOf(this.#log) };
+    for (let from = 0n; ;) {
+      const rows = await this.#reader.scan(tables.heads, {
+        from: numberKey(from),
+        limit: pageSize,
+      });
+      for (const row of rows) {
+        from = uintFrom(row.key) + 1n;
+        if (from > size + 1n) continue;
+        const head = decodeHeadRow(uintFrom(row.key), row.value);
+        add(head, "the stored head");
+        const wrong = whyNot(() => checkHead(head, key, formats[this.#log.format]));
+        if (wrong !== null) this.#report("error", wrong);
+      }
+      if (rows.length < pageSize) return trees;
+    }
+  }
+
+  async #atSize(trees: TreesBySize): Promise<void> {
+    const signed = trees.get(this.#tree.size);
+    if (signed === undefined) return;
+    const root = await this.#tree.root();
+    for (const tree of signed) {
+      if (equalBytes(tree.root, root)) continue;
+      this.#report("error", `${tree.what} of size ${this.#tree.size} is not of these entries`);
+    }
+  }
+
+  async #facts(): Promise<void> {
+    for (let after = 0n; ;) {
+      const records = await this.#reader.read("facts", after, pageSize);
+      for (const { sequence } of records) {
+        if (sequence !== after + 1n) {
+          this.#report("error", `fact ${after + 1n} is missing from the stream`);
+        }
+        after = sequence;
+      }
+      if (records.length < pageSize) return;
+    }
+  }
+}
+
+type TreesBySize = Map<bigint, readonly { readonly root: Uint8Array; readonly what: string }[]>;
+
+function keyOf({ publicKey }: CheckedLog) {
+  return { publicKey: importPublicKey(publicKey), logId: sha256(publicKey) };
+}
+
+function noteKeyOf({ publicKey, origin, noteName }: CheckedLog) {
+  const [host = origin] = origin.split(" ");
+  return { origin, noteName: noteName ?? host, keyHint: ecdsaKeyHint(publicKey) };
+}
+
+function holds(check: () => boolean): boolean {
+  try {
+    return check();
+  } catch (thrown) {
+    if (thrown instanceof Malformed) return false;
+    throw thrown;
+  }
+}
+
+function whyNot(check: () => void): string | null {
+  try {
+    check();
+    return null;
+  } catch (thrown) {
+    if (thrown instanceof Malformed) return thrown.message;
+    throw thrown;
+  }
+}

@@ -1,0 +1,294 @@
+/** One log: what its asks do. Everything shown lies under the published head. */
+import { setTimeout as sleep } from "node:timers/promises";
+import { equalBytes, uintFrom } from "../../core/formats/encoding.ts";
+import { leafHash } from "../../core/formats/merkle.ts";
+import { encodeEntryBundle, maxEntryLength, tileWidth } from "../../core/formats/tile.ts";
+import type { Envelope } from "../../core/plugin.ts";
+import type { AnswerOf } from "../../events/contract.ts";
+import { Failure } from "../../events/failure.ts";
+import { lastSigned } from "../../events/hsm.ts";
+import type {
+  appendEntry,
+  Candidate,
+  Head,
+  proveConsistency,
+  proveInclusion,
+  readEntries,
+} from "../../events/log.ts";
+import type { Placed } from "./format.ts";
+import { Publisher } from "./publisher.ts";
+import { decodeEntryRow, decodePromises, numberKey, tables } from "./rows.ts";
+import { sequence } from "./sequencer.ts";
+import { loadLog, type LogState, type LogSurroundings } from "./state.ts";
+
+/** How long a stopping log finishes what it has taken. */
+const drainMs = 5_000;
+const drainStepMs = 10;
+const startRetryMs = 250;
+
+/** Failures that no waiting cures. */
+const hopeless = new Set(["guard-refused", "purpose-refused", "lint-refused", "log-unavailable"]);
+
+/** A published entry with its promise. */
+type Published = Placed & { readonly leafHash: Uint8Array; readonly promise: Uint8Array | null };
+
+/** A running log. */
+export class Log implements AsyncDisposable {
+  readonly #state: LogState;
+  readonly #surroundings: LogSurroundings;
+  readonly #publisher: Publisher;
+  readonly #stop = new AbortController();
+  readonly #loops: Promise<unknown>;
+  #isClosing = false;
+
+  /**
+   * Loads a log, proves it, and has its newest tree and every owed promise signed: it is ready only after that. Waits for the
+   * vault as long as it is not there.
+   *
+   * @throws {Failure} with a sentence that says why this log must not run.
+   */
+  static async start(surroundings: LogSurroundings, draining: AbortSignal): Promise<Log> {
+    for (;;) {
+      try {
+        const signed = await surroundings.ask(lastSigned, { key: surroundings.config.key });
+        const state = await loadLog(surroundings, signed);
+        const publisher = new Publisher(state, surroundings, signed);
+        while (publisher.isDue()) {
+          if (await publisher.attempt()) continue;
+          const failure = publisher.lastFailure;
+          if (failure && (hopeless.has(failure.code) || draining.aborted)) throw failure;
+          await sleep(publisher.retryMs);
+        }
+        return new Log(state, surroundings, publisher);
+      } catch (thrown) {
+        const isHopeless = !(thrown instanceof Failure) || hopeless.has(thrown.code);
+        if (isHopeless || draining.aborted) throw thrown;
+        const { name } = surroundings.config;
+        surroundings.journal.warn("log.waits-for-vault", { log: name, reason: thrown.message });
+        await sleep(startRetryMs);
+      }
+    }
+  }
+
+  private constructor(state: LogState, surroundings: LogSurroundings, publisher: Publisher) {
+    this.#state = state;
+    this.#surroundings = surroundings;
+    this.#publisher = publisher;
+    const { signal } = this.#stop;
+    this.#loops = Promise.all([sequence(state, surroundings, signal), publisher.run(signal)]);
+    // A loop ends only by a bug; then nothing may wait for it for ever.
+    this.#loops.catch((thrown: unknown) => {
+      state.broken ??= `a loop ended: ${String(thrown)}`;
+      surroundings.journal.error("log.broken", { log: state.name, reason: state.broken });
+      state.pending.abandon(new Failure("log-unavailable", "the log has stopped"));
+    });
+  }
+
+  get logId(): Uint8Array {
+    return this.#state.key.logId;
+  }
+
+  /** Why the log does not work, or null. */
+  get trouble(): { readonly status: "degraded" | "failed"; readonly reason: string } | null {
+    const { broken, name } = this.#state;
+    if (broken !== null) return { status: "failed", reason: `log "${name}": ${broken}` };
+    if (this.#publisher.retryMs === 0) return null;
+    const why = this.#publisher.lastFailure?.message ?? "unknown";
+    return { status: "degraded", reason: `log "${name}" cannot publish: ${why}` };
+  }
+
+  async append(candidate: Candidate, envelope: Envelope): Promise<AnswerOf<typeof appendEntry>> {
+    const { format, pending, sequencerWake } = this.#state;
+    this.#checkTakes(candidate);
+    const identity = format.identityOf(candidate);
+    let known = pending.find(identity);
+    if (known === null) {
+      const stored = await this.#lookUp(identity);
+      if (stored !== null) return await this.#answer(stored, true);
+      known = pending.find(identity);
+    }
+    const entry = known ?? pending.add(identity, candidate);
+    if (known === null) sequencerWake.ring();
+    const remainingMs = envelope.deadlineAtMs - this.#surroundings.clock.now().getTime();
+    await pending.wait(entry, remainingMs);
+    const { placed, leafHash: leaf, promise } = entry;
+    if (placed === null || leaf === null) throw new TypeError("a published entry has no place");
+    return await this.#answer({ ...placed, leafHash: leaf, promise }, known !== null);
+  }
+
+  async entries(from: bigint, limit: number): Promise<AnswerOf<typeof readEntries>["entries"]> {
+    const { size } = this.head();
+    if (from >= size) return [];
+    const count = Number(size - from < BigInt(limit) ? size - from : BigInt(limit));
+    const placed = await this.#read(from, count);
+    const promises = await this.#promises(from, count);
+    return placed.map(({ integratedAtMs, entry, extraData, index }, at) => {
+      const promise = promises[at];
+      return { index, entry, extraData, integratedAtMs, ...(promise && { promise }) };
+    });
+  }
+
+  async find(leaf: Uint8Array): Promise<bigint> {
+    const row = await this.#surroundings.store.get(tables.leaves, leaf);
+    const index = row === null ? null : uintFrom(row);
+    if (index === null || index >= this.head().size) {
+      throw new Failure("not-found", "no published entry has this leaf hash");
+    }
+    return index;
+  }
+
+  /** The newest published head. */
+  head(): Head {
+    const { published } = this.#state;
+    if (published === null) throw new Failure("log-unavailable", "the log has no signed head yet");
+    return published;
+  }
+
+  async proveInclusion(index: bigint, size: bigint): Promise<AnswerOf<typeof proveInclusion>> {
+    const { tree } = this.#state;
+    if (size > this.head().size) throw outOfRange("the size is beyond the published tree");
+    if (index >= size) throw outOfRange("the index is not below the size");
+    return { root: await tree.root(size), proof: await tree.inclusionProof(index, size) };
+  }
+
+  async proveConsistency(
+    first: bigint,
+    second: bigint,
+  ): Promise<AnswerOf<typeof proveConsistency>> {
+    const { tree } = this.#state;
+    if (second > this.head().size) throw outOfRange("the size is beyond the published tree");
+    if (first > second) throw outOfRange("the first size is above the second");
+    return { root: await tree.root(second), proof: await tree.consistencyProof(first, second) };
+  }
+
+  async tile(level: "entries" | number, index: bigint, width: number): Promise<Uint8Array> {
+    const hashes = this.head().size >> BigInt(level === "entries" ? 0 : 8 * level);
+    const from = index * BigInt(tileWidth);
+    if (from + BigInt(width) > hashes) {
+      throw new Failure("not-found", "the published tree has no such tile");
+    }
+    if (level !== "entries") return await this.#state.tree.tileBytes(level, index, width);
+    return encodeEntryBundle((await this.#read(from, width)).map(({ entry }) => entry));
+  }
+
+  /** Takes nothing more, finishes what it has taken if the vault lets it, and ends. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#isClosing = true;
+    const state = this.#state;
+    for (let waitedMs = 0; waitedMs < drainMs; waitedMs += drainStepMs) {
+      const isDone = state.pending.unpublished === 0 || state.broken !== null;
+      if (isDone || this.#publisher.retryMs > 0) break;
+      await sleep(drainStepMs);
+    }
+    this.#stop.abort();
+    state.publisherWake.ring();
+    state.sequencerWake.ring();
+    await Promise.allSettled([this.#loops]);
+    state.pending.abandon(new Failure("log-unavailable", "the log is stopping"));
+  }
+
+  #checkTakes(candidate: Candidate): void {
+    const { broken, format } = this.#state;
+    if (this.#isClosing) throw new Failure("log-unavailable", "the log is stopping");
+    if (broken !== null) throw new Failure("log-unavailable", "the log must be restarted");
+    // tlog-tiles: an entry bundle cannot hold more.
+    if (format.form(candidate, 0n).entry.length > maxEntryLength) {
+      throw new Failure("malformed", `an entry has at most ${maxEntryLength} bytes`);
+    }
+  }
+
+  /** The stored entry with this identity. */
+  async #lookUp(identity: Uint8Array): Promise<Published | null> {
+    const { format, pending } = this.#state;
+    const table = format.identityIsLeafHash ? tables.leaves : tables.antispam;
+    let row: Uint8Array | null;
+    let generation: number;
+    do {
+      // An entry that left memory for the store while we looked was in neither.
+      generation = pending.generation;
+      row = await this.#surroundings.store.get(table, identity);
+    } while (row === null && generation !== pending.generation);
+    // What is on its way has its row already, but is told from memory.
+    if (row === null || pending.find(identity) !== null) return null;
+    const index = uintFrom(row);
+    const [placed] = await this.#read(index, 1);
+    const [promise] = await this.#promises(index, 1);
+    if (placed === undefined || (promise === undefined && format.promise !== null)) {
+      throw damaged(`entry ${index} lacks what was promised for it`);
+    }
+    return { ...placed, leafHash: leafHash(placed.entry), promise: promise ?? null };
+  }
+
+  async #answer(entry: Published, known: boolean): Promise<AnswerOf<typeof appendEntry>> {
+    const { tree, key } = this.#state;
+    const head = this.head();
+    const { index, leafHash: leaf, integratedAtMs, promise } = entry;
+    return {
+      index,
+      leafHash: leaf,
+      logId: key.logId,
+      integratedAtMs,
+      ...(promise && { promise }),
+      known,
+      head,
+      inclusionProof: await tree.inclusionProof(index, head.size),
+    };
+  }
+
+  /** Exactly `count` stored entries, each held against the tree. */
+  async #read(from: bigint, count: number): Promise<Placed[]> {
+    const { tree } = this.#state;
+    const { store } = this.#surroundings;
+    const rows = await store.scan(tables.entries, {
+      from: numberKey(from),
+      to: numberKey(from + BigInt(count)),
+      limit: count,
+    });
+    if (rows.length !== count) throw damaged(`an entry from ${from} on is missing`);
+    const placed: Placed[] = [];
+    for (const { key, value } of rows) {
+      const index = uintFrom(key);
+      const row = decodeEntryRow(value);
+      if (!equalBytes(leafHash(row.entry), await tree.leaf(index))) {
+        throw damaged(`entry ${index} is not what the tree holds`);
+      }
+      placed.push({ index, ...row });
+    }
+    return placed;
+  }
+
+  /** The stored and the newest promises of up to `count` consecutive entries. */
+  async #promises(from: bigint, count: number): Promise<readonly Uint8Array[]> {
+    if (this.#state.format.promise === null) return [];
+    const end = from + BigInt(count);
+    const { store } = this.#surroundings;
+    const before = { to: numberKey(from + 1n), limit: 1, reverse: true };
+    const [first] = await store.scan(tables.promises, before);
+    const after = { from: numberKey(from + 1n), to: numberKey(end), limit: count };
+    const rows = [...(first ? [first] : []), ...(await store.scan(tables.promises, after))];
+    const runs = [
+      ...rows.map(({ key, value }) => ({ from: uintFrom(key), promises: decodePromises(value) })),
+      ...this.#state.saving.promises,
+      ...this.#state.unsaved.promises,
+    ];
+    const found = new Map<bigint, Uint8Array>();
+    for (const run of runs) {
+      for (const [at, promise] of run.promises.entries()) found.set(run.from + BigInt(at), promise);
+    }
+    const promises: Uint8Array[] = [];
+    for (let index = from; index < end; index++) {
+      const promise = found.get(index);
+      if (promise === undefined) break;
+      promises.push(promise);
+    }
+    return promises;
+  }
+}
+
+function outOfRange(why: string): Failure {
+  return new Failure("out-of-range", why);
+}
+
+function damaged(what: string): Failure {
+  return new Failure("log-unavailable", `the log's store is damaged: ${what}; run fsck`);
+}

@@ -1,0 +1,246 @@
+/**
+ * The publisher: has the vault sign the newest durable tree and the promises for its entries, all asked in one tick so that they
+ * travel and are recorded together, verifies every signature, shows the head, and lets those who wait go. If we crash before the
+ * head is stored, a restart asks for the very same tree again.
+ */
+import { setTimeout as sleep } from "node:timers/promises";
+import { equalBytes, encodeUtf8 } from "../../core/formats/encoding.ts";
+import { formatCheckpoint } from "../../core/formats/checkpoint.ts";
+import { Malformed } from "../../core/formats/malformed.ts";
+import { lastSigned, sign, type Signable } from "../../events/hsm.ts";
+import { Failure } from "../../events/failure.ts";
+import type { Head } from "../../events/log.ts";
+import type { Placed } from "./format.ts";
+import { formatHead, type TreeToSign } from "./head.ts";
+import type { Pending } from "./pending.ts";
+import type { LogState, LogSurroundings } from "./state.ts";
+
+/** Promises asked for at once, and the bytes of their entries. */
+const maxRunEntries = 256;
+const maxRunBytes = 2 * 1024 * 1024;
+/** RFC 6962 §3.5 wants a tree head no older than the maximum merge delay; this is well within. */
+const maxTreeHeadAgeMs = 3_600_000;
+const firstRetryMs = 50;
+const lastRetryMs = 2_000;
+
+/** Signs and publishes one log. */
+export class Publisher {
+  readonly #state: LogState;
+  readonly #surroundings: LogSurroundings;
+  /** What the vault signed last; null when that must be asked again. */
+  #signed: TreeToSign | null;
+  #retryMs = 0;
+
+  constructor(state: LogState, surroundings: LogSurroundings, signed: TreeToSign) {
+    this.#state = state;
+    this.#surroundings = surroundings;
+    this.#signed = signed;
+  }
+
+  /** True if a durable tree or entry is not signed yet, or the tree head grows old. */
+  isDue(): boolean {
+    const { published, durable, unpublished } = this.#state;
+    return (
+      published === null || published.size < durable.size || unpublished.length > 0 || this.#isOld()
+    );
+  }
+
+  /** Publishes until `stop`; what fails is tried again, ever more slowly, until it works. */
+  async run(stop: AbortSignal): Promise<void> {
+    const { state, wake } = { state: this.#state, wake: this.#state.publisherWake };
+    // One round at a time: a consistency proof starts from what the round before it had signed.
+    while (state.broken === null && !stop.aborted) {
+      if (!this.isDue()) await wake.wait(this.#untilOldMs());
+      else if (!(await this.attempt())) await pause(this.#retryMs, stop);
+    }
+  }
+
+  /** One round; false if it failed, which is journalled. */
+  async attempt(): Promise<boolean> {
+    try {
+      await this.#round();
+      this.#retryMs = 0;
+      this.#state.pending.blockedBy = "log-unavailable";
+      return true;
+    } catch (thrown) {
+      const failure = Failure.from(thrown);
+      // Whether the vault signed is unknown now.
+      this.#signed = null;
+      this.#retryMs = Math.min(lastRetryMs, Math.max(firstRetryMs, this.#retryMs * 2));
+      this.#state.pending.blockedBy =
+        failure.code === "key-unavailable" ? "key-unavailable" : "log-unavailable";
+      this.lastFailure = failure;
+      this.#surroundings.journal.warn("log.not-published", {
+        log: this.#state.name,
+        size: this.#state.durable.size,
+        code: failure.code,
+        reason: thrown instanceof Error ? thrown.message : String(thrown),
+      });
+      return false;
+    }
+  }
+
+  /** Why the newest failed round failed. */
+  lastFailure: Failure | null = null;
+
+  /** Milliseconds until the next try; 0 after success. */
+  get retryMs(): number {
+    return this.#retryMs;
+  }
+
+  async #round(): Promise<void> {
+    const state = this.#state;
+    const target: TreeToSign = state.durable;
+    const isHeadDue =
+      state.published === null || state.published.size < target.size || this.#isOld();
+    const run = state.format.promise === null ? [] : takeRun(state.unpublished);
+    const proof = isHeadDue ? await this.#proofTo(target) : [];
+    // No await from here to the last ask: they travel as one message.
+    const asked = [
+      isHeadDue ? this.#askHead(target, proof) : null,
+      run.length > 0 ? this.#askPromises(run) : null,
+    ] as const;
+    const [head, promises] = await settleAll(asked);
+    if (head !== null) {
+      this.#signed = target;
+      state.published = head;
+      state.unsaved.heads.push(head);
+    }
+    this.#release(run, promises ?? []);
+  }
+
+  async #proofTo({ size, root }: TreeToSign): Promise<readonly Uint8Array[]> {
+    const { tree, keyLabel } = this.#state;
+    this.#signed ??= await this.#surroundings.ask(lastSigned, { key: keyLabel });
+    const signed = this.#signed;
+    const forked = signed.size > size || (signed.size === size && !equalBytes(signed.root, root));
+    if (forked) {
+      throw new Failure("guard-refused", "the key has signed another tree than this log holds");
+    }
+    return await tree.consistencyProof(signed.size, size);
+  }
+
+  async #askHead(target: TreeToSign, consistencyProof: readonly Uint8Array[]): Promise<Head> {
+    const { format, key } = this.#state;
+    const { size, root } = target;
+    const timestampMs = format.hasTreeHead ? this.#treeHeadTime() : null;
+    const proof = [...consistencyProof];
+    const [checkpoint, treeHead] = await settleAll([
+      this.#ask({ purpose: "checkpoint", size, root, consistencyProof: proof }),
+      // Asked after the checkpoint, so that the tree is by then the one signed last, and needs no proof.
+      timestampMs === null
+        ? null
+        : this.#ask({ purpose: "treeHead", size, root, consistencyProof: [], timestampMs }),
+    ]);
+    const text = encodeUtf8(formatCheckpoint({ origin: key.origin, size, root }));
+    if (checkpoint?.signed === undefined || !equalBytes(checkpoint.signed, text)) {
+      throw new Malformed("the vault signed another checkpoint than was asked for");
+    }
+    return formatHead(target, key, {
+      checkpoint: one(checkpoint.signatures),
+      treeHead:
+        treeHead === null || timestampMs === null
+          ? null
+          : { timestampMs, signature: one(treeHead.signatures) },
+    });
+  }
+
+  async #askPromises(run: readonly Pending[]): Promise<readonly Uint8Array[]> {
+    const { format, key } = this.#state;
+    const { promise } = format;
+    if (promise === null) return [];
+    const placed = run.map(placeOf);
+    const { signatures } = await this.#ask(promise.signable(placed));
+    if (signatures.length !== run.length) {
+      throw new Malformed(
+        `the vault gave ${signatures.length} signatures for ${run.length} entries`,
+      );
+    }
+    return placed.map((entry, at) => {
+      const made = promise.fromSignature(signatures[at] ?? new Uint8Array());
+      if (promise.verify(entry, made, key)) return made;
+      throw new Malformed(`the promise for entry ${entry.index} does not verify`);
+    });
+  }
+
+  async #ask(signable: Signable) {
+    return await this.#surroundings.ask(sign, { key: this.#state.keyLabel, signable });
+  }
+
+  /** Lets go of everybody whose entry is under the head, with its promise if the log gives one. */
+  #release(run: readonly Pending[], promises: readonly Uint8Array[]): void {
+    const state = this.#state;
+    const size = state.published?.size ?? 0n;
+    const isPublished = (pending: Pending) => placeOf(pending).index < size;
+    const released = state.format.promise === null ? state.unpublished.filter(isPublished) : run;
+    state.unpublished.splice(0, released.length);
+    const [first] = run;
+    if (first !== undefined) {
+      state.unsaved.promises.push({ from: placeOf(first).index, promises });
+    }
+    for (const [at, pending] of released.entries()) {
+      pending.promise = promises[at] ?? null;
+      state.pending.publish(pending);
+    }
+    state.unsaved.settled.push(...released);
+    state.sequencerWake.ring();
+  }
+
+  /** Never before an entry of the tree or the tree head before. */
+  #treeHeadTime(): bigint {
+    const nowMs = BigInt(this.#surroundings.clock.now().getTime());
+    const { durable, published } = this.#state;
+    const earlier = published?.treeHead?.timestampMs ?? 0n;
+    if (nowMs < durable.integratedAtMs || nowMs < earlier) {
+      throw new Failure("log-unavailable", "the clock stands before the log's newest time");
+    }
+    return nowMs;
+  }
+
+  #isOld(): boolean {
+    return this.#untilOldMs() === 0;
+  }
+
+  #untilOldMs(): number | undefined {
+    const timestampMs = this.#state.published?.treeHead?.timestampMs;
+    if (timestampMs === undefined) return undefined;
+    const ageMs = this.#surroundings.clock.now().getTime() - Number(timestampMs);
+    return Math.max(0, maxTreeHeadAgeMs - ageMs);
+  }
+}
+
+/** Not ended by a wake: new entries must not hasten the next try. */
+async function pause(ms: number, stop: AbortSignal): Promise<void> {
+  await sleep(ms, undefined, { signal: stop }).catch(() => undefined);
+}
+
+function takeRun(unpublished: readonly Pending[]): readonly Pending[] {
+  let bytes = 0;
+  let count = 0;
+  for (const { sizeBytes } of unpublished) {
+    bytes += sizeBytes;
+    if (count > 0 && (count === maxRunEntries || bytes > maxRunBytes)) break;
+    count++;
+  }
+  return unpublished.slice(0, count);
+}
+
+function placeOf({ placed }: Pending): Placed {
+  if (placed === null) throw new TypeError("a durable entry has no place");
+  return placed;
+}
+
+function one(signatures: readonly Uint8Array[]): Uint8Array {
+  const [signature, ...more] = signatures;
+  if (signature !== undefined && more.length === 0) return signature;
+  throw new Malformed("the vault did not give exactly one signature");
+}
+
+/** Waits for all, also when one fails, so that no ask of a round is still on its way in the next. */
+async function settleAll<A, B>(
+  asked: readonly [Promise<A> | null, Promise<B> | null],
+): Promise<[A | null, B | null]> {
+  const [a, b] = asked;
+  await Promise.allSettled(asked.filter((promise) => promise !== null));
+  return [a === null ? null : await a, b === null ? null : await b];
+}

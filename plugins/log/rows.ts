@@ -1,0 +1,124 @@
+/**
+ * The rows of a log's partition. Keys that are numbers are 8 bytes, big-endian, so that they order as numbers.
+ *
+ *     entries   index            → u64 integratedAtMs, u32 length of entry, entry, extraData
+ *     leaves    leaf hash        → u64 index
+ *     antispam  identity         → u64 index                     (CT only: in a Rekor log the leaf hash is the identity)
+ *     tiles     u8 level, index  → 1 to 256 hashes
+ *     promises  index of first   → opaque promise<1..2^16-1>, one after the other, for consecutive entries
+ *     heads     size             → u8 has tree head, root, u64 time and opaque signature<0..2^16-1> if so, checkpoint
+ *     state     "intent"         → u64 size, root, u64 integratedAtMs of the newest entry
+ */
+import {
+  concat,
+  decodeUtf8,
+  encodeUtf8,
+  uintBytes,
+  uintFrom,
+} from "../../core/formats/encoding.ts";
+import { Malformed } from "../../core/formats/malformed.ts";
+import { hashLength } from "../../core/formats/merkle.ts";
+import type { Head } from "../../events/log.ts";
+
+/** The tables of a log's partition. */
+export const tables = {
+  entries: "entries",
+  leaves: "leaves",
+  antispam: "antispam",
+  tiles: "tiles",
+  promises: "promises",
+  heads: "heads",
+  state: "state",
+} as const;
+
+/** Key of the one row of `state`. */
+export const intentKey = encodeUtf8("intent");
+
+/** Key of a row that is found by a number. */
+export const numberKey = (number: bigint) => uintBytes(number, 8);
+
+/** Key of a tile. */
+export const tileKey = (level: number, index: bigint) =>
+  concat(Uint8Array.of(level), numberKey(index));
+
+/** An entry as it is stored. */
+export interface EntryRow {
+  readonly entry: Uint8Array;
+  readonly extraData: Uint8Array;
+  readonly integratedAtMs: bigint;
+}
+
+/** What the log has decided on: the only tree of this size that may ever be signed. */
+export interface Intent {
+  readonly size: bigint;
+  readonly root: Uint8Array;
+  /** Of the newest entry; 0 in an empty log. */
+  readonly integratedAtMs: bigint;
+}
+
+export function encodeEntryRow({ entry, extraData, integratedAtMs }: EntryRow): Uint8Array {
+  return concat(uintBytes(integratedAtMs, 8), uintBytes(entry.length, 4), entry, extraData);
+}
+
+/** @throws {Malformed} */
+export function decodeEntryRow(row: Uint8Array): EntryRow {
+  const length = Number(uintFrom(row.subarray(8, 12)));
+  if (row.length < 12 + length) throw new Malformed("entry row: cut short");
+  return {
+    integratedAtMs: uintFrom(row.subarray(0, 8)),
+    entry: row.subarray(12, 12 + length),
+    extraData: row.subarray(12 + length),
+  };
+}
+
+export function encodeIntent({ size, root, integratedAtMs }: Intent): Uint8Array {
+  return concat(uintBytes(size, 8), root, uintBytes(integratedAtMs, 8));
+}
+
+/** @throws {Malformed} */
+export function decodeIntent(row: Uint8Array): Intent {
+  if (row.length !== 16 + hashLength) throw new Malformed("intent row: length");
+  return {
+    size: uintFrom(row.subarray(0, 8)),
+    root: row.subarray(8, 8 + hashLength),
+    integratedAtMs: uintFrom(row.subarray(8 + hashLength)),
+  };
+}
+
+export function encodeHeadRow({ root, checkpoint, treeHead }: Head): Uint8Array {
+  const timed = treeHead
+    ? [
+        uintBytes(treeHead.timestampMs, 8),
+        uintBytes(treeHead.signature.length, 2),
+        treeHead.signature,
+      ]
+    : [];
+  return concat(Uint8Array.of(treeHead ? 1 : 0), root, ...timed, encodeUtf8(checkpoint));
+}
+
+/** @throws {Malformed} */
+export function decodeHeadRow(size: bigint, row: Uint8Array): Head {
+  const root = row.slice(1, 1 + hashLength);
+  const rest = row.subarray(1 + hashLength);
+  if (row[0] === 0) return { size, root, checkpoint: decodeUtf8(rest) };
+  const end = 10 + Number(uintFrom(rest.subarray(8, 10)));
+  if (row[0] !== 1 || rest.length < end) throw new Malformed("head row: cut short");
+  const treeHead = { timestampMs: uintFrom(rest.subarray(0, 8)), signature: rest.slice(10, end) };
+  return { size, root, checkpoint: decodeUtf8(rest.subarray(end)), treeHead };
+}
+
+export function encodePromises(promises: readonly Uint8Array[]): Uint8Array {
+  return concat(...promises.flatMap((promise) => [uintBytes(promise.length, 2), promise]));
+}
+
+/** @throws {Malformed} */
+export function decodePromises(row: Uint8Array): Uint8Array[] {
+  const promises: Uint8Array[] = [];
+  for (let at = 0; at < row.length;) {
+    const end = at + 2 + Number(uintFrom(row.subarray(at, at + 2)));
+    if (end > row.length || end === at + 2) throw new Malformed("promises row: cut short");
+    promises.push(row.slice(at + 2, end));
+    at = end;
+  }
+  return promises;
+}

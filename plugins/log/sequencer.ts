@@ -1,0 +1,149 @@
+/**
+ * The sequencer: takes what is in the pool, gives indices and a time, and makes entries, tiles, indices, the intent to sign and
+ * the fact durable in one commit. The next batch starts when the previous is durable; there is no timer. It never waits for the
+ * vault. If we crash before the commit nothing has happened; after it, the entries are in the log and a restart signs the intent.
+ */
+import { setTimeout as sleep } from "node:timers/promises";
+import { emit } from "../../core/plugin.ts";
+import { leafHash } from "../../core/formats/merkle.ts";
+import type { Write } from "../../core/storage.ts";
+import { Failure } from "../../events/failure.ts";
+import { entriesAppended } from "../../events/log.ts";
+import type { Pending } from "./pending.ts";
+import {
+  encodeEntryRow,
+  encodeHeadRow,
+  encodeIntent,
+  encodePromises,
+  intentKey,
+  numberKey,
+  tables,
+} from "./rows.ts";
+import { nothingUnsaved, type LogState, type LogSurroundings, type Unsaved } from "./state.ts";
+
+const maxBatchEntries = 512;
+const maxBatchBytes = 4 * 1024 * 1024;
+
+/** How far the clock may stand back and be waited for; beyond it the log refuses. */
+const patienceMs = 2_000n;
+const patienceStepMs = 20;
+
+/** Runs until `stop`, or until a commit fails: what is true then is only known after a restart. */
+export async function sequence(
+  state: LogState,
+  surroundings: LogSurroundings,
+  stop: AbortSignal,
+): Promise<void> {
+  // One commit at a time: each expects the intent that the one before it wrote.
+  while (state.broken === null) {
+    const idle = state.pending.poolSize === 0 && isEmpty(state.unsaved);
+    if (idle && stop.aborted) return;
+    if (idle) await state.sequencerWake.wait();
+    else await commitBatch(state, surroundings);
+  }
+}
+
+async function commitBatch(state: LogState, surroundings: LogSurroundings): Promise<void> {
+  const batch = state.pending.take(maxBatchEntries, maxBatchBytes);
+  const atMs =
+    batch.length === 0 ? state.durable.integratedAtMs : await timeFor(state, surroundings);
+  if (atMs === null) {
+    const sentence = "the clock stands before the newest entry's time; the log waits for it";
+    surroundings.journal.error("log.clock-behind", { log: state.name });
+    state.pending.refuse(batch, new Failure("log-unavailable", sentence));
+    return;
+  }
+  const unsaved = state.unsaved;
+  state.unsaved = nothingUnsaved();
+  state.saving = unsaved;
+  const from = state.tree.size;
+  const writes = [
+    ...batch.flatMap((pending) => place(state, pending, atMs)),
+    ...state.tree.takeWrites(),
+    ...unsavedWrites(unsaved),
+  ];
+  const to = state.tree.size;
+  const intent = { size: to, root: await state.tree.root(), integratedAtMs: atMs };
+  const intentRow = encodeIntent(intent);
+  try {
+    await surroundings.store.commit({
+      writes: [...writes, { table: tables.state, key: intentKey, value: intentRow }],
+      expect: [{ table: tables.state, key: intentKey, value: state.intentRow }],
+      facts: to > from ? [emit(entriesAppended, { log: state.name, from, to })] : [],
+    });
+  } catch (thrown) {
+    // Also a conflict: then somebody else writes this log.
+    breakDown(state, surroundings, thrown);
+    return;
+  }
+  state.intentRow = intentRow;
+  state.durable = intent;
+  state.saving = nothingUnsaved();
+  for (const pending of unsaved.settled) state.pending.settle(pending);
+  state.unpublished.push(...batch);
+  if (batch.length > 0) state.publisherWake.ring();
+}
+
+/** The time of the next batch; null if the clock is too far back. */
+async function timeFor(
+  { format, durable }: LogState,
+  { clock }: LogSurroundings,
+): Promise<bigint | null> {
+  for (let waitedMs = 0n; waitedMs <= patienceMs; waitedMs += BigInt(patienceStepMs)) {
+    const nowMs = format.timeOf(BigInt(clock.now().getTime()));
+    if (nowMs >= durable.integratedAtMs) return nowMs;
+    if (durable.integratedAtMs - nowMs > patienceMs) return null;
+    await sleep(patienceStepMs);
+  }
+  return null;
+}
+
+/** Puts an entry into the tree and gives the rows to store it. */
+function place(state: LogState, pending: Pending, integratedAtMs: bigint): Write[] {
+  const { tree, format } = state;
+  if (pending.candidate === null) throw new TypeError("an entry of the pool has no candidate");
+  const index = tree.size;
+  const placed = { index, integratedAtMs, ...format.form(pending.candidate, integratedAtMs) };
+  const leaf = format.identityIsLeafHash ? pending.identity : leafHash(placed.entry);
+  tree.append(leaf);
+  pending.placed = placed;
+  pending.leafHash = leaf;
+  const key = numberKey(index);
+  const writes: Write[] = [
+    { table: tables.entries, key, value: encodeEntryRow(placed) },
+    { table: tables.leaves, key: leaf, value: key },
+  ];
+  if (!format.identityIsLeafHash) {
+    writes.push({ table: tables.antispam, key: pending.identity, value: key });
+  }
+  return writes;
+}
+
+function unsavedWrites({ heads, promises }: Unsaved): Write[] {
+  return [
+    ...heads.map((head) => ({
+      table: tables.heads,
+      key: numberKey(head.size),
+      value: encodeHeadRow(head),
+    })),
+    ...promises.map(({ from, promises: run }) => ({
+      table: tables.promises,
+      key: numberKey(from),
+      value: encodePromises(run),
+    })),
+  ];
+}
+
+function isEmpty({ heads, promises, settled }: Unsaved): boolean {
+  return heads.length === 0 && promises.length === 0 && settled.length === 0;
+}
+
+function breakDown(state: LogState, { journal }: LogSurroundings, thrown: unknown): void {
+  const reason = thrown instanceof Error ? thrown.message : String(thrown);
+  state.broken = `a commit failed (${reason}); restart to find out what is durable`;
+  journal.error("log.broken", { log: state.name, reason });
+  state.pending.abandon(
+    new Failure("log-unavailable", "the log cannot write; it must be restarted"),
+  );
+  state.publisherWake.ring();
+}

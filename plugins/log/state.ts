@@ -1,0 +1,245 @@
+/** What the two loops of a log share, and how it is read from the store at the start and found to be true. */
+import type { Context, Store } from "../../core/plugin.ts";
+import { sha256 } from "../../core/crypto/hash.ts";
+import { importPublicKey } from "../../core/crypto/keys.ts";
+import { equalBytes, uintFrom } from "../../core/formats/encoding.ts";
+import { Malformed } from "../../core/formats/malformed.ts";
+import { emptyRoot, leafHash } from "../../core/formats/merkle.ts";
+import { ecdsaKeyHint } from "../../core/formats/note.ts";
+import { parseMerkleTreeLeaf } from "../../core/formats/sct.ts";
+import { tileWidth } from "../../core/formats/tile.ts";
+import { describeKey, type lastSigned, type sign } from "../../events/hsm.ts";
+import { Failure } from "../../events/failure.ts";
+import type { entriesAppended, Head } from "../../events/log.ts";
+import type { Schema } from "../../events/contract.ts";
+import { formats, type LogFormat, type Placed } from "./format.ts";
+import { checkHead, type HeadKey, type TreeToSign } from "./head.ts";
+import type { LogConfig } from "./manifest.ts";
+import { PendingEntries, type Pending } from "./pending.ts";
+import {
+  decodeEntryRow,
+  decodeHeadRow,
+  decodeIntent,
+  decodePromises,
+  intentKey,
+  numberKey,
+  tables,
+  tileKey,
+  type Intent,
+} from "./rows.ts";
+import { Signal } from "./signal.ts";
+import { Tree } from "./tree.ts";
+
+/** The asks of the vault a log puts. */
+type VaultAsk = typeof sign | typeof describeKey | typeof lastSigned;
+
+/** What a log is given by its plugin. */
+export interface LogSurroundings {
+  readonly config: LogConfig;
+  readonly store: Store<readonly [typeof entriesAppended]>;
+  readonly ask: Context<Schema, readonly VaultAsk[]>["ask"];
+  readonly clock: Context["clock"];
+  readonly journal: Context["journal"];
+}
+
+/** A log in memory. */
+export interface LogState {
+  readonly name: string;
+  readonly keyLabel: string;
+  readonly format: LogFormat;
+  readonly key: HeadKey;
+  readonly tree: Tree;
+  readonly pending: PendingEntries;
+  /** The intent as it is stored, which the next commit expects to find; null before the first. */
+  intentRow: Uint8Array | null;
+  /** The newest tree that is durable. Its root is the only one of its size that may be signed. */
+  durable: Intent;
+  /** The newest head that is signed and shown; null until the first is. */
+  published: Head | null;
+  /** Durable entries that are not promised and published yet: consecutive, oldest first. */
+  unpublished: Pending[];
+  /** Signed, but not yet stored. */
+  unsaved: Unsaved;
+  /** On its way into the store. */
+  saving: Unsaved;
+  /** Why the log does nothing any more; it must be started again. */
+  broken: string | null;
+  readonly sequencerWake: Signal;
+  readonly publisherWake: Signal;
+}
+
+/** What rides in the next commit. */
+export interface Unsaved {
+  readonly heads: Head[];
+  readonly promises: { readonly from: bigint; readonly promises: readonly Uint8Array[] }[];
+  readonly settled: Pending[];
+}
+
+/** @returns nothing to save. */
+export const nothingUnsaved = (): Unsaved => ({ heads: [], promises: [], settled: [] });
+
+const adoptedAtOnce = 256;
+
+/**
+ * Reads a log and proves it: the stored right edge, recomputed, is the intent's tree; the newest head and what the vault signed
+ * last are trees of this log.
+ *
+ * @throws {Failure} log-unavailable with one sentence that says what is wrong, and nothing has been signed or written then.
+ */
+export async function loadLog(
+  surroundings: LogSurroundings,
+  signed: TreeToSign,
+): Promise<LogState> {
+  const { config, store } = surroundings;
+  try {
+    const format = formats[config.format];
+    const key = await keyOf(surroundings, format);
+    const intentRow = await store.get(tables.state, intentKey);
+    const durable: Intent = intentRow
+      ? decodeIntent(intentRow)
+      : { size: 0n, root: emptyRoot(), integratedAtMs: 0n };
+    const readTile = async (level: number, index: bigint) =>
+      await store.get(tables.tiles, tileKey(level, index));
+    const tree = await Tree.load(durable.size, readTile);
+    await checkTree(tree, durable, signed, config);
+    await checkLastEntries(store, tree);
+    const published = await newestHead(store, tree, { format, key });
+    const pending = new PendingEntries();
+    return {
+      name: config.name,
+      keyLabel: config.key,
+      format,
+      key,
+      tree,
+      pending,
+      intentRow,
+      durable,
+      published,
+      unpublished: await adoptUnpromised(store, { format, pending, size: durable.size }),
+      unsaved: nothingUnsaved(),
+      saving: nothingUnsaved(),
+      broken: null,
+      sequencerWake: new Signal(),
+      publisherWake: new Signal(),
+    };
+  } catch (thrown) {
+    if (!(thrown instanceof Malformed)) throw thrown;
+    throw new Failure(
+      "log-unavailable",
+      `log "${config.name}": its store is damaged: ${thrown.message}; restore it, run fsck, and sign nothing before`,
+      { cause: thrown },
+    );
+  }
+}
+
+async function keyOf({ ask, config }: LogSurroundings, format: LogFormat): Promise<HeadKey> {
+  const { publicKey, algorithm, origin, noteName } = await ask(describeKey, { key: config.key });
+  const wrong = (what: string) =>
+    new Failure("log-unavailable", `log "${config.name}": the key "${config.key}" ${what}`);
+  if (origin === undefined) throw wrong("has no origin in the keyring");
+  // RFC 6962 §2.1.4 here, and for Rekor v1 what its clients verify with.
+  if (format.promise !== null && algorithm !== "ecdsa-p256") throw wrong("is not ECDSA P-256");
+  return {
+    publicKey: importPublicKey(publicKey),
+    logId: sha256(publicKey),
+    origin,
+    noteName: noteName ?? origin,
+    keyHint: ecdsaKeyHint(publicKey),
+  };
+}
+
+async function checkTree(
+  tree: Tree,
+  durable: Intent,
+  signed: TreeToSign,
+  { name }: LogConfig,
+): Promise<void> {
+  if (signed.size > durable.size) {
+    throw new Failure(
+      "log-unavailable",
+      `log "${name}": the store holds ${durable.size} entries, but its key has signed a tree of ${signed.size}: ` +
+        "the store is older than the vault; restore the newer store, never sign over this one",
+    );
+  }
+  if (!equalBytes(await tree.root(), durable.root)) {
+    throw new Malformed("the tiles do not give the root of the intent");
+  }
+  if (!equalBytes(await tree.root(signed.size), signed.root)) {
+    throw new Failure(
+      "log-unavailable",
+      `log "${name}": its key has signed another tree of ${signed.size} entries than the store holds: ` +
+        "this store belongs to another history; restore the right one",
+    );
+  }
+}
+
+/** The newest tile's leaves, from the entries themselves. */
+async function checkLastEntries(store: LogSurroundings["store"], tree: Tree): Promise<void> {
+  const { size } = tree;
+  if (size === 0n) return;
+  const from = ((size - 1n) / BigInt(tileWidth)) * BigInt(tileWidth);
+  const rows = await store.scan(tables.entries, { from: numberKey(from), limit: tileWidth + 1 });
+  if (BigInt(rows.length) !== size - from) {
+    throw new Malformed(
+      `there are ${rows.length} entries from ${from} on instead of ${size - from}`,
+    );
+  }
+  for (const [at, { value }] of rows.entries()) {
+    const index = from + BigInt(at);
+    if (!equalBytes(leafHash(decodeEntryRow(value).entry), await tree.leaf(index))) {
+      throw new Malformed(`entry ${index} is not what the tree holds`);
+    }
+  }
+}
+
+async function newestHead(
+  store: LogSurroundings["store"],
+  tree: Tree,
+  { format, key }: { readonly format: LogFormat; readonly key: HeadKey },
+): Promise<Head | null> {
+  const [row] = await store.scan(tables.heads, { limit: 1, reverse: true });
+  if (row === undefined) return null;
+  const head = decodeHeadRow(uintFrom(row.key), row.value);
+  if (head.size > tree.size) throw new Malformed(`a head of size ${head.size} is beyond the tree`);
+  checkHead(head, key, format);
+  if (!equalBytes(await tree.root(head.size), head.root)) {
+    throw new Malformed(`the head of size ${head.size} is not of this tree`);
+  }
+  return head;
+}
+
+async function adoptUnpromised(
+  store: LogSurroundings["store"],
+  log: { readonly format: LogFormat; readonly pending: PendingEntries; readonly size: bigint },
+): Promise<Pending[]> {
+  const { format, pending, size } = log;
+  if (format.promise === null) return [];
+  const [row] = await store.scan(tables.promises, { limit: 1, reverse: true });
+  let next = row ? uintFrom(row.key) + BigInt(decodePromises(row.value).length) : 0n;
+  if (next > size) throw new Malformed(`there are promises up to ${next}, beyond the tree`);
+  const adopted: Pending[] = [];
+  while (next < size) {
+    const rows = await store.scan(tables.entries, { from: numberKey(next), limit: adoptedAtOnce });
+    for (const { key, value } of rows) {
+      const index = uintFrom(key);
+      if (index !== next) throw new Malformed(`entry ${next} is missing`);
+      next++;
+      const placed: Placed = { index, ...decodeEntryRow(value) };
+      const leaf = leafHash(placed.entry);
+      adopted.push(pending.adopt(identityOfStored(format, placed, leaf), leaf, placed));
+    }
+    if (rows.length === 0) throw new Malformed(`entry ${next} is missing`);
+  }
+  return adopted;
+}
+
+/** What the candidate's identity was. */
+export function identityOfStored(
+  format: LogFormat,
+  { entry, extraData }: Placed,
+  leaf: Uint8Array,
+): Uint8Array {
+  if (format.identityIsLeafHash) return leaf;
+  const { timestampMs: _time, extensions: _none, ...candidate } = parseMerkleTreeLeaf(entry);
+  return format.identityOf({ ...candidate, extraData });
+}

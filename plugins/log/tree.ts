@@ -1,0 +1,232 @@
+/**
+ * A log's Merkle tree in tiles. The right edge is in memory, with every interior node; what lies left of it is read from the store
+ * when a proof needs it, and is believed only if it leads to the hash its parent tile holds, up to the edge.
+ */
+import { equalBytes } from "../../core/formats/encoding.ts";
+import { Malformed } from "../../core/formats/malformed.ts";
+import {
+  consistencyPath,
+  foldRoots,
+  hashLength,
+  inclusionPath,
+  nodeHash,
+  perfectSubtrees,
+  type LeafRange,
+  type NodeAt,
+} from "../../core/formats/merkle.ts";
+import { tileWidth } from "../../core/formats/tile.ts";
+import type { Write } from "../../core/storage.ts";
+import { tables, tileKey } from "./rows.ts";
+
+/** Levels of the tree in one tile: 2^8 = 256. */
+const tileHeight = 8;
+const cachedTiles = 512;
+
+/** Reads the stored bytes of a tile, or null. */
+export type ReadTile = (level: number, index: bigint) => Promise<Uint8Array | null>;
+
+/** Up to 256 hashes and every node above them that is complete. Nodes never change once they are there. */
+export class Tile {
+  width = 0;
+  readonly #nodes = new Uint8Array((2 * tileWidth - 1) * hashLength);
+
+  /** @throws {Malformed} unless the bytes are 1 to 256 hashes. */
+  static of(bytes: Uint8Array): Tile {
+    if (bytes.length % hashLength !== 0 || bytes.length === 0) throw new Malformed("tile: length");
+    if (bytes.length > tileWidth * hashLength) throw new Malformed("tile: too wide");
+    const tile = new Tile();
+    for (let at = 0; at < bytes.length; at += hashLength) {
+      tile.push(bytes.subarray(at, at + hashLength));
+    }
+    return tile;
+  }
+
+  push(hash: Uint8Array): void {
+    let index = this.width++;
+    this.#set(0, index, hash);
+    for (let height = 0; index % 2 === 1; height++) {
+      index >>= 1;
+      const left = this.node(height, 2 * index);
+      this.#set(height + 1, index, nodeHash(left, this.node(height, 2 * index + 1)));
+    }
+  }
+
+  /** The node over `2^height` hashes; the caller knows that it is complete. */
+  node(height: number, index: number): Uint8Array {
+    const at = this.#offset(height, index);
+    return this.#nodes.subarray(at, at + hashLength);
+  }
+
+  /** The first `width` hashes, copied. */
+  bytes(width = this.width): Uint8Array {
+    return this.#nodes.slice(0, width * hashLength);
+  }
+
+  isFull(): boolean {
+    return this.width === tileWidth;
+  }
+
+  root(): Uint8Array {
+    return this.node(tileHeight, 0);
+  }
+
+  #set(height: number, index: number, hash: Uint8Array): void {
+    this.#nodes.set(hash, this.#offset(height, index));
+  }
+
+  /** Heights lie one after the other: 256 hashes, 128 nodes, 64 … */
+  #offset(height: number, index: number): number {
+    return (2 * tileWidth - ((2 * tileWidth) >> height) + index) * hashLength;
+  }
+}
+
+/** See the file's comment. Only its log's sequencer appends. */
+export class Tree {
+  #size = 0n;
+  readonly #edge: Tile[] = [];
+  readonly #read: ReadTile;
+  /** Full tiles, in the order they came. */
+  readonly #cache = new Map<string, Tile>();
+  /** Tiles changed since {@link takeWrites}; full ones among them are in no other place. */
+  #changed = new Map<string, { level: number; index: bigint; tile: Tile }>();
+
+  constructor(read: ReadTile) {
+    this.#read = read;
+  }
+
+  /** The stored tree of `size` leaves. @throws {Malformed} if a tile of its right edge is missing or has another width. */
+  static async load(size: bigint, read: ReadTile): Promise<Tree> {
+    const tree = new Tree(read);
+    tree.#size = size;
+    for (let level = 0; size >> BigInt(level * tileHeight) > 0n; level++) {
+      const hashes = size >> BigInt(level * tileHeight);
+      const width = Number(hashes % BigInt(tileWidth));
+      tree.#edge.push(
+        width === 0 ? new Tile() : await readEdge(read, level, hashes / BigInt(tileWidth), width),
+      );
+    }
+    return tree;
+  }
+
+  get size(): bigint {
+    return this.#size;
+  }
+
+  append(leafHash: Uint8Array): void {
+    let hash = leafHash;
+    let index = this.#size;
+    this.#size++;
+    for (let level = 0; ; level++) {
+      const tile = (this.#edge[level] ??= new Tile());
+      tile.push(hash);
+      const tileIndex = index / BigInt(tileWidth);
+      this.#changed.set(`${level}/${tileIndex}`, { level, index: tileIndex, tile });
+      if (!tile.isFull()) return;
+      this.#edge[level] = new Tile();
+      hash = tile.root();
+      index = tileIndex;
+    }
+  }
+
+  /** Rows for every tile changed since the last call. */
+  takeWrites(): Write[] {
+    const changed = this.#changed;
+    this.#changed = new Map();
+    const writes: Write[] = [];
+    for (const [key, { level, index, tile }] of changed) {
+      writes.push({ table: tables.tiles, key: tileKey(level, index), value: tile.bytes() });
+      // A full tile has left the edge, and the store has it only once the commit is through: keep it as the newest in the cache.
+      if (tile.isFull()) this.#keep(key, tile);
+    }
+    return writes;
+  }
+
+  /** The root of the first `size` leaves. @throws {Malformed} if a stored tile does not lead to its parent. */
+  async root(size = this.#size): Promise<Uint8Array> {
+    return await this.#rangeRoot({ from: 0n, to: size });
+  }
+
+  /** RFC 6962 §2.1.1. @throws {Malformed} also if the index is outside the tree. */
+  async inclusionProof(index: bigint, size: bigint): Promise<Uint8Array[]> {
+    return await this.#proof(inclusionPath(index, size));
+  }
+
+  /** RFC 6962 §2.1.2. @throws {Malformed} also if the sizes are out of order. */
+  async consistencyProof(first: bigint, second: bigint): Promise<Uint8Array[]> {
+    return await this.#proof(consistencyPath(first, second));
+  }
+
+  /** The hash of leaf `index`. */
+  async leaf(index: bigint): Promise<Uint8Array> {
+    return await this.#node({ level: 0, index });
+  }
+
+  /** The first `width` hashes of a tile; the caller knows that the tree has them. */
+  async tileBytes(level: number, index: bigint, width: number): Promise<Uint8Array> {
+    return (await this.#tile(level, index)).bytes(width);
+  }
+
+  async #proof(path: readonly LeafRange[]): Promise<Uint8Array[]> {
+    const proof: Uint8Array[] = [];
+    for (const range of path) proof.push(await this.#rangeRoot(range));
+    return proof;
+  }
+
+  async #rangeRoot(range: LeafRange): Promise<Uint8Array> {
+    const roots: Uint8Array[] = [];
+    for (const node of perfectSubtrees(range)) roots.push(await this.#node(node));
+    // A copy: what is in a tile must not change under whoever gets it, nor be kept alive by it.
+    return Uint8Array.from(foldRoots(roots));
+  }
+
+  async #node({ level, index }: NodeAt): Promise<Uint8Array> {
+    const height = level % tileHeight;
+    const tileLevel = (level - height) / tileHeight;
+    const first = index << BigInt(height);
+    const tileIndex = first / BigInt(tileWidth);
+    const tile = this.#inMemory(tileLevel, tileIndex) ?? (await this.#tile(tileLevel, tileIndex));
+    return tile.node(height, Number(first % BigInt(tileWidth)) >> height);
+  }
+
+  async #tile(level: number, index: bigint): Promise<Tile> {
+    return this.#inMemory(level, index) ?? (await this.#loadTile(level, index));
+  }
+
+  #inMemory(level: number, index: bigint): Tile | null {
+    const edgeIndex = this.#size >> BigInt((level + 1) * tileHeight);
+    if (index === edgeIndex) return this.#edge[level] ?? null;
+    const key = `${level}/${index}`;
+    const tile = this.#cache.get(key) ?? this.#changed.get(key)?.tile ?? null;
+    return tile;
+  }
+
+  async #loadTile(level: number, index: bigint): Promise<Tile> {
+    const bytes = await this.#read(level, index);
+    if (bytes === null) throw new Malformed(`tile ${level}/${index} is missing`);
+    const tile = Tile.of(bytes);
+    if (!tile.isFull()) throw new Malformed(`tile ${level}/${index} is not full`);
+    const parent = await this.#node({ level: (level + 1) * tileHeight, index });
+    if (!equalBytes(tile.root(), parent)) {
+      throw new Malformed(`tile ${level}/${index} does not lead to its parent`);
+    }
+    this.#keep(`${level}/${index}`, tile);
+    return tile;
+  }
+
+  #keep(key: string, tile: Tile): void {
+    this.#cache.delete(key);
+    this.#cache.set(key, tile);
+    const oldest = this.#cache.keys().next().value;
+    if (this.#cache.size > cachedTiles && oldest !== undefined) this.#cache.delete(oldest);
+  }
+}
+
+async function readEdge(read: ReadTile, level: number, index: bigint, width: number) {
+  const bytes = await read(level, index);
+  if (bytes === null) throw new Malformed(`tile ${level}/${index} is missing`);
+  const tile = Tile.of(bytes);
+  if (tile.width !== width) {
+    throw new Malformed(`tile ${level}/${index} has ${tile.width} hashes instead of ${width}`);
+  }
+  return tile;
+}

@@ -1,0 +1,182 @@
+import { expect, test } from "vitest";
+import "../support/matchers.ts";
+import { encodeUtf8 } from "../../core/formats/encoding.ts";
+import { decodeEntryBundle } from "../../core/formats/tile.ts";
+import {
+  appendEntry,
+  findLeaf,
+  latestHead,
+  proveConsistency,
+  proveInclusion,
+  readEntries,
+  readTile,
+} from "../../events/log.ts";
+import { leafOf } from "../formats/naive-merkle.ts";
+import { body, LogBench, precertificate } from "./log-fixture.ts";
+
+const formats = ["rfc6962", "rekor-v1", "rekor-v2"] as const;
+
+async function started(format: (typeof formats)[number]): Promise<LogBench> {
+  const bench = new LogBench(format);
+  await bench.start();
+  return bench;
+}
+
+test.for(formats)("%s: an empty log has a signed head of size 0", async (format) => {
+  const bench = await started(format);
+  const { head } = await bench.ask(latestHead, { log: "one" });
+  expect(head.size).toBe(0n);
+  bench.checkHead(head);
+  await bench.restart();
+  await bench.check();
+  expect(await bench.fsck()).toEqual([]);
+});
+
+test.for(formats)("%s: appends, promises and proves, one by one and together", async (format) => {
+  const bench = await started(format);
+  const entry = format === "rfc6962" ? precertificate : body;
+  for (let n = 0; n < 5; n++) {
+    const answer = await bench.append(entry(n));
+    expect(answer.index).toBe(BigInt(n));
+    expect(answer.known).toBe(false);
+    await bench.check();
+  }
+  const together = await Promise.all(
+    Array.from({ length: 40 }, async (_, n) => await bench.append(entry(5 + n))),
+  );
+  expect(together.map(({ index }) => index)).toEqual(together.map((_, n) => BigInt(5 + n)));
+  await bench.check();
+  await bench.restart();
+  await bench.check();
+  expect(await bench.fsck()).toEqual([]);
+});
+
+test.for(formats)(
+  "%s: the same entry again has the same index, time and promise",
+  async (format) => {
+    const bench = await started(format);
+    const entry = format === "rfc6962" ? precertificate : body;
+    const [a, b] = await Promise.all([bench.append(entry(1)), bench.append(entry(1))]);
+    const later = await bench.append(entry(1));
+    await bench.restart();
+    const after = await bench.append(entry(1));
+    for (const again of [b, later, after]) {
+      const { index, integratedAtMs, promise, leafHash } = a;
+      expect(again).toMatchObject({ index, integratedAtMs, leafHash, known: true });
+      expect(again?.promise).toEqual(promise);
+    }
+    expect(a.known).toBe(false);
+    expect((await bench.ask(latestHead, { log: "one" })).head.size).toBe(1n);
+    await bench.check();
+    expect(await bench.fsck()).toEqual([]);
+  },
+);
+
+test("tiles, bundles and proofs are right around the boundary of a tile", async () => {
+  const bench = await started("rekor-v1");
+  let n = 0;
+  for (const size of [254, 255, 256, 257, 300, 511, 512, 513]) {
+    const missing = Array.from({ length: size - n }, () => body(n++));
+    await Promise.all(missing.map(async (entry) => await bench.append(entry)));
+    await bench.check();
+    const width = ((size - 1) % 256) + 1;
+    const index = BigInt(Math.floor((size - 1) / 256));
+    const bundle = await bench.ask(readTile, { log: "one", level: "entries", index, width });
+    const hashes = await bench.ask(readTile, { log: "one", level: 0, index, width });
+    const leaves = decodeEntryBundle(bundle.tile).map(leafOf);
+    expect(Buffer.concat(leaves).equals(hashes.tile)).toBe(true);
+    const beyond = { log: "one", level: 0, index, width: width + 1 };
+    if (width < 256) await expect(bench.ask(readTile, beyond)).toFailWith("not-found");
+    for (const level of [1, 2]) {
+      const full = Math.floor(size / 256 ** level);
+      const tile = { log: "one", level, index: 0n };
+      if (full > 0) {
+        const { tile: bytes } = await bench.ask(readTile, { ...tile, width: full });
+        expect(bytes.length).toBe(32 * full);
+      }
+      await expect(bench.ask(readTile, { ...tile, width: full + 1 })).toFailWith("not-found");
+    }
+  }
+  await bench.restart();
+  await bench.check();
+  expect(await bench.fsck()).toEqual([]);
+}, 30_000);
+
+test("all asks of one publication travel in one tick, and its head rides in the next commit", async () => {
+  const bench = await started("rfc6962");
+  bench.vault.asks = [];
+  await bench.append(precertificate(1));
+  expect(bench.vault.asks).toEqual(["checkpoint", "treeHead", "scts"]);
+});
+
+test("refuses what is beyond the tree and what is not there", async () => {
+  const bench = await started("rekor-v1");
+  await bench.append(body(1));
+  const log = "one";
+  await expect(bench.ask(proveInclusion, { log, index: 1n, size: 1n })).toFailWith("out-of-range");
+  await expect(bench.ask(proveInclusion, { log, index: 0n, size: 2n })).toFailWith("out-of-range");
+  await expect(bench.ask(proveConsistency, { log, first: 1n, second: 2n })).toFailWith(
+    "out-of-range",
+  );
+  await expect(bench.ask(proveConsistency, { log, first: 1n, second: 0n })).toFailWith(
+    "out-of-range",
+  );
+  await expect(bench.ask(findLeaf, { log, leafHash: new Uint8Array(32) })).toFailWith("not-found");
+  await expect(bench.ask(latestHead, { log: "two" })).toFailWith("not-found");
+  expect(await bench.ask(readEntries, { log, from: 1n, limit: 5 })).toEqual({ entries: [] });
+  await bench.check();
+});
+
+test("refuses a candidate of another log's kind and one no bundle can hold", async () => {
+  const bench = await started("rekor-v1");
+  const ask = async (entry: Parameters<LogBench["append"]>[0]) =>
+    await bench.ask(appendEntry, { log: "one", entry });
+  await expect(ask(precertificate(1))).toFailWith("malformed");
+  await expect(ask({ kind: "body", body: new Uint8Array(65_536) })).toFailWith("malformed");
+  await bench.append({ kind: "body", body: new Uint8Array(65_535) });
+  await bench.check();
+});
+
+test("gives entries no time before the newest one, and says why it waits", async () => {
+  let nowMs = Date.UTC(2026, 0, 1);
+  const bench = new LogBench("rfc6962");
+  bench.clock = { now: () => new Date(nowMs) };
+  await bench.start();
+  await bench.append(precertificate(1));
+  nowMs -= 60_000;
+  await expect(bench.append(precertificate(2))).toFailWith("log-unavailable");
+  nowMs += 60_001;
+  const answer = await bench.append(precertificate(3));
+  expect(answer.integratedAtMs).toBe(BigInt(nowMs));
+  expect(answer.index).toBe(1n);
+  await bench.check();
+  expect(await bench.fsck()).toEqual([]);
+});
+
+test("pushes back when the pool is full, and loses nothing it has taken", async () => {
+  const bench = await started("rekor-v2");
+  const answers = Array.from({ length: 4_500 }, async (_, n) => await bench.append(body(n)));
+  const outcomes = await Promise.allSettled(answers);
+  const refused = outcomes.flatMap((o) => (o.status === "rejected" ? [o.reason as Error] : []));
+  expect(refused.length).toBeGreaterThan(0);
+  expect(refused[0]).toMatchObject({ code: "overloaded" });
+  expect(bench.promised.length).toBe(4_500 - refused.length);
+  const { head } = await bench.ask(latestHead, { log: "one" });
+  expect(head.size).toBe(BigInt(bench.promised.length));
+  expect(await bench.fsck()).toEqual([]);
+}, 30_000);
+
+test("refuses to start without its partition", async () => {
+  const bench = new LogBench("rekor-v1");
+  bench.storage = { ...bench.driver, create: async () => undefined };
+  await expect(bench.start()).rejects.toThrow(/log-one/);
+});
+
+test("does not take an entry's text for another's", async () => {
+  const bench = await started("rfc6962");
+  const certificate = encodeUtf8("certificate 1");
+  const a = await bench.append(precertificate(1));
+  const b = await bench.append({ kind: "certificate", certificate, extraData: new Uint8Array() });
+  expect([a.index, b.index]).toEqual([0n, 1n]);
+  await bench.check();
+});
