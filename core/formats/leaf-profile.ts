@@ -5,7 +5,13 @@
  */
 import * as der from "./der.ts";
 import { equalBytes } from "./encoding.ts";
-import { type FulcioClaims, fulcioArc, fulcioExtensions } from "./fulcio-oids.ts";
+import {
+  type FulcioClaims,
+  fulcioArc,
+  fulcioArcs,
+  fulcioExtensions,
+  readFulcioExtensions,
+} from "./fulcio-oids.ts";
 import { Malformed } from "./malformed.ts";
 import {
   type Extension,
@@ -119,9 +125,8 @@ export function checkLeafTbs(
     notAfter: parsed.notAfter,
     publicKey: parsed.publicKey,
     san: readSan(parsed),
-    fulcio: parsed.extensions.filter(({ oid }) => oid.startsWith(`${fulcioArc}.`)),
+    fulcio: readFulcio(parsed),
   };
-  demand(fields.fulcio.length >= 3, "fulcio extensions");
   demand(equalBytes(formatLeafTbs(fields, end), tbs), "canonical form");
   return { fields, end };
 }
@@ -228,6 +233,21 @@ function readEnd(parsed: TbsCertificate): LeafEnd {
   if (last?.oid === extensionOids.poison) return { kind: "poison" };
   if (last?.oid !== extensionOids.sctList) return { kind: "none" };
   return { kind: "sctList", list: der.readOctetString(der.readDer(last.value)) };
+}
+
+/** Fulcio's extensions: known ones, ascending, none critical, each encoded as its arc demands, the issuer named twice alike. */
+function readFulcio(parsed: TbsCertificate): readonly Extension[] {
+  const found = parsed.extensions.filter(({ oid }) => oid.startsWith(`${fulcioArc}.`));
+  const values = readFulcioExtensions({ extensions: found });
+  const arcs = Object.keys(values); // integer keys come in ascending order
+  demand(
+    found.length === arcs.length &&
+      found.every(({ oid, critical }, at) => !critical && oid === `${fulcioArc}.${arcs[at]}`),
+    "fulcio extensions",
+  );
+  const issuer = values[fulcioArcs.issuerV2] ?? "";
+  demand(issuer !== "" && issuer === values[fulcioArcs.issuer], "fulcio issuer");
+  return found;
 }
 
 function readSan(parsed: TbsCertificate): SubjectAltName {
