@@ -51,7 +51,6 @@ export async function createApp(serving: Serving): Promise<App> {
   });
   app.removeAllContentTypeParsers();
   app.addContentTypeParser("*", { parseAs: "buffer" }, (_request, body, done) => done(null, body));
-  app.setNotFoundHandler((_request, reply) => send(reply, textFamily.word(404, null)));
   app.setErrorHandler((error: FastifyError, request, reply) => {
     const { family = textFamily } = request.routeOptions.config as { family?: Family }; // set by addRoute alone
     refuse(reply, family, statusOf(error), serving);
@@ -59,6 +58,7 @@ export async function createApp(serving: Serving): Promise<App> {
   for (const route of serving.routes) addRoute(app, route, serving);
   for (const path of new Set(serving.routes.map((route) => route.path)))
     refuseOthers(app, path, serving);
+  refuseUnknown(app, serving);
   await app.ready();
   return {
     serve: (request, response) => app.routing(request, response),
@@ -149,6 +149,16 @@ function refuseOthers(app: FastifyInstance, path: string, serving: Serving): voi
       void reply.header("allow", allowed.join(", "));
       refuse(reply, family, 405, serving);
     },
+    handler: () => {},
+  });
+}
+
+/** Every other path, before a body to it is read. */
+function refuseUnknown(app: FastifyInstance, serving: Serving): void {
+  app.route({
+    method: ["GET", ...otherMethods],
+    url: "*",
+    onRequest: (_request, reply) => refuse(reply, textFamily, 404, serving),
     handler: () => {},
   });
 }

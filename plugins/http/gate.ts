@@ -3,11 +3,19 @@
  * more tolerant than we are: it takes absolute-form targets, dot segments and repeated content types.
  */
 
-/** Methods that may have a route. */
-export const methods = ["GET", "HEAD", "POST"] as const;
+/** Methods that reach the router, which knows what each path allows. */
+const methods: readonly (string | undefined)[] = [
+  "GET",
+  "HEAD",
+  "POST",
+  "PUT",
+  "PATCH",
+  "DELETE",
+  "OPTIONS",
+];
 
-/** What servers answer in `Allow` where no route is known. */
-export const allow = methods.join(", ");
+/** What is answered in `Allow` where no path has been looked at. */
+export const allow = "GET, HEAD, POST";
 
 const maxTargetLength = 4_096;
 
@@ -33,7 +41,7 @@ export function passGate({
   url = "",
   rawHeaders,
 }: Line): number | { readonly target: string } {
-  if (!methods.some((known) => known === method)) return 405;
+  if (!methods.includes(method)) return 405;
   if (url.length > maxTargetLength || !isPlainTarget(url)) return 400;
   const repeated = firstRepeated(rawHeaders);
   if (repeated === "content-type" || repeated === "content-encoding") return 415;
