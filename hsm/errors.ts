@@ -47,6 +47,11 @@ export class VaultRefused extends Error {
   override readonly name = "VaultRefused";
 }
 
+/** The HSM does not answer although everything is in place: starting again later may help. */
+export class VaultUnavailable extends Error {
+  override readonly name = "VaultUnavailable";
+}
+
 /** What pkcs11js threw, as an {@link HsmError} if it carries a return value. */
 export function translated(operation: string, error: unknown): unknown {
   if (!(error instanceof Error)) return error;

@@ -10,7 +10,7 @@ import type { Journal } from "../core/journal.ts";
 import type { Envelope, Health } from "../core/plugin.ts";
 import { Failure } from "../events/failure.ts";
 import type { Signable } from "../events/hsm.ts";
-import { VaultRefused } from "./errors.ts";
+import { VaultUnavailable } from "./errors.ts";
 import type { Guard, SignedTree } from "./guard.ts";
 import type { Keyring, VaultKey } from "./keyring.ts";
 import { type Ledger, StateUnavailable } from "./ledger.ts";
@@ -75,7 +75,7 @@ export class Vault implements AsyncDisposable {
     this.#signer = new Signer(parts);
   }
 
-  /** Signs with every key, which proves that each is the pinned one and tells how fast it is. @throws {VaultRefused} */
+  /** Signs with every key, which proves that each is the pinned one and tells how fast it is. @throws {VaultUnavailable} */
   async selfTest(): Promise<void> {
     const { ledger, signing, keyring } = this.#parts;
     const message = encodeUtf8(`chancery vault self-test ${randomUUID()}`);
@@ -95,7 +95,7 @@ export class Vault implements AsyncDisposable {
       // Measured on the main thread, one key after the other.
       const outcome = await this.#signer.perform(job, "sync");
       if (outcome instanceof Failure) {
-        throw new VaultRefused(`the key ${job.key.label} does not sign: ${outcome.message}`);
+        throw new VaultUnavailable(`the key ${job.key.label} does not sign: ${outcome.message}`);
       }
       const fast = outcome.fastestMs < fastSignatureMs;
       this.#signer.setMode(job.key.label, signing === "auto" ? (fast ? "sync" : "async") : signing);
