@@ -48,7 +48,7 @@ const reserved = [
   { name: "cbor-x", onlyIn: /^core\/wire\.ts$/ },
   { name: "pino", onlyIn: /^core\/pino-journal\.ts$/ },
   { name: "yaml", onlyIn: /^(config|deploy)\/|^hsm\/ceremony\// },
-  { name: "node:sqlite", onlyIn: /^plugins\/storage\/|^hsm\/database\.ts$/ },
+  { name: "node:sqlite", onlyIn: /^(plugins\/storage|hsm)\// },
 ] as const;
 
 const isOurs = (target: string): boolean => /^[a-z]+\/.*\.ts$/.test(target);
