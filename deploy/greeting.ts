@@ -15,7 +15,8 @@ export function greet(said: {
   readonly readyMs: number;
 }): void {
   const { home, instance, proofMs, readyMs } = said;
-  const shown = relative(process.cwd(), home) || ".";
+  const below = relative(process.cwd(), home);
+  const shown = below === "" || below.startsWith("..") ? home : below;
   const seconds = (milliseconds: number): string => (milliseconds / 1000).toFixed(1);
   const prefix = shown === ".chancery" ? "" : `CHANCERY_HOME=${shown} `;
   process.stdout.write(

@@ -87,16 +87,14 @@ async function loaded(instance: Instance): Promise<readonly Figure[]> {
     figure(
       "  CPU per certificate",
       Number.NaN,
-      "ms",
-      "",
+      ["ms"],
       cpu(beforeCertificates, afterCertificates, issued.requests),
     ),
     figure("entries, 64 at a time", logged.perSecond, ["/s", ">= 600"], describe(logged)),
     figure(
       "  CPU per entry",
       Number.NaN,
-      "ms",
-      "",
+      ["ms"],
       cpu(afterCertificates, afterEntries, logged.requests),
     ),
   ];

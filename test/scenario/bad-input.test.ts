@@ -45,41 +45,42 @@ afterEach(async () => {
   expect(await effects()).toEqual(before);
 });
 
-describe("POST /api/v2/signingCert", () => {
-  const key = generateKeyPairSync("ec", { namedCurve: "P-256" });
-  const request = (changes: { token?: unknown; pem?: string; possession?: string } = {}) => ({
-    credentials: { oidcIdentityToken: changes.token ?? token },
-    publicKeyRequest: {
-      publicKey: {
-        algorithm: "ECDSA",
-        content: changes.pem ?? key.publicKey.export({ type: "spki", format: "pem" }),
-      },
-      proofOfPossession:
-        changes.possession ?? sign("sha256", Buffer.from(email), key.privateKey).toString("base64"),
+const applicant = generateKeyPairSync("ec", { namedCurve: "P-256" });
+const request = (changes: { token?: unknown; pem?: string; possession?: string } = {}) => ({
+  credentials: { oidcIdentityToken: changes.token ?? token },
+  publicKeyRequest: {
+    publicKey: {
+      algorithm: "ECDSA",
+      content: changes.pem ?? applicant.publicKey.export({ type: "spki", format: "pem" }),
     },
+    proofOfPossession:
+      changes.possession ??
+      sign("sha256", Buffer.from(email), applicant.privateKey).toString("base64"),
+  },
+});
+const tampered = (part: number, with_: (text: string) => string): string =>
+  token
+    .split(".")
+    .map((text, index) => (index === part ? with_(text) : text))
+    .join(".");
+const recoded = (part: number, change: (value: { [name: string]: unknown }) => void): string =>
+  tampered(part, (text) => {
+    const value = JSON.parse(Buffer.from(text, "base64url").toString()) as {
+      [name: string]: unknown;
+    };
+    change(value);
+    return Buffer.from(JSON.stringify(value)).toString("base64url");
   });
-  const tampered = (part: number, with_: (text: string) => string): string =>
-    token
-      .split(".")
-      .map((text, index) => (index === part ? with_(text) : text))
-      .join(".");
-  const recoded = (part: number, change: (value: { [name: string]: unknown }) => void): string =>
-    tampered(part, (text) => {
-      const value = JSON.parse(Buffer.from(text, "base64url").toString()) as {
-        [name: string]: unknown;
-      };
-      change(value);
-      return Buffer.from(JSON.stringify(value)).toString("base64url");
-    });
-  const pemOf = (kind: "ec" | "rsa", options: object): string => {
-    // The overloads of generateKeyPairSync do not take a union of kinds.
-    const generate = generateKeyPairSync as (
-      kind: string,
-      options: object,
-    ) => { publicKey: typeof key.publicKey };
-    return generate(kind, options).publicKey.export({ type: "spki", format: "pem" }).toString();
-  };
+const pemOf = (kind: "ec" | "rsa", options: object): string => {
+  // The overloads of generateKeyPairSync do not take a union of kinds.
+  const generate = generateKeyPairSync as (
+    kind: string,
+    options: object,
+  ) => { publicKey: typeof applicant.publicKey };
+  return generate(kind, options).publicKey.export({ type: "spki", format: "pem" }).toString();
+};
 
+describe("POST /api/v2/signingCert", () => {
   test.for<[string, () => object]>([
     ["no token", () => ({ publicKeyRequest: request().publicKeyRequest })],
     ["an empty token", () => request({ token: "" })],
@@ -105,7 +106,7 @@ describe("POST /api/v2/signingCert", () => {
       "a proof for another message",
       () =>
         request({
-          possession: sign("sha256", Buffer.from("x"), key.privateKey).toString("base64"),
+          possession: sign("sha256", Buffer.from("x"), applicant.privateKey).toString("base64"),
         }),
     ],
     ["a proof that is not base64", () => request({ possession: "***" })],

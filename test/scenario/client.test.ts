@@ -1,5 +1,5 @@
 /** An unmodified client that none of us wrote signs and verifies against a fresh instance. */
-import { copyFile, mkdir } from "node:fs/promises";
+import { copyFile, mkdir, mkdtemp, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import {
@@ -76,14 +76,16 @@ test("verifies what it attested", async () => {
 });
 
 test("is verified by our own CLI too", async () => {
-  const { mkdtemp, writeFile } = await import("node:fs/promises");
   const folder = await mkdtemp(join(client.folder, "cli-"));
   await writeFile(join(folder, "artifact"), artifact);
   await writeFile(join(folder, "bundle.json"), JSON.stringify(signed));
   const verified = await chancery(
     instance.home,
-    ...["verify", join(folder, "artifact"), "--bundle", join(folder, "bundle.json")],
-    ...["--certificate-identity", email, "--certificate-oidc-issuer", `${instance.origin}/oidc`],
+    "verify",
+    join(folder, "artifact"),
+    `--bundle=${join(folder, "bundle.json")}`,
+    `--certificate-identity=${email}`,
+    `--certificate-oidc-issuer=${instance.origin}/oidc`,
   );
   expect(verified).toMatchObject({ code: 0 });
   expect(verified.stdout).toContain("Verified OK");
