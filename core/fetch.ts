@@ -10,7 +10,7 @@ import { BlockList, isIPv4, type LookupFunction } from "node:net";
 import { getCACertificates } from "node:tls";
 
 /** A response that was read whole. */
-export interface OutboundResponse {
+interface OutboundResponse {
   readonly status: number;
   readonly contentType: string;
   readonly body: Uint8Array;
@@ -25,7 +25,7 @@ export type OutboundFetch = (
 ) => Promise<OutboundResponse>;
 
 /** An address a host name resolved to. */
-export interface ResolvedAddress {
+interface ResolvedAddress {
   readonly address: string;
   readonly family: number;
 }
@@ -43,7 +43,7 @@ export interface FetchOptions {
 }
 
 /** Why an outbound request gave no response. `message` names the host at most, never a body or an address. */
-export class OutboundError extends Error {
+class OutboundError extends Error {
   override readonly name = "OutboundError";
 }
 

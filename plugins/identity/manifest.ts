@@ -11,7 +11,7 @@ const url = v.pipe(
 );
 
 /** One accepted issuer. */
-export const issuerConfig = v.strictObject({
+const issuerConfig = v.strictObject({
   issuerUrl: url,
   /** What the token's `aud` must contain. */
   audience: v.optional(v.pipe(v.string(), v.minLength(1), v.maxLength(256)), "sigstore"),
