@@ -10,6 +10,21 @@ import {
 
 export type { Command, ExitCode, Terminal } from "../plugins/client/commands.ts";
 
+const roomCommands: readonly Command[] = [
+  {
+    name: "fsck",
+    summary: "recompute every log from storage and check checkpoints, guard and ledger",
+    usage: ["[--json]"],
+    load: async () => await import("./fsck-command.ts"),
+  },
+  {
+    name: "ceremony",
+    summary: "perform a key ceremony from its script, or show the one that made the home",
+    usage: ["show [--json]", "perform SCRIPT --module LIBRARY --parameters FILE [--json]"],
+    load: async () => await import("./ceremony-command.ts"),
+  },
+];
+
 /**
  * Runs the command that `args` call. `more` are commands that only the caller can offer.
  *
@@ -20,7 +35,7 @@ export async function runCommand(
   terminal: Terminal,
   more: readonly Command[] = [],
 ): Promise<ExitCode> {
-  const commands = [...clientCommands, ...more];
+  const commands = [...clientCommands, ...roomCommands, ...more];
   if (args.length === 0 || args[0] === "--help" || args[0] === "help") {
     (args.length === 0 ? terminal.complain : terminal.print)(overview(commands));
     return args.length === 0 ? exitCodes.usage : exitCodes.ok;

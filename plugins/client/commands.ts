@@ -2,6 +2,7 @@
 import type { Command } from "./terminal.ts";
 
 export type { Command, CommandBody, ExitCode, Terminal } from "./terminal.ts";
+export { parseArguments } from "./arguments.ts";
 export { CommandError, exitCodes } from "./terminal.ts";
 
 const json = "[--json]";

@@ -1,0 +1,137 @@
+/** `chancery fsck`: the vault's part, then the logs' part held against it. Works beside a running instance. */
+import { readFile } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import * as v from "valibot";
+import { decodeBase64, decodeHex } from "../core/formats/encoding.ts";
+import { CompositionError } from "../core/graph.ts";
+import { driverName } from "../core/stores.ts";
+import { fsckVault, VaultRefused, type VaultReport } from "../hsm/commands.ts";
+import {
+  CommandError,
+  type ExitCode,
+  exitCodes,
+  parseArguments,
+  type Terminal,
+} from "../plugins/client/commands.ts";
+import { type CheckedLog, type Finding, fsckLogs } from "../plugins/log/commands.ts";
+import { log, type LogConfig } from "../plugins/log/manifest.ts";
+import { openStorage, readConfiguration } from "./load.ts";
+
+/** Prints every finding; ends with 1 if there is one that is damage. */
+export async function run(args: readonly string[], terminal: Terminal): Promise<ExitCode> {
+  const parsed = parseArguments(args, { operands: [], values: [], switches: ["json"] });
+  const home = resolve(terminal.folder, terminal.environment["CHANCERY_HOME"] || ".chancery");
+  const { findings, checked } = await check(home);
+  const isDamaged = findings.some(({ severity }) => severity === "error");
+  if (parsed.has("json")) {
+    terminal.print(JSON.stringify({ clean: !isDamaged, checked, findings }));
+  } else {
+    for (const { severity, room, text } of findings)
+      terminal.print(`${severity}: ${room}: ${text}`);
+    terminal.print(`${isDamaged ? "DAMAGED" : "clean"}: ${checked.join(", ")}`);
+  }
+  return isDamaged ? exitCodes.failed : exitCodes.ok;
+}
+
+/** What `fsck` prints: `error` is damage, `warning` is something a running instance will make good or an operator should know. */
+interface Shown {
+  readonly severity: Finding["severity"];
+  readonly room: string;
+  readonly text: string;
+}
+
+async function check(home: string): Promise<{ findings: Shown[]; checked: string[] }> {
+  const logs = await readLogs(home);
+  // First, so that the stores can only be newer than what the vault has signed.
+  const vault = await vaultReport(home);
+  await using storage = openStorage(home);
+  const found = await fsckLogs({
+    openReader: async (name) => await storage.openReader(driverName("log", name)),
+    logs: logs.map(({ checked }) => checked),
+    lastSigned: async (name) => {
+      const key = logs.find(({ checked }) => checked.name === name)?.key ?? "";
+      const head = vault.heads[key];
+      return head === undefined ? null : { size: head.size, root: decodeHex(head.root) };
+    },
+  });
+  const findings: Shown[] = [
+    ...vault.findings.map(({ severity, message }) => ({
+      severity: severity === "broken" ? ("error" as const) : ("warning" as const),
+      room: "vault",
+      text: message,
+    })),
+    ...found.map(({ severity, log: name, text }) => ({ severity, room: `log ${name}`, text })),
+  ];
+  const sizes = logs.map(
+    ({ checked, key }) => `log ${checked.name} (${vault.heads[key]?.size ?? 0n} entries signed)`,
+  );
+  return { findings, checked: [`vault (${vault.rows} ledger rows)`, ...sizes] };
+}
+
+async function vaultReport(home: string): Promise<VaultReport> {
+  try {
+    return await fsckVault({ home });
+  } catch (thrown) {
+    if (!(thrown instanceof VaultRefused)) throw thrown;
+    throw new CommandError(exitCodes.failed, thrown.message, { cause: thrown });
+  }
+}
+
+const keyring = v.object({
+  keys: v.array(
+    v.object({
+      label: v.string(),
+      publicKey: v.string(),
+      origin: v.optional(v.string()),
+      noteName: v.optional(v.string()),
+    }),
+  ),
+});
+
+/** The configured logs with their keys, and the keys' labels. */
+async function readLogs(home: string): Promise<{ checked: CheckedLog; key: string }[]> {
+  const { keys } = await readKeyring(home);
+  const configured = await readLogConfigs(home);
+  return configured.map(({ name, format, key }) => {
+    const found = keys.find(({ label }) => label === key);
+    if (found?.origin === undefined) {
+      throw new CommandError(
+        exitCodes.failed,
+        `the keyring has no log key "${key}", which the log ${name} needs`,
+      );
+    }
+    const { origin, noteName } = found;
+    const publicKey = decodeBase64(found.publicKey);
+    const checked = {
+      name,
+      format,
+      publicKey,
+      origin,
+      ...(noteName === undefined ? {} : { noteName }),
+    };
+    return { checked, key };
+  });
+}
+
+async function readLogConfigs(home: string): Promise<readonly LogConfig[]> {
+  try {
+    const { sections } = await readConfiguration(home);
+    return v.parse(log.manifest.config, sections["log"]).logs;
+  } catch (thrown) {
+    if (!(thrown instanceof CompositionError) && !(thrown instanceof v.ValiError)) throw thrown;
+    throw new CommandError(exitCodes.environment, thrown.message, { cause: thrown });
+  }
+}
+
+async function readKeyring(home: string): Promise<v.InferOutput<typeof keyring>> {
+  const path = join(home, "vault", "keyring.json");
+  try {
+    return v.parse(keyring, JSON.parse(await readFile(path, "utf8")));
+  } catch (cause) {
+    throw new CommandError(
+      exitCodes.environment,
+      `${path} cannot be read or is damaged; set CHANCERY_HOME, or make an instance with "npm start"`,
+      { cause },
+    );
+  }
+}
