@@ -1,0 +1,133 @@
+import { expect, test } from "vitest";
+import type { AnswerOf } from "../../events/contract.ts";
+import { Failure } from "../../events/failure.ts";
+import type { appendEntry } from "../../events/log.ts";
+import issuer from "../../plugins/issuer/plugin.ts";
+import { memoryStorage } from "../support/memory-storage.ts";
+import { boot, rows } from "./issuer-house.ts";
+import { issuerRooms, principal } from "./issuer-rooms.ts";
+import "../support/matchers.ts";
+
+type Appended = AnswerOf<typeof appendEntry>;
+const down: readonly [string, (answer: Appended) => Appended][] = [
+  [
+    "is down",
+    () => {
+      throw new Failure("log-unavailable", "down");
+    },
+  ],
+  [
+    "has lost its key",
+    () => {
+      throw new Failure("key-unavailable", "gone");
+    },
+  ],
+  [
+    "breaks",
+    () => {
+      throw new Error("bug");
+    },
+  ],
+  [
+    "gives no SCT",
+    (answer) => {
+      const { promise: _promise, ...rest } = answer;
+      return rest;
+    },
+  ],
+  ["gives another log's SCT", (answer) => ({ ...answer, logId: new Uint8Array(32) })],
+  [
+    "gives an SCT from the future",
+    (answer) => ({ ...answer, integratedAtMs: answer.integratedAtMs + 60_000n }),
+  ],
+  [
+    "gives an old SCT",
+    (answer) => ({ ...answer, integratedAtMs: answer.integratedAtMs - 3_600_000n }),
+  ],
+  [
+    "gives an SCT for another time",
+    (answer) => ({ ...answer, integratedAtMs: answer.integratedAtMs + 1n }),
+  ],
+  ["gives garbage", (answer) => ({ ...answer, promise: new Uint8Array(70).fill(7) })],
+  ["gives nothing", (answer) => ({ ...answer, promise: new Uint8Array() })],
+  [
+    "names another algorithm",
+    (answer) => ({ ...answer, promise: (answer.promise ?? new Uint8Array()).with(0, 5) }),
+  ],
+];
+
+test.each(down)("no certificate is signed when the log %s", async (_, onAppend) => {
+  await using house = await boot();
+  house.rooms.onAppend = onAppend;
+  await expect(house.issue()).toFailWith("log-unavailable");
+  expect(house.rooms.signed.map(({ kind }) => kind)).toEqual(["precertificate"]);
+  const [fact] = await house.facts();
+  expect(fact?.name).toBe("certificateRefused");
+  expect(fact?.body.code).toBe("log-unavailable");
+  expect(fact?.body.reason).toContain("precertificate signed");
+  expect(fact?.body.serial).toHaveLength(20);
+  expect(fact?.body.subject).toBe(principal.subject);
+  expect(await rows(house.storage, "open")).toEqual([]);
+});
+
+test("an SCT for another certificate is refused", async () => {
+  await using house = await boot();
+  let first: Appended | undefined;
+  house.rooms.onAppend = (answer) => (first ??= answer);
+  await house.issue();
+  await expect(house.issue()).toFailWith("log-unavailable");
+  expect(house.rooms.signed.filter(({ kind }) => kind === "certificate")).toHaveLength(1);
+});
+
+test.each(["precertificate", "certificate"] as const)(
+  "when the vault fails at the %s, the intent is given up and never tried again",
+  async (kind) => {
+    await using house = await boot();
+    house.rooms.onSign = (asked) => {
+      if (asked === kind) throw new Failure("key-unavailable", "the token is gone");
+    };
+    await expect(house.issue()).toFailWith("key-unavailable");
+    const [fact] = await house.facts();
+    expect(fact?.body).toMatchObject({ code: "key-unavailable" });
+    expect(fact?.body.reason).toContain(`${kind} asked for`);
+    expect(house.rooms.signed.filter((asked) => asked.kind === kind)).toHaveLength(1);
+    expect(await rows(house.storage, "open")).toEqual([]);
+  },
+);
+
+test("what a crash left open is given up at the next start", async () => {
+  const rooms = issuerRooms();
+  const storage = memoryStorage();
+  {
+    await using house = await boot(rooms, storage);
+    await house.issue();
+  }
+  await reopen(storage);
+  {
+    await using house = await boot(rooms, storage);
+    const facts = await house.facts();
+    expect(facts.map(({ name }) => name)).toEqual(["certificateIssued", "certificateRefused"]);
+    expect(facts[1]?.body.reason).toContain("unknown-signed");
+    expect(facts[1]?.body.serial).toEqual(lostSerial);
+    expect(await rows(storage, "open")).toEqual([]);
+    await house.issue();
+  }
+});
+
+const lostSerial = new Uint8Array(20).fill(0x55);
+
+/** Puts an intent into the store as a crash right after the first commit leaves it. */
+async function reopen(storage: ReturnType<typeof memoryStorage>): Promise<void> {
+  const shape = {
+    tables: [...(issuer.manifest.keeps?.tables ?? []), "cursors"],
+    streams: ["facts"],
+  };
+  await using partition = await storage.open("issuer", shape);
+  const [intent] = await partition.scan("intents", { limit: 1 });
+  await partition.commit({
+    writes: [
+      { table: "intents", key: lostSerial, value: intent?.value ?? new Uint8Array() },
+      { table: "open", key: lostSerial, value: new Uint8Array() },
+    ],
+  });
+}

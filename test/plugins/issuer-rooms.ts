@@ -1,0 +1,203 @@
+/** The rooms around issuer and ct, with keys in memory. They keep to the contract and complain when it is broken. */
+import { randomBytes } from "node:crypto";
+import * as v from "valibot";
+import { sha256 } from "../../core/crypto/hash.ts";
+import { equalBytes } from "../../core/formats/encoding.ts";
+import { checkLeafTbs } from "../../core/formats/leaf-profile.ts";
+import {
+  digitallySigned,
+  merkleTreeLeaf,
+  type SctEntry,
+  sctSignatureInput,
+} from "../../core/formats/sct.ts";
+import { definePlugin, type Plugin } from "../../core/plugin.ts";
+import type { AnswerOf } from "../../events/contract.ts";
+import { Failure } from "../../events/failure.ts";
+import { describeKey, type Signable, sign } from "../../events/hsm.ts";
+import { authenticate, type Principal } from "../../events/identity.ts";
+import {
+  appendEntry,
+  type Candidate,
+  findLeaf,
+  latestHead,
+  proveConsistency,
+  proveInclusion,
+  readEntries,
+} from "../../events/log.ts";
+import { type SoftAuthority, softAuthority, softKey, softSign } from "../crypto/soft-authority.ts";
+
+/** When the tests take place, unless they move the clock. */
+export const startMs = Date.UTC(2026, 10, 21, 12);
+
+/** What a token says whose text is `good`. */
+export const principal: Principal = {
+  oidcIssuer: "https://idp.example",
+  subject: "subject-1",
+  challenge: "user@example.com",
+  san: { kind: "email", value: "user@example.com" },
+  extensions: [],
+};
+
+/** Everything that tests look at and change. */
+export interface Rooms {
+  readonly clock: { at: number; now: () => Date };
+  readonly authority: SoftAuthority;
+  readonly logKey: ReturnType<typeof softKey>;
+  /** What the vault was asked to sign, in order. */
+  readonly signed: { readonly kind: "precertificate" | "certificate"; readonly tbs: Uint8Array }[];
+  /** MerkleTreeLeaves of the log. */
+  readonly entries: { readonly leaf: Uint8Array; readonly extraData: Uint8Array }[];
+  /** Who is behind the token `good`. */
+  principal: Principal;
+  /** Replace what the log answers, or throw. */
+  onAppend: (answer: AnswerOf<typeof appendEntry>) => AnswerOf<typeof appendEntry>;
+  /** Called before a signature is made: may throw. */
+  onSign: (kind: "precertificate" | "certificate") => void;
+  readonly plugins: readonly Plugin[];
+}
+
+const stateless = { config: v.strictObject({}), needs: [], emits: [], follows: [], reaches: [] };
+
+/** Rooms named identity, hsm and log. */
+export function issuerRooms(): Rooms {
+  const clock = { at: startMs, now: () => new Date(clock.at) };
+  const rooms: Rooms = {
+    clock,
+    authority: softAuthority(new Date(startMs)),
+    logKey: softKey(),
+    signed: [],
+    entries: [],
+    principal,
+    onAppend: (answer) => answer,
+    onSign: () => undefined,
+    plugins: [],
+  };
+  return Object.assign(rooms, { plugins: [identity(rooms), vault(rooms), log(rooms)] });
+}
+
+function identity(rooms: Rooms): Plugin {
+  return definePlugin({
+    ...stateless,
+    name: "identity",
+    summary: "knows one good token",
+    offers: [authenticate],
+  }).implement(async () => {
+    await Promise.resolve();
+    return {
+      handlers: {
+        async authenticate({ idToken, publicKeyHash }) {
+          await Promise.resolve();
+          if (idToken !== "good") throw new Failure("identity-rejected", "the token is not good");
+          const verdict = Uint8Array.of(...publicKeyHash, ...randomBytes(8));
+          const sealed = { verdict, mac: sha256(verdict) };
+          return { principal: rooms.principal, sealed };
+        },
+      },
+    };
+  });
+}
+
+function vault(rooms: Rooms): Plugin {
+  return definePlugin({
+    ...stateless,
+    name: "hsm",
+    summary: "signs with keys in memory",
+    offers: [describeKey, sign],
+  }).implement(async () => {
+    await Promise.resolve();
+    const { authority, logKey } = rooms;
+    return {
+      handlers: {
+        async describeKey({ key }) {
+          await Promise.resolve();
+          const described = { algorithm: "ecdsa-p256" as const, purposes: [] };
+          if (key === "ct-log") return { ...described, publicKey: logKey.spki };
+          if (key !== "issuing-ca") throw new Failure("key-unavailable", "no such key");
+          return { ...described, publicKey: authority.issuing.spki, chain: [...authority.chain] };
+        },
+        async sign({ key, signable }) {
+          await Promise.resolve();
+          if (key !== "issuing-ca") throw new Failure("key-unavailable", "no such key");
+          return { signatures: [signLeaf(rooms, signable)] };
+        },
+      },
+    };
+  });
+}
+
+/** Signs leaves that keep to the profile, each once, as the vault's guard would have it. */
+function signLeaf(rooms: Rooms, signable: Signable): Uint8Array {
+  if (signable.purpose !== "certificate") throw new Failure("purpose-refused", "only leaves");
+  const { tbs } = signable;
+  if (!equalBytes(sha256(signable.verdict.verdict), signable.verdict.mac)) {
+    throw new Failure("purpose-refused", "the verdict is not identity's");
+  }
+  const now = rooms.clock.at;
+  const { end, fields } = checkLeafTbs(tbs, {
+    issuerName: rooms.authority.issuing.name,
+    authorityKeyId: rooms.authority.issuing.keyId,
+    signatureAlgorithm: "ecdsa-sha256",
+    maxLifetimeSeconds: 600,
+    notBeforeFrom: new Date(now - 30_000),
+    notBeforeTo: new Date(now),
+  });
+  if (!equalBytes(sha256(fields.publicKey), signable.verdict.verdict.subarray(0, 32))) {
+    throw new Failure("purpose-refused", "the verdict is for another key");
+  }
+  const kind = end.kind === "poison" ? "precertificate" : "certificate";
+  if (rooms.signed.some((other) => equalBytes(other.tbs, tbs))) {
+    throw new Failure("guard-refused", "signed before");
+  }
+  rooms.signed.push({ kind, tbs });
+  rooms.onSign(kind);
+  return softSign(rooms.authority.issuing, tbs);
+}
+
+function log(rooms: Rooms): Plugin {
+  return definePlugin({
+    ...stateless,
+    name: "log",
+    summary: "keeps entries in memory",
+    offers: [appendEntry, readEntries, findLeaf, latestHead, proveInclusion, proveConsistency],
+  }).implement(async () => {
+    await Promise.resolve();
+    const unused = async (): Promise<never> => {
+      await Promise.resolve();
+      throw new Failure("not-found", "not in these tests");
+    };
+    return {
+      handlers: {
+        async appendEntry({ entry }) {
+          await Promise.resolve();
+          return rooms.onAppend(append(rooms, entry));
+        },
+        readEntries: unused,
+        findLeaf: unused,
+        latestHead: unused,
+        proveInclusion: unused,
+        proveConsistency: unused,
+      },
+    };
+  });
+}
+
+function append(rooms: Rooms, candidate: Candidate): AnswerOf<typeof appendEntry> {
+  if (candidate.kind === "body") throw new Failure("internal", "a CT log takes no bodies");
+  const { extraData, ...what } = candidate;
+  const timestampMs = BigInt(rooms.clock.at);
+  const entry: SctEntry = { ...what, timestampMs };
+  const leaf = merkleTreeLeaf(entry);
+  const index = BigInt(rooms.entries.length);
+  rooms.entries.push({ leaf, extraData });
+  const leafHash = sha256(Uint8Array.of(0, ...leaf));
+  return {
+    index,
+    leafHash,
+    logId: sha256(rooms.logKey.spki),
+    integratedAtMs: timestampMs,
+    promise: digitallySigned(softSign(rooms.logKey, sctSignatureInput(entry))),
+    known: false,
+    head: { size: index + 1n, root: leafHash, checkpoint: "" },
+    inclusionProof: [],
+  };
+}

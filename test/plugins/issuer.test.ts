@@ -1,0 +1,195 @@
+import { X509Certificate } from "node:crypto";
+import { describe, expect, test } from "vitest";
+import { sha256 } from "../../core/crypto/hash.ts";
+import * as der from "../../core/formats/der.ts";
+import { concat, encodeHex, encodeUtf8 } from "../../core/formats/encoding.ts";
+import { correspond } from "../../core/formats/leaf-profile.ts";
+import { parseMerkleTreeLeaf, parseSctList } from "../../core/formats/sct.ts";
+import { extensionOids, findExtension, parseCertificate } from "../../core/formats/x509.ts";
+import type { FailureCode } from "../../events/failure.ts";
+import type { Principal } from "../../events/identity.ts";
+import { trustBundle } from "../../events/issuer.ts";
+import { softKey } from "../crypto/soft-authority.ts";
+import { memoryStorage } from "../support/memory-storage.ts";
+import { boot, key, prove, request, rows } from "./issuer-house.ts";
+import { issuerRooms, principal, startMs } from "./issuer-rooms.ts";
+import "../support/matchers.ts";
+
+test("a good request gets a certificate that chains, names the principal, and is logged", async () => {
+  await using house = await boot();
+  const { chain } = await house.issue();
+  const { rooms } = house;
+  expect(chain.slice(1)).toEqual(rooms.authority.chain);
+  const leaf = new X509Certificate(chain[0] ?? new Uint8Array());
+  expect(leaf.subjectAltName).toBe("email:user@example.com");
+  expect(leaf.verify(new X509Certificate(rooms.authority.issuing.der).publicKey)).toBe(true);
+  expect(leaf.validFromDate.getTime()).toBe(startMs);
+  expect(leaf.validToDate.getTime()).toBe(startMs + 600_000);
+
+  const { tbs, extensions } = parseCertificate(chain[0] ?? new Uint8Array());
+  const [precertificate, final] = rooms.signed;
+  expect(rooms.signed.map(({ kind }) => kind)).toEqual(["precertificate", "certificate"]);
+  expect(final?.tbs).toEqual(tbs);
+  expect(correspond(precertificate?.tbs ?? tbs, tbs)).toBe(true);
+  const extension = findExtension({ extensions }, extensionOids.sctList);
+  const scts = parseSctList(der.readOctetString(der.readDer(extension?.value ?? tbs)));
+  expect(scts).toHaveLength(1);
+  expect(rooms.entries).toHaveLength(1);
+  const entry = parseMerkleTreeLeaf(rooms.entries[0]?.leaf ?? tbs);
+  expect(entry.timestampMs).toBe(scts[0]?.timestampMs);
+});
+
+test("a certificate is told as one fact, and leaves nothing open", async () => {
+  await using house = await boot();
+  const { chain } = await house.issue();
+  const facts = await house.facts();
+  expect(facts.map(({ name }) => name)).toEqual(["certificateIssued"]);
+  expect(facts[0]?.body).toMatchObject({
+    oidcIssuer: principal.oidcIssuer,
+    subject: principal.subject,
+    san: principal.san.value,
+    certificate: chain[0],
+    tokenDigest: sha256(encodeUtf8("good")),
+    publicKeyHash: sha256(key.spki),
+  });
+  expect(await rows(house.storage, "open")).toEqual([]);
+  expect(await rows(house.storage, "intents")).toHaveLength(1);
+  expect(await rows(house.storage, "outcomes")).toHaveLength(1);
+});
+
+test("a requester may prove its key by a certificate request", async () => {
+  await using house = await boot();
+  const { chain } = await house.issue({ proof: request(key) });
+  expect(parseCertificate(chain[0] ?? new Uint8Array()).publicKey).toEqual(key.spki);
+});
+
+test.each([
+  ["P-384", "sha384"],
+  ["P-521", "sha512"],
+])("a requester may hold a %s key, which signs with %s", async (curve, hash) => {
+  await using house = await boot();
+  const pair = softKey(curve);
+  await house.issue({ proof: prove(pair, principal.challenge, hash) });
+  await expect(house.issue({ proof: prove(pair) })).toFailWith("possession-unproven");
+});
+
+test("a hundred at once have a hundred serials", async () => {
+  await using house = await boot();
+  const answers = await Promise.all(Array.from({ length: 100 }, async () => await house.issue()));
+  const serials = answers.map(({ chain }) => parseCertificate(chain[0] ?? new Uint8Array()).serial);
+  expect(new Set(serials.map(encodeHex)).size).toBe(100);
+  expect(serials.every((serial) => serial.length === 20)).toBe(true);
+});
+
+test("the trust bundle is the issuing chain", async () => {
+  await using house = await boot();
+  const { chains } = await house.installation.ask(trustBundle, {});
+  expect(chains).toEqual([house.rooms.authority.chain]);
+});
+
+const spki = key.spki;
+const huge = { kind: "uri" as const, value: `https://${"x".repeat(2_000)}` };
+const long = Array.from({ length: 2 }, (_, at) => ({ arc: 9 + at, value: "y".repeat(4_000) }));
+const refusals: readonly [string, FailureCode, object, Partial<Principal>?][] = [
+  ["a bad token", "identity-rejected", { idToken: "bad" }],
+  [
+    "an empty proof",
+    "possession-unproven",
+    { proof: { ...prove(key), possession: new Uint8Array() } },
+  ],
+  [
+    "a proof over something else",
+    "possession-unproven",
+    { proof: prove(key, "somebody@example.com") },
+  ],
+  [
+    "another key's proof",
+    "possession-unproven",
+    { proof: { ...prove(softKey()), publicKey: spki } },
+  ],
+  [
+    "a proof with another hash",
+    "possession-unproven",
+    { proof: prove(key, principal.challenge, "sha512") },
+  ],
+  ["no key", "key-malformed", { proof: { ...prove(key), publicKey: new Uint8Array() } }],
+  [
+    "a key with a trailing byte",
+    "key-malformed",
+    { proof: { ...prove(key), publicKey: concat(spki, Uint8Array.of(0)) } },
+  ],
+  ["a key on another curve", "key-insecure", { proof: prove(softKey("secp256k1")) }],
+  [
+    "a broken request",
+    "request-malformed",
+    { proof: { kind: "request", request: Uint8Array.of(0x30, 0) } },
+  ],
+  [
+    "a request signed with SHA-1",
+    "possession-unproven",
+    { proof: request(key, "1.2.840.10045.4.1", "sha1") },
+  ],
+  [
+    "a request that names the wrong hash",
+    "possession-unproven",
+    { proof: request(key, "1.2.840.10045.4.3.3") },
+  ],
+  ["an identity that does not fit", "identity-rejected", {}, { san: huge, extensions: long }],
+  [
+    "an e-mail address outside ASCII",
+    "identity-rejected",
+    {},
+    { san: { kind: "email", value: "ü@x" } },
+  ],
+  [
+    "an extension twice",
+    "identity-rejected",
+    {},
+    {
+      extensions: [
+        { arc: 9, value: "a" },
+        { arc: 9, value: "b" },
+      ],
+    },
+  ],
+];
+
+test.each(refusals)("refuses %s, and records it", async (_, code, change, who = {}) => {
+  await using house = await boot();
+  house.rooms.principal = { ...principal, ...who };
+  await expect(house.issue(change)).toFailWith(code);
+  const facts = await house.facts();
+  expect(facts.map(({ name }) => name)).toEqual(["certificateRefused"]);
+  expect(facts[0]?.body.code).toBe(code);
+  expect(facts[0]?.body.tokenDigest).toHaveLength(32);
+  expect(facts[0]?.body.serial).toBeUndefined();
+  expect(house.rooms.signed).toEqual([]);
+  expect(house.rooms.entries).toEqual([]);
+  expect(await rows(house.storage, "intents")).toEqual([]);
+});
+
+describe("the clock", () => {
+  test("may stand still, but not go back, not even over a restart", async () => {
+    const rooms = issuerRooms();
+    const storage = memoryStorage();
+    {
+      await using house = await boot(rooms, storage);
+      await house.issue();
+      await house.issue();
+      rooms.clock.at -= 1_000;
+      await expect(house.issue()).toFailWith("lint-refused");
+    }
+    await using again = await boot(rooms, storage);
+    await expect(again.issue()).toFailWith("lint-refused");
+    rooms.clock.at = startMs;
+    await again.issue();
+  });
+
+  test("ends with the issuing CA", async () => {
+    await using house = await boot();
+    const { notAfter } = parseCertificate(house.rooms.authority.issuing.der);
+    house.rooms.clock.at = notAfter.getTime() - 599_000;
+    await expect(house.issue()).toFailWith("lint-refused");
+    expect(house.rooms.signed).toEqual([]);
+  });
+});
