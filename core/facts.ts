@@ -85,7 +85,7 @@ type FactRow = { readonly sequence: bigint; readonly name: string; readonly body
 /** Well below what a message may hold, so that the row that crosses it still fits. */
 const answerBytes = 1024 * 1024;
 const pullLimit = 256;
-const retry = { firstMs: 100, mostMs: 5_000 };
+const backOff = { firstMs: 100, mostMs: 5_000 };
 const fine: Health = { status: "ok" };
 
 async function openStream(stores: OwnStores, stream: string): Promise<Partition> {
@@ -100,28 +100,33 @@ async function openStream(stores: OwnStores, stream: string): Promise<Partition>
 function streamLoop(following: Following, stream: string) {
   const { follower, room, journal, signal, pollMs, clock } = following;
   let health: Health = fine;
+  let failingSince: Date | null = null;
   let woken = new AbortController();
 
   const run = async (): Promise<void> => {
-    let backOffMs = retry.firstMs;
+    let backOffMs = backOff.firstMs;
     // One stream's facts are handled one after the other: their order is the point.
     while (!signal.aborted) {
       woken = new AbortController();
       try {
         const more = await pull(following, stream);
         health = fine;
-        backOffMs = retry.firstMs;
+        failingSince = null;
+        backOffMs = backOff.firstMs;
         if (!more) await pause(pollMs, AbortSignal.any([woken.signal, signal]));
       } catch (thrown) {
-        const { code, message, cause } = Failure.from(thrown);
+        const { code, message, cause, retry: passing } = Failure.from(thrown);
+        failingSince ??= clock.now();
+        // An emitter that is starting or restarting is no illness of its follower until it lasts.
+        const lasts = clock.now().getTime() - failingSince.getTime() >= 2 * pollMs;
         const fields = { follower, room, stream, code, message, cause };
         journal.warn("facts-delayed", fields);
-        if (health.status === "ok") {
+        if (health.status === "ok" && (lasts || !passing)) {
           const reason = `cannot handle the facts of "${room}": ${code}`;
-          health = { status: "degraded", reason, since: clock.now() };
+          health = { status: "degraded", reason, since: failingSince };
         }
         await pause(backOffMs, signal);
-        backOffMs = Math.min(backOffMs * 2, retry.mostMs);
+        backOffMs = Math.min(backOffMs * 2, backOff.mostMs);
       }
     }
   };

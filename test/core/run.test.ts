@@ -1,0 +1,191 @@
+/** Two processes of one installation, with a home, a real server and real storage, and what happens when one of them goes. */
+import { mkdir, mkdtempDisposable, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import * as v from "valibot";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { pairs } from "../../core/acl.ts";
+import { encodeHex, encodeUtf8 } from "../../core/formats/encoding.ts";
+import type { Installation } from "../../core/kernel.ts";
+import { definePlugin, emit, type Plugin } from "../../core/plugin.ts";
+import { type Installed, startProcess } from "../../core/run.ts";
+import { ask, fact } from "../../events/contract.ts";
+import { silentJournal } from "../support/boot.ts";
+import { memoryStorage } from "../support/memory-storage.ts";
+import { startNats, type TestNats } from "../support/nats-server.ts";
+import "../support/matchers.ts";
+
+const seal = ask("vault", "seal", {
+  question: v.strictObject({ text: v.string() }),
+  answer: v.strictObject({ sealed: v.string() }),
+  failures: [],
+  deadlineMs: 3_000,
+  batched: true,
+});
+const request = ask("office", "request", {
+  question: v.strictObject({ text: v.string() }),
+  answer: v.strictObject({ sealed: v.string(), trace: v.string(), sealTrace: v.string() }),
+  failures: [],
+  deadlineMs: 5_000,
+});
+const granted = fact("office", "granted", v.strictObject({ text: v.string() }));
+const nothing = { summary: "", config: v.strictObject({}), reaches: [] } as const;
+
+const vault = definePlugin({
+  ...nothing,
+  name: "vault",
+  offers: [seal],
+  needs: [],
+  emits: [],
+  follows: [granted],
+  keeps: { tables: [] },
+});
+const office = definePlugin({
+  ...nothing,
+  name: "office",
+  offers: [request],
+  needs: [seal],
+  emits: [granted],
+  follows: [],
+  keeps: { tables: ["grants"] },
+});
+const door = definePlugin({
+  ...nothing,
+  name: "door",
+  offers: [],
+  needs: [request],
+  emits: [],
+  follows: [],
+  oversees: true,
+});
+
+const heard: string[] = [];
+let peers: (() => Promise<unknown>) | undefined;
+const plugins: readonly Plugin[] = [
+  vault.implement(async () => ({
+    handlers: {
+      seal: async ({ text }, { trace, from }) => ({ sealed: `${from} ${text} ${trace}` }),
+      granted: async ({ text }) => void heard.push(text),
+    },
+  })),
+  office.implement(async (context) => {
+    const store = await context.stores.open();
+    return {
+      handlers: {
+        async request({ text }, { trace }) {
+          const [from, , sealTrace = ""] = (await context.ask(seal, { text })).sealed.split(" ");
+          const key = encodeUtf8(text);
+          await store.commit({
+            writes: [{ table: "grants", key, value: key }],
+            facts: [emit(granted, { text })],
+          });
+          return { sealed: from ?? "", trace, sealTrace };
+        },
+      },
+    };
+  }),
+  door.implement(async (context) => {
+    peers = context.peers;
+    return { handlers: {} };
+  }),
+];
+const manifests = plugins.map(({ manifest }) => manifest);
+
+let stack: AsyncDisposableStack;
+let nats: TestNats;
+let home: string;
+beforeEach(async () => {
+  stack = new AsyncDisposableStack();
+  heard.length = 0;
+  const folder = stack.use(await mkdtempDisposable(join(tmpdir(), "chancery-run-")));
+  home = folder.path;
+  nats = stack.use(await startNats(manifests));
+  await mkdir(join(home, "secrets", "pairs"), { recursive: true });
+  await mkdir(join(home, "secrets", "nkeys"), { recursive: true });
+  const mode = 0o600;
+  for (const [name, seed] of nats.seeds) {
+    await writeFile(join(home, "secrets", "nkeys", `${name}.nk`), seed, { mode });
+  }
+  for (const [asker, answerer] of pairs(manifests)) {
+    const key = encodeHex(nats.pairKeys(asker, answerer) ?? new Uint8Array());
+    await writeFile(join(home, "secrets", "pairs", `${asker}--${answerer}.key`), key, { mode });
+  }
+});
+afterEach(async () => await stack.disposeAsync());
+
+async function start(process: string): Promise<Installation> {
+  const storage = memoryStorage();
+  const shape = (tables: readonly string[]) => ({
+    tables: [...tables, "cursors"],
+    streams: ["facts"],
+  });
+  await storage.create("vault", shape([]));
+  await storage.create("office", shape(["grants"]));
+  const installed: Installed = {
+    entries: plugins.map((plugin) => ({
+      manifest: plugin.manifest,
+      load: async () => await Promise.resolve({ default: plugin }),
+    })),
+    config: {},
+    placement: new Map([
+      ["vault", "vault"],
+      ["office", "services"],
+      ["door", "services"],
+    ]),
+    natsUrl: nats.url,
+    storage,
+    fetch: async () => await Promise.reject(new Error("no internet in this test")),
+  };
+  const fatal = (reason: string): never => {
+    throw new Error(reason);
+  };
+  const args = { home, process, pinDescriptor: undefined };
+  return await startProcess(args, installed, { journal: () => silentJournal, fatal });
+}
+
+test("processes start in any order, and one trace goes through all of them", async () => {
+  const services = start("services");
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  stack.use(await start("vault"));
+  const house = stack.use(await services);
+
+  const answer = await house.ask(request, { text: "hello" }, "door");
+  expect(answer).toMatchObject({ sealed: "office" });
+  const { trace, sealTrace } = answer as { readonly trace: string; readonly sealTrace: string };
+  expect(sealTrace.slice(0, 35)).toBe(trace.slice(0, 35));
+  expect(sealTrace).not.toBe(trace);
+});
+
+test("facts reach a follower in another process", async () => {
+  stack.use(await start("vault"));
+  const house = stack.use(await start("services"));
+  await house.ask(request, { text: "one" }, "door");
+  await house.ask(request, { text: "two" }, "door");
+  await expect.poll(() => heard).toEqual(["one", "two"]);
+});
+
+test("when a process goes, its asks fail at once and health says so; when it is back, all is well", async () => {
+  const first = await start("vault");
+  const house = stack.use(await start("services"));
+  await expect(peers?.()).resolves.toEqual({
+    vault: { status: "ok" },
+    office: { status: "ok" },
+    door: { status: "ok" },
+  });
+
+  await first[Symbol.asyncDispose]();
+  await expect(house.ask(request, { text: "x" }, "door")).toFailWith("overloaded");
+  await expect(peers?.()).resolves.toMatchObject({
+    vault: { status: "failed", reason: "does not answer: overloaded" },
+    office: { status: "ok" },
+  });
+
+  stack.use(await start("vault"));
+  await expect(house.ask(request, { text: "x" }, "door")).resolves.toHaveProperty("sealed");
+});
+
+test("a process that nothing is placed in does not start", async () => {
+  await expect(start("valut")).rejects.toThrow(
+    'no plugin is placed in the process "valut": there are vault, services',
+  );
+});
