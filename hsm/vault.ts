@@ -193,6 +193,7 @@ export class Vault implements AsyncDisposable {
       const { from: asker, trace } = envelope;
       return { asked, job: { key, purpose, asker, trace, prepared, sequence: 0 }, failure: null };
     } catch (error) {
+      if (!(error instanceof Failure)) this.#parts.journal.error("judging-failed", { error });
       return { asked, job: null, failure: Failure.from(error) };
     }
   }

@@ -21,6 +21,7 @@ export interface SoftKey {
   readonly noteName?: string;
   readonly roles?: readonly ("root" | "targets" | "snapshot" | "timestamp")[];
   readonly issuer?: string;
+  readonly policy?: string;
   /** Certificates for a key that issues: it is given the new public key. */
   readonly chain?: (publicKey: Uint8Array) => readonly Uint8Array[];
 }
