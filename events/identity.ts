@@ -40,6 +40,11 @@ export const verdict = v.strictObject({
   publicKeyHash: hash,
   /** When the token was verified, milliseconds since the epoch. */
   verifiedAtMs: uint,
+  /** 16 random bytes: no two verdicts are alike, so the vault can redeem each of them once. */
+  nonce: v.pipe(
+    bytes,
+    v.check((value) => value.length === 16, "expected 16 bytes"),
+  ),
 });
 
 /** A {@link verdict}. */

@@ -5,7 +5,7 @@
  *
  * ```
  * {"v":1,"principal":{"oidcIssuer":"…","subject":"…","challenge":"…","san":{"kind":"email","value":"…"},
- *  "extensions":[{"arc":9,"value":"…"}]},"tokenDigest":"<64 hex>","publicKeyHash":"<64 hex>","verifiedAtMs":"<digits>"}
+ *  "extensions":[{"arc":9,"value":"…"}]},"tokenDigest":"<64 hex>","publicKeyHash":"<64 hex>","verifiedAtMs":"<digits>","nonce":"<32 hex>"}
  * ```
  */
 import { decodeHex, decodeUtf8, encodeHex, encodeUtf8, equalBytes } from "./encoding.ts";
@@ -25,10 +25,12 @@ export interface VerdictFields {
   /** 32 bytes. */
   readonly publicKeyHash: Uint8Array;
   readonly verifiedAtMs: bigint;
+  /** 16 bytes. */
+  readonly nonce: Uint8Array;
 }
 
 /** A decoded verdict, with arrays that may be handed on to the bus. */
-export type DecodedVerdict = Omit<VerdictFields, "principal"> & {
+type DecodedVerdict = Omit<VerdictFields, "principal"> & {
   readonly principal: Omit<VerdictFields["principal"], "extensions"> & {
     readonly extensions: { readonly arc: number; readonly value: string }[];
   };
@@ -39,7 +41,7 @@ const maxVerdictBytes = 1_048_576;
 
 /** @throws {Malformed} if a string holds a lone surrogate. */
 export function encodeVerdict(verdict: VerdictFields): Uint8Array {
-  const { principal, tokenDigest, publicKeyHash, verifiedAtMs } = verdict;
+  const { principal, tokenDigest, publicKeyHash, verifiedAtMs, nonce } = verdict;
   const { oidcIssuer, subject, challenge, san, extensions } = principal;
   for (const text of [
     oidcIssuer,
@@ -63,6 +65,7 @@ export function encodeVerdict(verdict: VerdictFields): Uint8Array {
     tokenDigest: encodeHex(tokenDigest),
     publicKeyHash: encodeHex(publicKeyHash),
     verifiedAtMs: verifiedAtMs.toString(),
+    nonce: encodeHex(nonce),
   };
   return encodeUtf8(JSON.stringify(ordered));
 }
@@ -86,9 +89,10 @@ export function decodeVerdict(bytes: Uint8Array): DecodedVerdict {
         return { arc: arc(extension["arc"]), value: text(extension["value"]) };
       }),
     },
-    tokenDigest: digest(whole["tokenDigest"]),
-    publicKeyHash: digest(whole["publicKeyHash"]),
+    tokenDigest: bytesOf(whole["tokenDigest"], 32),
+    publicKeyHash: bytesOf(whole["publicKeyHash"], 32),
     verifiedAtMs: BigInt(time),
+    nonce: bytesOf(whole["nonce"], 16),
   };
   // Duplicate or unknown members, another order, white space and other escapes all end here.
   if (!equalBytes(encodeVerdict(verdict), bytes)) throw new Malformed("verdict: not canonical");
@@ -120,9 +124,9 @@ function text(value: unknown): string {
   return value;
 }
 
-function digest(value: unknown): Uint8Array {
+function bytesOf(value: unknown, length: number): Uint8Array {
   const bytes = decodeHex(text(value));
-  if (bytes.length !== 32) throw new Malformed("verdict: expected 32 bytes");
+  if (bytes.length !== length) throw new Malformed(`verdict: expected ${length} bytes`);
   return bytes;
 }
 

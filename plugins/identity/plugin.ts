@@ -1,5 +1,5 @@
 /** Verifies an ID token against its issuer's keys and gives its principal, with a verdict sealed for the vault. */
-import { createHash, randomInt } from "node:crypto";
+import { createHash, randomBytes, randomInt } from "node:crypto";
 import { compactVerify, errors } from "jose";
 import { encodeUtf8 } from "../../core/formats/encoding.ts";
 import { Malformed } from "../../core/formats/malformed.ts";
@@ -15,6 +15,7 @@ import email from "./providers/email.ts";
 import githubWorkflow from "./providers/github-workflow.ts";
 import uri from "./providers/uri.ts";
 
+const nonceBytes = 16;
 const providers: readonly Provider[] = [email, uri, githubWorkflow];
 
 interface Issuer {
@@ -54,7 +55,9 @@ export default identity.implement(async (context) => {
           const principal = principalFrom(token.claims, issuer.config, issuer.provider);
           const tokenDigest = createHash("sha256").update(encodeUtf8(idToken)).digest();
           const verifiedAtMs = BigInt(now.getTime());
-          const verdict = encodeVerdict({ principal, tokenDigest, publicKeyHash, verifiedAtMs });
+          const nonce = randomBytes(nonceBytes);
+          const word = { principal, tokenDigest, publicKeyHash, verifiedAtMs, nonce };
+          const verdict = encodeVerdict(word);
           return { principal, sealed: { verdict, mac: seals.seal("hsm", verdict) } };
         } catch (thrown) {
           if (!(thrown instanceof Malformed)) throw thrown;

@@ -15,6 +15,7 @@ const verdict: VerdictFields = {
   tokenDigest: new Uint8Array(32).fill(1),
   publicKeyHash: new Uint8Array(32).fill(2),
   verifiedAtMs: 1_700_000_000_000n,
+  nonce: new Uint8Array(16).fill(3),
 };
 const text = decodeUtf8(encodeVerdict(verdict));
 
@@ -30,6 +31,7 @@ test.prop([
     tokenDigest: fc.uint8Array({ minLength: 32, maxLength: 32 }),
     publicKeyHash: fc.uint8Array({ minLength: 32, maxLength: 32 }),
     verifiedAtMs: fc.bigInt({ min: 0n, max: 2n ** 63n - 1n }),
+    nonce: fc.uint8Array({ minLength: 16, maxLength: 16 }),
   }),
 ])("decodes what it encoded, and encodes what it decoded", (fields) => {
   const bytes = encodeVerdict(fields as VerdictFields);

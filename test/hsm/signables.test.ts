@@ -248,6 +248,7 @@ function newLeaf(change: LeafChange = {}) {
     tokenDigest: randomBytes(32),
     publicKeyHash: change.publicKeyHash ?? createHash("sha256").update(subjectSpki).digest(),
     verifiedAtMs: BigInt(startedAt.getTime() + (change.verifiedAtMs ?? 0)),
+    nonce: new Uint8Array(16),
   });
   const mac = change.mac ?? testSeals("identity").seal("hsm", verdict);
   const sct = { logId: randomBytes(32), timestampMs: 1n, extensions: new Uint8Array() };

@@ -40,7 +40,10 @@ it("gives the principal and a verdict the vault can check", async () => {
     tokenDigest: new Uint8Array(createHash("sha256").update(idToken).digest()),
     publicKeyHash,
     verifiedAtMs: BigInt(nowMs),
+    nonce: expect.objectContaining({ length: 16 }) as Uint8Array,
   });
+  // The same token and key at the same moment: another verdict, because each is redeemed once.
+  expect((await booted.present(idToken)).sealed.verdict).not.toEqual(sealed.verdict);
 });
 
 it.each(["RS256", "PS256", "ES256", "ES384", "ES512", "EdDSA"])("takes %s", async (alg) => {
