@@ -5,7 +5,7 @@
 import { createPublicKey, type KeyObject } from "node:crypto";
 import { ed25519 } from "@noble/curves/ed25519.js";
 import * as der from "../formats/der.ts";
-import { equalBytes, uintFrom } from "../formats/encoding.ts";
+import { uintFrom } from "../formats/encoding.ts";
 import { Malformed } from "../formats/malformed.ts";
 import type { HashName } from "./hash.ts";
 
@@ -111,14 +111,12 @@ const smallPrimeProduct = smallPrimes.reduce((product, prime) => product * BigIn
 const rocaPrimes = [11, 13, 17, 19, 37, 53, 61, 71, 73, 79, 97, 103, 107, 109, 127, 151, 157];
 const rocaResidues = rocaPrimes.map((prime) => ({ prime: BigInt(prime), powers: powers(prime) }));
 
+/** The caller has walked every octet of `spki`, so this is its only encoding; OpenSSL checks that the point is on its curve. */
 function toKey(algorithm: KeyAlgorithm, spki: Uint8Array): PublicKey {
   try {
     const keyObject = createPublicKey({ key: Buffer.from(spki), format: "der", type: "spki" });
-    const again = keyObject.export({ format: "der", type: "spki" });
-    if (!equalBytes(again, spki)) throw new Malformed("public key: not its canonical encoding");
     return { algorithm, spki, keyObject };
   } catch (cause) {
-    if (cause instanceof Malformed) throw cause;
     throw new Malformed("public key: not a key of its algorithm", { cause });
   }
 }

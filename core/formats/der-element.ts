@@ -44,20 +44,24 @@ export function readDer(bytes: Uint8Array): DerElement {
   return element;
 }
 
-/** The dotted form of an object identifier's content. */
+/** The dotted form of an object identifier's content. @throws {Malformed} if an arc is 2^53 or more. */
 export function dottedOid(content: Uint8Array): string {
-  const arcs: bigint[] = [];
-  let arc = 0n;
+  let text = "";
+  let arc = 0;
   for (const byte of content) {
-    arc = (arc << 7n) | BigInt(byte & 0x7f);
-    if (byte < 0x80) {
-      arcs.push(arc);
-      arc = 0n;
-    }
+    arc = arc * 128 + (byte & 0x7f);
+    if (!Number.isSafeInteger(arc)) throw new Malformed("der: an arc of 2^53 or more");
+    if (byte >= 0x80) continue;
+    text += text === "" ? firstArcs(arc) : `.${arc}`;
+    arc = 0;
   }
-  const [joint = 0n, ...rest] = arcs;
-  const first = joint < 80n ? joint / 40n : 2n;
-  return [first, joint - first * 40n, ...rest].join(".");
+  return text;
+}
+
+/** The first two arcs share one number (X.690 §8.19.4). */
+function firstArcs(joint: number): string {
+  const first = Math.min(Math.floor(joint / 40), 2);
+  return `${first}.${joint - first * 40}`;
 }
 
 function readElement(

@@ -32,15 +32,16 @@ export function integer(value: bigint | Uint8Array): Uint8Array {
   return tlv(tags.integer, typeof value === "bigint" ? signedBytes(value) : unsignedBytes(value));
 }
 
-/** OBJECT IDENTIFIER from its dotted form. @throws {Malformed} unless it is one. */
+/** OBJECT IDENTIFIER from its dotted form. @throws {Malformed} unless it is one, with arcs below 2^53. */
 export function oid(dotted: string): Uint8Array {
-  if (!/^[0-2](?:\.(?:0|[1-9]\d{0,17}))+$/.test(dotted)) throw new Malformed(`oid: "${dotted}"`);
-  const [first = 0n, second = 0n, ...rest] = dotted.split(".").map(BigInt);
-  if (first < 2n && second > 39n) throw new Malformed(`oid: "${dotted}"`);
-  return tlv(
-    tags.oid,
-    Uint8Array.from([first * 40n + second, ...rest].flatMap((arc) => base128(arc))),
-  );
+  const [first = -1, second = -1, ...rest] = dotted.split(".").map(arcFrom);
+  if (first < 0 || first > 2 || second < 0 || (first < 2 && second > 39)) {
+    throw new Malformed(`oid: "${dotted}"`);
+  }
+  const content: number[] = [];
+  pushArc(content, first * 40 + second);
+  for (const arc of rest) pushArc(content, arc);
+  return tlv(tags.oid, Uint8Array.from(content));
 }
 
 /** OCTET STRING. */
@@ -279,10 +280,21 @@ function signedBytes(value: bigint): Uint8Array {
   return uintBytes(BigInt.asUintN(8 * width, value), width);
 }
 
-function base128(arc: bigint): number[] {
-  const digits = [Number(arc & 0x7fn)];
-  for (let rest = arc >> 7n; rest > 0n; rest >>= 7n) digits.unshift(Number(rest & 0x7fn) | 0x80);
-  return digits;
+function arcFrom(digits: string): number {
+  const arc = Number(digits);
+  // Only the canonical decimal form reads back as itself: no sign, no leading zero, no exponent, nothing above 2^53.
+  if (!Number.isSafeInteger(arc) || arc < 0 || String(arc) !== digits) {
+    throw new Malformed(`oid: arc "${digits}"`);
+  }
+  return arc;
+}
+
+/** Base 128, most significant digit first, every one but the last marked. */
+function pushArc(content: number[], arc: number): void {
+  let weight = 1;
+  while (arc >= weight * 128) weight *= 128;
+  for (; weight > 1; weight /= 128) content.push((Math.floor(arc / weight) % 128) | 0x80);
+  content.push(arc % 128);
 }
 
 function calendar(at: Date): string {
