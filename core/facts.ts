@@ -56,7 +56,7 @@ export interface Following {
 }
 
 /** Handles one fact; must be idempotent. */
-export type Reaction = (
+type Reaction = (
   body: unknown,
   envelope: Envelope & { readonly sequence: bigint; readonly stream: string },
 ) => Promise<void>;

@@ -63,7 +63,7 @@ export interface Manifest<
 }
 
 /** State a plugin owns: tables in each of its partitions. */
-export interface Keeps {
+interface Keeps {
   readonly tables: readonly string[];
   /** Append-only streams besides the one the kernel keeps for facts. */
   readonly streams?: readonly string[];
@@ -188,7 +188,7 @@ export type Answers<Offers extends readonly Ask[]> = {
 };
 
 /** One handler a followed fact. */
-export type Reactions<Follows extends readonly Fact[]> = {
+type Reactions<Follows extends readonly Fact[]> = {
   readonly [F in Follows[number] as F["name"]]: (
     body: Out<F["body"]>,
     envelope: Envelope & { readonly sequence: bigint; readonly stream: string },

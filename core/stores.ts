@@ -18,7 +18,7 @@ export const factStream = "facts";
 /** The table in which a follower keeps how far it has come. */
 export const cursorTable = "cursors";
 /** The only partition of an unpartitioned plugin. */
-export const mainPartition = "main";
+const mainPartition = "main";
 
 /** A partition to be made at genesis. */
 export interface NamedPartition {

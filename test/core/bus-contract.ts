@@ -12,7 +12,7 @@ const anything = { question: v.any(), answer: v.any(), failures: [] } as const;
 /** Answers what it is asked. */
 export const echo = ask("right", "echo", { ...anything, deadlineMs: 2_000 });
 /** Answers in batches. */
-export const gather = ask("right", "gather", { ...anything, deadlineMs: 2_000, batched: true });
+const gather = ask("right", "gather", { ...anything, deadlineMs: 2_000, batched: true });
 const silent = ask("right", "silent", { ...anything, deadlineMs: 2_000 });
 const happened = fact("right", "happened", v.strictObject({ size: uint, hash: bytes }));
 
