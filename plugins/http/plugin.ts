@@ -1,4 +1,5 @@
 /** The only door: turns HTTP into asks and answers into HTTP, and decides nothing else. */
+import { randomUUID } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { join } from "node:path";
@@ -43,7 +44,9 @@ export default http.implement(async (context) => {
   const serve: Serve = (request, response) => {
     const passed = passGate(request);
     if (typeof passed === "number") {
-      refuse(passed, response);
+      const id = randomUUID().replaceAll("-", "");
+      journal.info("request-refused", { status: passed, request: id });
+      refuse(passed, id, response);
       return;
     }
     request.url = passed.target;
@@ -109,9 +112,10 @@ function isAbsent(thrown: unknown): boolean {
 }
 
 /** Before any route: a plain line of text. */
-function refuse(status: number, response: Parameters<Serve>[1]): void {
+function refuse(status: number, id: string, response: Parameters<Serve>[1]): void {
   const headers = {
     "content-type": "text/plain; charset=utf-8",
+    "x-request-id": id,
     ...(status === 405 && { allow }),
     ...(!("stream" in response) && { connection: "close" }),
   };
