@@ -179,6 +179,7 @@ export function attributeFaults(attributes: KeyAttributes): readonly string[] {
     [attributes.derive, "allowed to derive"],
     [attributes.decrypt, "allowed to decrypt"],
     [attributes.unwrap, "allowed to unwrap"],
+    [attributes.modifiable, "modifiable"],
   ];
   return faults.flatMap(([wrong, name]) => (wrong ? [name] : []));
 }

@@ -19,8 +19,6 @@ export const hsm = definePlugin({
     tokenLabel: v.pipe(v.string(), v.minLength(1), v.maxLength(32)),
     /** Below the home. */
     keyring: v.optional(v.string(), "vault/keyring.json"),
-    /** Folder of guard and ledger, below the home. */
-    state: v.optional(v.string(), "vault"),
     /** `sync` signs on the main thread, which suits tokens faster than 0.1 ms; `auto` measures at start. */
     signing: v.optional(v.picklist(["auto", "sync", "async"]), "auto"),
     /** Signatures at once when asynchronous. */
@@ -36,7 +34,7 @@ export const hsm = definePlugin({
       }),
       {},
     ),
-    /** How long the main thread may hang before the process ends itself; 0 for never. */
+    /** How long a call into the device may take before the process ends itself; 0 for ever. */
     hangLimitMs: whole(20_000, 0, 600_000),
   }),
   offers: [sign, describeKey, lastSigned],

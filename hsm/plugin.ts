@@ -1,10 +1,12 @@
 /** The vault as a plugin: takes the state's lock, logs in once, finds every key again, and answers. */
 import { join } from "node:path";
-import type { Answers, PinRefused } from "../core/plugin.ts";
+import type { Journal } from "../core/journal.ts";
+import type { Answers } from "../core/plugin.ts";
+import type { Out } from "../events/contract.ts";
 import { VaultRefused } from "./errors.ts";
 import { holdState } from "./database.ts";
 import { Guard } from "./guard.ts";
-import { readKeyring } from "./keyring.ts";
+import { type Keyring, readKeyring } from "./keyring.ts";
 import { Ledger } from "./ledger.ts";
 import { hsm } from "./manifest.ts";
 import { Pool } from "./pool.ts";
@@ -25,19 +27,8 @@ export default hsm.implement(async ({ config, home, pin, clock, journal, seals }
   const stack = new AsyncDisposableStack();
   try {
     // The lock first: a second vault does not even log in.
-    const { database } = stack.use(holdState(join(home(), config.state), serial));
-    const pool = stack.use(
-      Pool.open({
-        module: config.module,
-        token: keyring.token,
-        pin: await pin(),
-        keys: keyring.keys,
-        sessions: config.sessions,
-        reconnectAfterMs,
-        probeEveryMs,
-        onPinRefused: endProcess,
-      }),
-    );
+    const { database } = stack.use(holdState(join(home(), "vault"), serial));
+    const pool = stack.use(openPool(keyring, await pin(), { config, journal }));
     const guard = new Guard(database);
     const ledger = new Ledger(database, clock, (outcome) => guard.settle(outcome));
     const unknown = ledger.begin(serial);
@@ -50,7 +41,17 @@ export default hsm.implement(async ({ config, home, pin, clock, journal, seals }
         seals.verify("identity", statement, mac),
     };
     const { signing } = config;
-    const parts = { keyring, pool, ledger, guard, clock, journal, limits, signing };
+    const parts = {
+      keyring,
+      pool,
+      ledger,
+      guard,
+      clock,
+      journal,
+      limits,
+      signing,
+      onBroken: endProcess,
+    };
     const vault = stack.use(new Vault(parts));
     await vault.selfTest();
     if (config.hangLimitMs > 0) stack.use(watchForHang(config.hangLimitMs));
@@ -64,6 +65,30 @@ export default hsm.implement(async ({ config, home, pin, clock, journal, seals }
     throw error;
   }
 });
+
+function openPool(
+  { token, keys }: Keyring,
+  pin: string,
+  { config, journal }: { config: Out<typeof hsm.manifest.config>; journal: Journal },
+): Pool {
+  const { module, sessions, hangLimitMs } = config;
+  return Pool.open({
+    module,
+    token,
+    pin,
+    keys,
+    sessions,
+    reconnectAfterMs,
+    probeEveryMs,
+    hangLimitMs,
+    onHang: () => {
+      journal.error("hsm-hangs", { limitMs: hangLimitMs });
+      // Leaving in order would wait for the very thread that hangs.
+      process.kill(process.pid, "SIGKILL");
+    },
+    onPinRefused: endProcess,
+  });
+}
 
 function handlersOf(vault: Vault): Answers<typeof hsm.manifest.offers> {
   return {
@@ -87,7 +112,7 @@ function handlersOf(vault: Vault): Answers<typeof hsm.manifest.offers> {
 }
 
 /** Outside of any handler, so that it ends the process: the kernel knows the exit code for it. */
-function endProcess(error: PinRefused): void {
+function endProcess(error: Error): void {
   setImmediate(() => {
     throw error;
   });

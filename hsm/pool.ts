@@ -22,6 +22,10 @@ export interface PoolOptions {
   readonly reconnectAfterMs: readonly number[];
   /** How often an open circuit looks whether the device is back. */
   readonly probeEveryMs: number;
+  /** How long an asynchronous call into the device may take; 0 for ever. */
+  readonly hangLimitMs: number;
+  /** Told when one takes longer: only the end of the process gets rid of it. */
+  readonly onHang: () => void;
   /** Told when the device refuses, later on, the PIN that it took at first. Nothing signs after that. */
   readonly onPinRefused: (error: PinRefused) => void;
 }
@@ -102,6 +106,8 @@ export class Pool implements Disposable {
     const session = await this.#acquire();
     const generation = this.#generation;
     this.#inFlight += 1;
+    const { hangLimitMs, onHang } = this.#options;
+    const hanging = hangLimitMs > 0 ? setTimeout(onHang, hangLimitMs) : undefined;
     let good = false;
     try {
       this.#module.beginSigning(session, this.#handle(label), scheme.mechanism);
@@ -109,6 +115,7 @@ export class Pool implements Disposable {
       good = true;
       return signature;
     } finally {
+      clearTimeout(hanging);
       this.#inFlight -= 1;
       if (generation === this.#generation) {
         if (good) this.#idle.push(session);

@@ -28,6 +28,8 @@ export interface VaultParts {
   readonly journal: Journal;
   readonly limits: Omit<Limits, "nowMs">;
   readonly signing: "auto" | "sync" | "async";
+  /** Told when nobody knows any more what is on the disk; only a fresh start may read it back. */
+  readonly onBroken: (error: Error) => void;
 }
 
 /** What the ask `sign` brings. */
@@ -300,6 +302,7 @@ export class Vault implements AsyncDisposable {
       // Nothing could be recorded, so nothing is signed, and not even the refusal can be said with a record.
       asked.reject(new Failure(unwritable ? "key-unavailable" : "internal", reason));
     }
+    if (this.#parts.ledger.broken && error instanceof Error) this.#parts.onBroken(error);
   }
 
   #flush(): void {

@@ -116,6 +116,8 @@ test("tries a PIN that is refused later exactly once, and signs no more", async 
     sessions: 2,
     reconnectAfterMs: [1, 1, 1],
     probeEveryMs: 1,
+    hangLimitMs: 0,
+    onHang: () => undefined,
     onPinRefused: (error) => refusals.push(error),
   });
   faults.inject("C_Login rv=0xa4 *");
@@ -137,6 +139,8 @@ test("passes nothing but digests of the right length to the device", async () =>
     sessions: 2,
     reconnectAfterMs: [1],
     probeEveryMs: 1_000,
+    hangLimitMs: 0,
+    onHang: () => undefined,
     onPinRefused: () => undefined,
   });
   const before = faults.count();

@@ -165,12 +165,15 @@ test("calls unknown-signed what a killed vault had begun, and holds its lock unt
   ]);
 });
 
-test("ends itself when a call into the device never returns", async () => {
-  const { child, signing } = await hangingChild(600);
-  const exited = once(child, "exit");
-  await signing;
-  expect(await exited).toEqual([null, "SIGKILL"]);
-});
+test.each(["sync", "async"])(
+  "ends itself when a %s call into the device never returns",
+  async (mode) => {
+    const { child, signing } = await hangingChild(600, mode);
+    const exited = once(child, "exit");
+    await signing;
+    expect(await exited).toEqual([null, "SIGKILL"]);
+  },
+);
 
 async function boot(pin = vault.pinText): Promise<TestInstallation> {
   return await bootForTest({
@@ -194,9 +197,10 @@ function rewriteKeyring(change: (text: string) => string): void {
 /** A vault in another process whose next C_Sign hangs; `signing` resolves once it does. */
 async function hangingChild(
   hangLimitMs: number,
+  mode = "sync",
 ): Promise<{ child: ChildProcess; signing: Promise<void> }> {
   const faults = faultModule();
-  const config = { ...vault.config, module: faults.path, signing: "sync", hangLimitMs };
+  const config = { ...vault.config, module: faults.path, signing: mode, hangLimitMs };
   const argument = JSON.stringify({ home: vault.home, pin: vault.pinText, config });
   const script = new URL("./vault-child.ts", import.meta.url).pathname;
   const child = spawn(process.execPath, [script, argument], {
