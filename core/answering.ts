@@ -30,6 +30,8 @@ export interface AnsweringOptions {
   readonly journal: Journal;
   /** Most questions being answered at once. */
   readonly maxInFlight?: number;
+  /** Most letters remembered until their deadlines have passed. */
+  readonly maxRemembered?: number;
 }
 
 /** Answers other processes' asks in the name of one plugin. */
@@ -37,7 +39,7 @@ export class Answering {
   readonly #options: AnsweringOptions;
   readonly #maxInFlight: number;
   readonly #inFlight = new InFlight();
-  readonly #nonces = new Nonces();
+  readonly #nonces: Nonces;
   readonly #ends: (() => Promise<void>)[] = [];
   /** Letters from before are refused: the nonces of an earlier life are forgotten. */
   readonly #startedAtMs: number;
@@ -45,6 +47,7 @@ export class Answering {
   constructor(options: AnsweringOptions) {
     this.#options = options;
     this.#maxInFlight = options.maxInFlight ?? 8_192;
+    this.#nonces = new Nonces(options.maxRemembered);
     this.#startedAtMs = options.clock.now().getTime();
   }
 
@@ -82,6 +85,15 @@ export class Answering {
       const objection = this.#objection(ask, letter);
       if (objection !== null) {
         refuse(objection);
+        if (objection === tooMany) {
+          // Genuine and new, only too much: the asker is told, so that it need not wait.
+          const items = letter.items.map((_, at) => ({
+            at,
+            code: "overloaded" as const,
+            message: objection,
+          }));
+          this.#reply({ letter, key, subject, reply, asker }, items);
+        }
         return;
       }
       void this.#respond({ letter, key, subject, reply, asker }, answerer);
@@ -101,7 +113,7 @@ export class Answering {
     if (untilMs <= nowMs) return "its deadline has passed";
     if (untilMs > nowMs + ask.deadlineMs + clockToleranceMs) return "its deadline is too far away";
     const fresh = this.#nonces.take(id, untilMs, nowMs);
-    if (fresh === null) return "too many letters are remembered";
+    if (fresh === null) return tooMany;
     return fresh ? null : "it has been answered before";
   }
 
@@ -164,6 +176,8 @@ export class Answering {
     send();
   }
 }
+
+const tooMany = "too many letters are remembered";
 
 /** How far the clocks of two machines may be apart. */
 const clockToleranceMs = 5_000;

@@ -78,7 +78,7 @@ export class Nonces {
   readonly #limit: number;
   readonly #until = new Map<string, number>();
 
-  constructor(limit = 100_000) {
+  constructor(limit = 250_000) {
     this.#limit = limit;
   }
 
