@@ -25,6 +25,14 @@ import { loadLog, type LogState, type LogSurroundings } from "./state.ts";
 const drainMs = 5_000;
 const drainStepMs = 10;
 const startRetryMs = 250;
+/** A process that was killed may have asks on their way still, and the vault sign for it after we have asked what it signed last. */
+const startAttempts = 3;
+
+/** Largest chain stored beside a CT entry. */
+const maxExtraDataLength = 256 * 1024;
+/** Bytes of entries in one answer, far below what a message may carry. */
+const maxPageBytes = 4 * 1024 * 1024;
+const readAtOnce = 64;
 
 /** Failures that no waiting cures. */
 const hopeless = new Set(["guard-refused", "purpose-refused", "lint-refused", "log-unavailable"]);
@@ -53,13 +61,16 @@ export class Log implements AsyncDisposable {
         const signed = await surroundings.ask(lastSigned, { key: surroundings.config.key });
         const state = await loadLog(surroundings, signed);
         const publisher = new Publisher(state, surroundings, signed);
-        while (publisher.isDue()) {
+        for (let refused = 0; publisher.isDue();) {
           if (await publisher.attempt()) continue;
           const failure = publisher.lastFailure;
-          if (failure && (hopeless.has(failure.code) || draining.aborted)) throw failure;
+          if (failure && hopeless.has(failure.code)) refused++;
+          if (failure && (refused === startAttempts || draining.aborted)) throw failure;
           await sleep(publisher.retryMs);
         }
-        return new Log(state, surroundings, publisher);
+        const log = new Log(state, surroundings, publisher);
+        draining.addEventListener("abort", () => void log.#drain(), { once: true });
+        return log;
       } catch (thrown) {
         const isHopeless = !(thrown instanceof Failure) || hopeless.has(thrown.code);
         if (isHopeless || draining.aborted) throw thrown;
@@ -120,8 +131,18 @@ export class Log implements AsyncDisposable {
     const { size } = this.head();
     if (from >= size) return [];
     const count = Number(size - from < BigInt(limit) ? size - from : BigInt(limit));
-    const placed = await this.#read(from, count);
-    const promises = await this.#promises(from, count);
+    const placed: Placed[] = [];
+    let bytes = 0;
+    // A page fits into a message whatever its entries are.
+    while (placed.length < count && bytes < maxPageBytes) {
+      const next = Math.min(readAtOnce, count - placed.length);
+      for (const entry of await this.#read(from + BigInt(placed.length), next)) {
+        bytes += entry.entry.length + entry.extraData.length;
+        if (placed.length > 0 && bytes > maxPageBytes) break;
+        placed.push(entry);
+      }
+    }
+    const promises = await this.#promises(from, placed.length);
     return placed.map(({ integratedAtMs, entry, extraData, index }, at) => {
       const promise = promises[at];
       return { index, entry, extraData, integratedAtMs, ...(promise && { promise }) };
@@ -171,29 +192,40 @@ export class Log implements AsyncDisposable {
     return encodeEntryBundle((await this.#read(from, width)).map(({ entry }) => entry));
   }
 
-  /** Takes nothing more, finishes what it has taken if the vault lets it, and ends. */
+  /** Ends; by then the log has drained. */
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#isClosing = true;
+    await this.#drain();
     const state = this.#state;
-    for (let waitedMs = 0; waitedMs < drainMs; waitedMs += drainStepMs) {
-      const isDone = state.pending.unpublished === 0 || state.broken !== null;
-      if (isDone || this.#publisher.retryMs > 0) break;
-      await sleep(drainStepMs);
-    }
     this.#stop.abort();
     state.publisherWake.ring();
     state.sequencerWake.ring();
     await Promise.allSettled([this.#loops]);
-    state.pending.abandon(new Failure("log-unavailable", "the log is stopping"));
+    state.pending.close();
+  }
+
+  /** Takes nothing more, finishes what it has taken if the vault lets it, and tells the others why not. */
+  async #drain(): Promise<void> {
+    this.#isClosing = true;
+    const { pending } = this.#state;
+    for (let waitedMs = 0; waitedMs < drainMs; waitedMs += drainStepMs) {
+      const isDone = pending.unpublished === 0 || this.#state.broken !== null;
+      if (isDone || this.#publisher.retryMs > 0) break;
+      await sleep(drainStepMs);
+    }
+    pending.abandon(new Failure("log-unavailable", "the log is stopping; ask again"));
   }
 
   #checkTakes(candidate: Candidate): void {
     const { broken, format } = this.#state;
     if (this.#isClosing) throw new Failure("log-unavailable", "the log is stopping");
     if (broken !== null) throw new Failure("log-unavailable", "the log must be restarted");
+    const { entry, extraData } = format.form(candidate, 0n);
     // tlog-tiles: an entry bundle cannot hold more.
-    if (format.form(candidate, 0n).entry.length > maxEntryLength) {
+    if (entry.length > maxEntryLength) {
       throw new Failure("malformed", `an entry has at most ${maxEntryLength} bytes`);
+    }
+    if (extraData.length > maxExtraDataLength) {
+      throw new Failure("malformed", `a chain has at most ${maxExtraDataLength} bytes`);
     }
   }
 

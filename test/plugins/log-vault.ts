@@ -3,6 +3,7 @@
  * oracle, and faults on demand.
  */
 import { createHash, generateKeyPairSync, sign as signBytes, type KeyObject } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
 import * as v from "valibot";
 import { definePlugin, type Plugin } from "../../core/plugin.ts";
 import { formatCheckpoint } from "../../core/formats/checkpoint.ts";
@@ -121,7 +122,8 @@ export function vaultPlugin(vaults: { readonly [label: string]: TestVault }): Pl
         if (fault?.kind === "fail" && fault.when === "before") {
           throw new Failure(fault.code, "a fault before");
         }
-        if (fault?.kind === "hang") await new Promise(() => undefined);
+        // Longer than anybody waits, but not for ever: the kernel drains what runs.
+        if (fault?.kind === "hang") await sleep(10_500);
         const answer = vault.sign(signable);
         if (fault?.kind === "fail") throw new Failure(fault.code, "a fault after");
         if (fault?.kind === "bad-signature") {

@@ -1,3 +1,6 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { expect, test } from "vitest";
 import "../support/matchers.ts";
 import { encodeUtf8 } from "../../core/formats/encoding.ts";
@@ -11,6 +14,8 @@ import {
   readEntries,
   readTile,
 } from "../../events/log.ts";
+import { fsckLogs } from "../../plugins/log/commands.ts";
+import { sqliteDriver } from "../../plugins/storage/sqlite.ts";
 import { leafOf } from "../formats/naive-merkle.ts";
 import { body, LogBench, precertificate } from "./log-fixture.ts";
 
@@ -179,4 +184,45 @@ test("does not take an entry's text for another's", async () => {
   const b = await bench.append({ kind: "certificate", certificate, extraData: new Uint8Array() });
   expect([a.index, b.index]).toEqual([0n, 1n]);
   await bench.check();
+});
+
+test("a page of large entries ends where a message would", async () => {
+  const bench = await started("rekor-v1");
+  const large = Array.from({ length: 80 }, (_, n) => new Uint8Array(65_000).fill(n));
+  await Promise.all(large.map(async (one) => await bench.append({ kind: "body", body: one })));
+  const page = await bench.ask(readEntries, { log: "one", from: 0n, limit: 1_000 });
+  expect(page.entries.length).toBe(64);
+  await bench.check();
+});
+
+test("fsck reads beside a log that runs", async () => {
+  const directory = mkdtempSync(join(tmpdir(), "chancery-log-"));
+  try {
+    const bench = new LogBench("rfc6962", sqliteDriver({ directory }));
+    await bench.start();
+    const writing = Promise.all(
+      Array.from({ length: 300 }, async (_, n) => await bench.append(precertificate(n))),
+    );
+    const beside = sqliteDriver({ directory });
+    const findings = await fsckLogs({
+      openReader: async (name) => await beside.openReader(`log-${name}`),
+      logs: [
+        {
+          name: "one",
+          format: "rfc6962",
+          publicKey: bench.vault.publicKey,
+          origin: "localhost",
+        },
+      ],
+      lastSigned: async () => bench.vault.last,
+    });
+    expect(findings.filter(({ severity }) => severity === "error")).toEqual([]);
+    await writing;
+    await bench.check();
+    expect(await bench.fsck()).toEqual([]);
+    await beside[Symbol.asyncDispose]();
+    await bench.driver[Symbol.asyncDispose]();
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
 });

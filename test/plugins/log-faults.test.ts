@@ -1,0 +1,231 @@
+/** One fault at every point of an append, a restart after it, and the oracle over everything. */
+import { setTimeout as sleep } from "node:timers/promises";
+import { describe, expect, test } from "vitest";
+import "../support/matchers.ts";
+import type { Commit, Partition, StorageDriver } from "../../core/storage.ts";
+import { latestHead } from "../../events/log.ts";
+import { intentKey, numberKey, tables, tileKey } from "../../plugins/log/rows.ts";
+import { memoryStorage } from "../support/memory-storage.ts";
+import { body, LogBench, precertificate } from "./log-fixture.ts";
+import type { Fault } from "./log-vault.ts";
+
+/** Fails one commit, before or after it has become durable; as the contract says, the partition is dead from then on. */
+function faulty(driver: StorageDriver, persists: boolean, isDue: (commit: Commit) => boolean) {
+  const wrap = (partition: Partition): Partition => {
+    let dead = false;
+    return {
+      get: async (...question) => await partition.get(...question),
+      scan: async (...question) => await partition.scan(...question),
+      read: async (...question) => await partition.read(...question),
+      [Symbol.asyncDispose]: async () => await partition[Symbol.asyncDispose](),
+      async commit(commit) {
+        if (dead) throw new Error("the partition is dead");
+        if (!isDue(commit)) return await partition.commit(commit);
+        dead = true;
+        if (persists) await partition.commit(commit);
+        throw new Error("the disk failed");
+      },
+    };
+  };
+  return {
+    ...driver,
+    open: async (...question: Parameters<StorageDriver["open"]>) =>
+      wrap(await driver.open(...question)),
+  };
+}
+
+const has = (table: string) => (commit: Commit) =>
+  commit.writes?.some((write) => write.table === table) ?? false;
+/** The n-th time that `holds`. */
+const nth = (n: number, holds: (commit: Commit) => boolean) => {
+  let seen = 0;
+  return (commit: Commit) => holds(commit) && ++seen === n;
+};
+
+describe.for(["rfc6962", "rekor-v1", "rekor-v2"] as const)("%s", (format) => {
+  const entry = format === "rfc6962" ? precertificate : body;
+
+  test.for([
+    ["entries, not persisted", false, tables.entries],
+    ["entries, but persisted", true, tables.entries],
+    ["the head, not persisted", false, tables.heads],
+    ["the head, but persisted", true, tables.heads],
+  ] as const)("survives a failing commit of %s", async ([, persists, table]) => {
+    const bench = new LogBench(format);
+    await bench.start();
+    for (let n = 0; n < 3; n++) await bench.append(entry(n));
+    await bench.stop();
+    bench.storage = faulty(bench.driver, persists, nth(2, has(table)));
+    await bench.start();
+    const outcomes = await Promise.allSettled([
+      bench.append(entry(3)).then(async () => await bench.append(entry(4))),
+    ]);
+    await sleep(30);
+    expect(bench.fatal.length).toBeGreaterThan(0);
+    await expect(bench.append(entry(9))).toFailWith("log-unavailable");
+    await bench.stop();
+
+    bench.storage = bench.driver;
+    await bench.start();
+    await bench.check();
+    const again = await bench.append(entry(3));
+    expect(again.index).toBe(3n);
+    await bench.append(entry(4));
+    expect((await bench.append(entry(5))).index).toBe(5n);
+    await bench.check();
+    expect(outcomes.length).toBe(1);
+    expect(await bench.fsck()).toEqual([]);
+  });
+});
+
+describe.for(["rfc6962", "rekor-v1", "rekor-v2"] as const)("%s", (format) => {
+  const entry = format === "rfc6962" ? precertificate : body;
+  const purposes = {
+    rfc6962: ["checkpoint", "treeHead", "scts"],
+    "rekor-v1": ["checkpoint", "signedEntryTimestamps"],
+    "rekor-v2": ["checkpoint"],
+  }[format];
+  const faults: readonly Fault[] = [
+    { kind: "fail", code: "key-unavailable", when: "before" },
+    { kind: "fail", code: "key-unavailable", when: "after" },
+    { kind: "fail", code: "deadline-exceeded", when: "after" },
+    { kind: "fail", code: "guard-refused", when: "before" },
+    { kind: "bad-signature" },
+  ];
+  const cases = purposes.flatMap((purpose) => faults.map((fault) => [purpose, fault] as const));
+
+  test.for(cases)("recovers by itself when %s meets %j", async ([purpose, fault]) => {
+    const bench = new LogBench(format);
+    await bench.start();
+    await bench.append(entry(0));
+    let left = 2;
+    bench.vault.fault = (asked) => (asked === purpose && left-- > 0 ? fault : null);
+    const [one, two] = await Promise.all([bench.append(entry(1)), bench.append(entry(2))]);
+    expect([one?.index, two?.index]).toEqual([1n, 2n]);
+    await bench.check();
+    await bench.restart();
+    await bench.check();
+    expect(await bench.fsck()).toEqual([]);
+  });
+
+  test.for(purposes)(
+    "a restart signs the stored intent when %s was never answered",
+    async (purpose) => {
+      const bench = new LogBench(format);
+      await bench.start();
+      await bench.append(entry(0));
+      bench.vault.fault = (asked) =>
+        asked === purpose ? { kind: "fail", code: "key-unavailable", when: "after" } : null;
+      const waiting = expect(bench.append(entry(1))).rejects.toThrow();
+      await sleep(150);
+      await bench.stop();
+      await waiting;
+      bench.vault.fault = () => null;
+      await bench.start();
+      expect((await bench.ask(latestHead, { log: "one" })).head.size).toBe(2n);
+      const again = await bench.append(entry(1));
+      expect(again).toMatchObject({ index: 1n, known: true });
+      await bench.check();
+      expect(await bench.fsck()).toEqual([]);
+    },
+  );
+});
+
+test("a vault that hangs costs a deadline and nothing else", async () => {
+  const bench = new LogBench("rekor-v1");
+  await bench.start();
+  let left = 1;
+  bench.vault.fault = () => (left-- > 0 ? { kind: "hang" } : null);
+  const answer = await bench.append(body(1));
+  expect(answer.index).toBe(0n);
+  await bench.check();
+  await bench.stop();
+}, 20_000);
+
+test("refuses to start on a store older than the vault", async () => {
+  const bench = new LogBench("rekor-v1");
+  await bench.start();
+  for (let n = 0; n < 3; n++) await bench.append(body(n));
+  await bench.stop();
+  bench.storage = memoryStorage();
+  await expect(bench.start()).rejects.toThrow(/older than the vault/);
+  expect(bench.vault.last.size).toBe(3n);
+});
+
+test("refuses to start on a store of another history", async () => {
+  const bench = new LogBench("rekor-v1");
+  await bench.start();
+  await bench.append(body(1));
+  await bench.stop();
+  const other = new LogBench("rekor-v1");
+  await other.start();
+  await other.append(body(2));
+  await other.stop();
+  bench.storage = other.driver;
+  await expect(bench.start()).rejects.toThrow(/another tree|damaged/);
+});
+
+const shape = {
+  tables: [...Object.values(tables), "cursors"],
+  streams: ["facts"],
+};
+
+/** Changes one row behind the log's back. */
+async function damage(
+  bench: LogBench,
+  table: string,
+  key: Uint8Array,
+  change: (value: Uint8Array) => Uint8Array | null,
+): Promise<void> {
+  await using partition = await bench.driver.open("log-one", shape);
+  const value = await partition.get(table, key);
+  expect(value).not.toBeNull();
+  await partition.commit({ writes: [{ table, key, value: change(value ?? new Uint8Array()) }] });
+}
+
+const flip = (value: Uint8Array) =>
+  value.map((byte, at) => (at === value.length - 1 ? byte ^ 1 : byte));
+
+test.for([
+  ["an entry", tables.entries, numberKey(2n), flip],
+  ["an entry that is gone", tables.entries, numberKey(2n), () => null],
+  ["a tile", tables.tiles, tileKey(0, 0n), flip],
+  ["a tile that is gone", tables.tiles, tileKey(0, 0n), () => null],
+  ["a tile cut short", tables.tiles, tileKey(0, 0n), (value: Uint8Array) => value.subarray(32)],
+  ["the intent's time", tables.state, intentKey, flip],
+  [
+    "the intent's root",
+    tables.state,
+    intentKey,
+    (value: Uint8Array) => value.map((byte, at) => (at === 9 ? byte ^ 1 : byte)),
+  ],
+  ["the head", tables.heads, numberKey(3n), flip],
+  ["the promises", tables.promises, numberKey(2n), flip],
+] as const)("finds damage to %s", async ([what, table, key, change]) => {
+  const bench = new LogBench("rekor-v1");
+  await bench.start();
+  for (let n = 0; n < 3; n++) await bench.append(body(n));
+  expect(await bench.fsck()).toEqual([]);
+  await damage(bench, table, key, change);
+  const findings = await bench.fsck();
+  expect(findings.filter(({ severity }) => severity === "error").length).toBeGreaterThan(0);
+  // What the right edge, the head and the intent do not commit to is found by fsck alone.
+  if (what === "the promises" || what === "the intent's time") return;
+  await expect(bench.start()).rejects.toThrow(/damaged/);
+});
+
+test.for([
+  ["the leaf index", "rekor-v1", tables.leaves],
+  ["the leaf index", "rfc6962", tables.leaves],
+  ["the antispam index", "rfc6962", tables.antispam],
+] as const)("fsck finds %s incomplete in a log of format %s", async ([, format, table]) => {
+  const bench = new LogBench(format);
+  await bench.start();
+  for (let n = 0; n < 3; n++)
+    await bench.append(format === "rfc6962" ? precertificate(n) : body(n));
+  await bench.stop();
+  await using reader = await bench.driver.openReader("log-one");
+  const [row] = await reader.scan(table, { limit: 1 });
+  await damage(bench, table, row?.key ?? new Uint8Array(), () => null);
+  expect((await bench.fsck()).map(({ severity }) => severity)).toEqual(["error"]);
+});
