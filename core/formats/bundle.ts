@@ -11,7 +11,7 @@ import type { Field } from "./protojson.ts";
 import { readBytes, readList, readMembers, readOptionalText, readText } from "./protojson.ts";
 
 /** The media type we write. */
-export const bundleMediaType = "application/vnd.dev.sigstore.bundle.v0.3+json";
+const bundleMediaType = "application/vnd.dev.sigstore.bundle.v0.3+json";
 
 /** A signature with everything needed to verify it. */
 export interface Bundle {
@@ -25,7 +25,7 @@ export interface Bundle {
 }
 
 /** What the signature's key is known by. */
-export type Signer =
+type Signer =
   | {
       readonly kind: "certificate";
       /** DER. */

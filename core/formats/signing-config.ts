@@ -16,10 +16,10 @@ import {
 import type { ValidFor } from "./trusted-root.ts";
 
 /** The media type of version 0.2. */
-export const signingConfigMediaType = "application/vnd.dev.sigstore.signingconfig.v0.2+json";
+const signingConfigMediaType = "application/vnd.dev.sigstore.signingconfig.v0.2+json";
 
 /** One instance of a service. */
-export interface Service {
+interface Service {
   /** Without trailing slash: clients append paths. Of a timestamp authority the full URL. */
   readonly url: string;
   /** Generation of the service: 1 for Fulcio, OIDC and timestamps, 1 or 2 for Rekor. */

@@ -17,7 +17,7 @@ import {
 } from "./protojson.ts";
 
 /** The media type every client accepts; others are refused. */
-export const trustedRootMediaType = "application/vnd.dev.sigstore.trustedroot+json;version=0.1";
+const trustedRootMediaType = "application/vnd.dev.sigstore.trustedroot+json;version=0.1";
 
 /** When something was in use. Both ends belong to it; no end means it still is. */
 export interface ValidFor {

@@ -96,7 +96,7 @@ export async function writeNew(path: string, bytes: Uint8Array): Promise<void> {
 }
 
 /** Why a file operation failed, in words, without the path. */
-export function reason(error: unknown): string {
+function reason(error: unknown): string {
   const code = (error as NodeJS.ErrnoException).code ?? "unknown error";
   return reasons[code] ?? code;
 }

@@ -28,7 +28,7 @@ export interface Terminal {
 }
 
 /** The code of a command, loaded when it is called. */
-export interface CommandBody {
+interface CommandBody {
   /** @throws {CommandError} to end with a message and its exit code. */
   readonly run: (args: readonly string[], terminal: Terminal) => Promise<ExitCode>;
 }

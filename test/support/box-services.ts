@@ -15,7 +15,7 @@ import { formatTrustedRoot } from "../../core/formats/trusted-root.ts";
 import { sigstoreBox, type Spoil } from "./sigstore-box.ts";
 
 /** What a test may change between two requests. */
-export interface Behaviour {
+interface Behaviour {
   spoil: Spoil;
   /** Statuses to answer with before the right answer, by path. */
   readonly before: Map<string, number[]>;

@@ -18,7 +18,7 @@ export const alice: readonly string[] = [
 ];
 
 /** What a command left behind. */
-export interface Finished {
+interface Finished {
   readonly code: number;
   readonly stdout: string;
   readonly stderr: string;
