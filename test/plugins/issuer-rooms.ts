@@ -2,7 +2,7 @@
 import { randomBytes } from "node:crypto";
 import * as v from "valibot";
 import { sha256 } from "../../core/crypto/hash.ts";
-import { equalBytes } from "../../core/formats/encoding.ts";
+import { encodeHex, equalBytes } from "../../core/formats/encoding.ts";
 import { checkLeafTbs } from "../../core/formats/leaf-profile.ts";
 import {
   digitallySigned,
@@ -45,6 +45,8 @@ export interface Rooms {
   readonly logKey: ReturnType<typeof softKey>;
   /** What the vault was asked to sign, in order. */
   readonly signed: { readonly kind: "precertificate" | "certificate"; readonly tbs: Uint8Array }[];
+  /** The same as hashes, because nothing may be signed twice. */
+  readonly signedHashes: Set<string>;
   /** MerkleTreeLeaves of the log. */
   readonly entries: { readonly leaf: Uint8Array; readonly extraData: Uint8Array }[];
   /** Who is behind the token `good`. */
@@ -66,6 +68,7 @@ export function issuerRooms(): Rooms {
     authority: softAuthority(new Date(startMs)),
     logKey: softKey(),
     signed: [],
+    signedHashes: new Set(),
     entries: [],
     principal,
     onAppend: (answer) => answer,
@@ -145,9 +148,9 @@ function signLeaf(rooms: Rooms, signable: Signable): Uint8Array {
     throw new Failure("purpose-refused", "the verdict is for another key");
   }
   const kind = end.kind === "poison" ? "precertificate" : "certificate";
-  if (rooms.signed.some((other) => equalBytes(other.tbs, tbs))) {
-    throw new Failure("guard-refused", "signed before");
-  }
+  const once = encodeHex(sha256(tbs));
+  if (rooms.signedHashes.has(once)) throw new Failure("guard-refused", "signed before");
+  rooms.signedHashes.add(once);
   rooms.signed.push({ kind, tbs });
   rooms.onSign(kind);
   return softSign(rooms.authority.issuing, tbs);
