@@ -9,7 +9,7 @@ import { DatabaseSync } from "node:sqlite";
 import { VaultRefused } from "./errors.ts";
 
 /** Where the parts of a vault's state are. */
-export function statePaths(directory: string): { readonly state: string; readonly lock: string } {
+function statePaths(directory: string): { readonly state: string; readonly lock: string } {
   return { state: join(directory, "vault.db"), lock: join(directory, "vault.lock") };
 }
 

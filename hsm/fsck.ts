@@ -3,6 +3,7 @@ import { join } from "node:path";
 import type { DatabaseSync } from "node:sqlite";
 import * as v from "valibot";
 import { encodeHex, equalBytes } from "../core/formats/encoding.ts";
+import { parseJson } from "../core/formats/json.ts";
 import { readState } from "./database.ts";
 import { readKeyring } from "./keyring.ts";
 import {
@@ -15,7 +16,7 @@ import {
 } from "./ledger-rows.ts";
 
 /** One thing that was found. */
-export interface VaultFinding {
+interface VaultFinding {
   /** `broken` means that what must hold does not; `notice` that an operator should know. */
   readonly severity: "broken" | "notice";
   readonly message: string;
@@ -195,7 +196,7 @@ function compareRoles(database: DatabaseSync, walk: Walk): void {
 
 function json(text: string): unknown {
   try {
-    return JSON.parse(text);
+    return parseJson(text);
   } catch {
     return null;
   }

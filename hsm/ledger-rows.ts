@@ -28,7 +28,7 @@ const binding = v.variant("kind", [
 ]);
 
 /** How an attempt ended. `unknown-signed`: the process or the device went away, so a signature may exist that nobody was given. */
-export const statuses = ["ok", "failed", "bad", "unknown-signed"] as const;
+const statuses = ["ok", "failed", "bad", "unknown-signed"] as const;
 
 const result = v.strictObject({
   of: sequence,

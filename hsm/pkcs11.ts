@@ -4,6 +4,7 @@
  * the package holds raw pointers only, and was measured to sign other memory when they are collected.
  */
 import pkcs11js from "pkcs11js";
+import * as der from "../core/formats/der.ts";
 import { HsmError, pinRefused, translated, VaultRefused } from "./errors.ts";
 
 /** An open session. Opaque. */
@@ -69,8 +70,8 @@ export type PublicAttributes =
   | { readonly kind: "rsa"; readonly modulus: Uint8Array; readonly exponent: Uint8Array };
 
 const curves = {
-  p256: Buffer.from("06082a8648ce3d030107", "hex"),
-  p384: Buffer.from("06052b81040022", "hex"),
+  p256: Buffer.from(der.oid("1.2.840.10045.3.1.7")),
+  p384: Buffer.from(der.oid("1.3.132.0.34")),
 };
 
 /** A loaded and initialised PKCS#11 library. */

@@ -33,7 +33,7 @@ export async function performIssuing(
 }
 
 /** A date some years on, same day. */
-export function yearsAfter(date: Date, years: number): Date {
+function yearsAfter(date: Date, years: number): Date {
   const later = new Date(date);
   later.setUTCFullYear(later.getUTCFullYear() + years);
   return later;

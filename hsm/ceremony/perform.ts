@@ -3,10 +3,11 @@ import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import { text } from "node:stream/consumers";
 import * as v from "valibot";
+import { parseJson } from "../../core/formats/json.ts";
 import { VaultRefused } from "../errors.ts";
 import type { CeremonyRequest, CeremonyResult } from "./run.ts";
 
-export type { CeremonyRequest, CeremonyResult } from "./run.ts";
+export type { CeremonyRequest } from "./run.ts";
 
 const progress = v.union([
   v.strictObject({ step: v.string() }),
@@ -33,7 +34,7 @@ export async function performCeremony(
   child.stdin.end(JSON.stringify(request));
   let result: CeremonyResult | null = null;
   for await (const line of createInterface({ input: child.stdout })) {
-    const said = v.parse(progress, JSON.parse(line));
+    const said = v.parse(progress, parseJson(line));
     if ("step" in said) report(said.step);
     else result = said.result;
   }

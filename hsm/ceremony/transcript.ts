@@ -6,6 +6,7 @@ import { hash } from "node:crypto";
 import { closeSync, fsyncSync, openSync, writeSync } from "node:fs";
 import * as v from "valibot";
 import { encodeUtf8 } from "../../core/formats/encoding.ts";
+import { parseJson } from "../../core/formats/json.ts";
 import { VaultRefused } from "../errors.ts";
 
 const line = v.strictObject({
@@ -91,7 +92,7 @@ function digest(text: string): string {
 
 function json(text: string): unknown {
   try {
-    return JSON.parse(text);
+    return parseJson(text);
   } catch {
     return null;
   }

@@ -64,7 +64,13 @@ describe("patterns that are not used", () => {
       ],
       "code",
     ],
-    ["an environment variable", /\bprocess\.env\b/, [/^deploy\//, /^plugins\/client\//], "code"],
+    [
+      "an environment variable",
+      /\bprocess\.env\b/,
+      // SoftHSM knows no other way to be told where its tokens are, and a ceremony has two.
+      [/^deploy\//, /^plugins\/client\//, "hsm/ceremony/bench.ts"],
+      "code",
+    ],
     ["the console", /\bconsole\.\w+\(/, [], "code"],
   ] as const)("%s", ([, pattern, exceptions, look]) => {
     const users = productFiles.filter((file) => {
