@@ -13,7 +13,7 @@ export type JsonValue =
 export const maxJsonDepth = 64;
 
 /** Characters a text may have: no body that carries JSON here is larger. */
-export const maxJsonLength = 16 * 1024 * 1024;
+const maxJsonLength = 16 * 1024 * 1024;
 
 /** @throws {Malformed} as the file's comment says. */
 export function parseJson(text: string): JsonValue {

@@ -42,7 +42,7 @@ export interface LogFormat {
 }
 
 /** What a log promises for an entry. */
-export interface PromiseFormat {
+interface PromiseFormat {
   /** What the vault is asked to sign for consecutive entries; it gives a signature an entry, in order. */
   signable(entries: readonly Placed[]): Signable;
   /** The promise as the client gets it, from the vault's signature. */

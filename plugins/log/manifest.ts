@@ -1,3 +1,4 @@
+/** What the log room is: its configuration, its asks and what it keeps. */
 import * as v from "valibot";
 import { describeKey, keyLabel, lastSigned, sign } from "../../events/hsm.ts";
 import {

@@ -56,6 +56,7 @@ export interface Intent {
   readonly integratedAtMs: bigint;
 }
 
+/** See {@link decodeEntryRow}. */
 export function encodeEntryRow({ entry, extraData, integratedAtMs }: EntryRow): Uint8Array {
   return concat(uintBytes(integratedAtMs, 8), uintBytes(entry.length, 4), entry, extraData);
 }
@@ -71,6 +72,7 @@ export function decodeEntryRow(row: Uint8Array): EntryRow {
   };
 }
 
+/** See {@link decodeIntent}. */
 export function encodeIntent({ size, root, integratedAtMs }: Intent): Uint8Array {
   return concat(uintBytes(size, 8), root, uintBytes(integratedAtMs, 8));
 }
@@ -85,6 +87,7 @@ export function decodeIntent(row: Uint8Array): Intent {
   };
 }
 
+/** See {@link decodeHeadRow}; the size is the key. */
 export function encodeHeadRow({ root, checkpoint, treeHead }: Head): Uint8Array {
   const timed = treeHead
     ? [
@@ -107,6 +110,7 @@ export function decodeHeadRow(size: bigint, row: Uint8Array): Head {
   return { size, root, checkpoint: decodeUtf8(rest.subarray(end)), treeHead };
 }
 
+/** See {@link decodePromises}. */
 export function encodePromises(promises: readonly Uint8Array[]): Uint8Array {
   return concat(...promises.flatMap((promise) => [uintBytes(promise.length, 2), promise]));
 }

@@ -24,7 +24,7 @@ export type CommitOutcome =
   { readonly sequences: readonly number[] } | { readonly conflict: number };
 
 /** A row as the writing thread sees it. */
-export interface PackedRow {
+interface PackedRow {
   readonly table: number;
   readonly key: Uint8Array;
   readonly value: Uint8Array | null;

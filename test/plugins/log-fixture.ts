@@ -30,6 +30,7 @@ import { memoryStorage } from "../support/memory-storage.ts";
 import { TestVault, vaultPlugin } from "./log-vault.ts";
 import { leafOf, mth } from "../formats/naive-merkle.ts";
 
+/** What an append is answered with. */
 export type Appended = AnswerOf<typeof appendEntry>;
 
 /** One log, its vault and its store. */

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import * as v from "valibot";
 import { definePlugin, type Plugin } from "../../core/plugin.ts";
 import { formatCheckpoint } from "../../core/formats/checkpoint.ts";
-import { encodeUtf8, equalBytes } from "../../core/formats/encoding.ts";
+import { encodeUtf8 } from "../../core/formats/encoding.ts";
 import { emptyRoot, verifyConsistency } from "../../core/formats/merkle.ts";
 import { formatSetPayload } from "../../core/formats/rekor-entry.ts";
 import { sctSignatureInput, treeHeadSignatureInput } from "../../core/formats/sct.ts";
@@ -20,6 +20,7 @@ export type Fault =
   | { readonly kind: "hang" }
   | { readonly kind: "bad-signature" };
 
+/** A tree that was signed. */
 export interface Tree {
   readonly size: bigint;
   readonly root: Uint8Array;
@@ -146,9 +147,4 @@ export function vaultPlugin(vaults: { readonly [label: string]: TestVault }): Pl
       lastSigned: async ({ key }) => find(key).last,
     },
   }));
-}
-
-/** True if the trees are one log's: checked against the leaves by the caller's reference. */
-export function isPrefixOf(tree: Tree, rootAt: (size: bigint) => Uint8Array): boolean {
-  return equalBytes(tree.root, rootAt(tree.size));
 }
