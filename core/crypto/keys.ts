@@ -3,11 +3,14 @@
  * accepted: EC on P-256, P-384 or P-521; RSA of exactly 2048, 3072 or 4096 bits with exponent 65537; Ed25519 of full order.
  */
 import { createPublicKey, type KeyObject } from "node:crypto";
-import { ed25519 } from "@noble/curves/ed25519.js";
+import { createRequire } from "node:module";
 import * as der from "../formats/der.ts";
 import { uintFrom } from "../formats/encoding.ts";
 import { Malformed } from "../formats/malformed.ts";
 import type { HashName } from "./hash.ts";
+import type * as Ed25519 from "@noble/curves/ed25519.js";
+
+const load = createRequire(import.meta.url);
 
 /** A key's kind and size. */
 export type KeyAlgorithm =
@@ -161,6 +164,8 @@ function readRsa(key: Uint8Array): { readonly modulus: bigint; readonly exponent
 
 function checkEd25519(encoded: Uint8Array): KeyAlgorithm {
   if (encoded.length !== 32) throw new Malformed("public key: not 32 bytes");
+  // Loading it takes longer than all else that the CLI does to verify a signature, and few keys are Ed25519.
+  const { ed25519 } = load("@noble/curves/ed25519.js") as typeof Ed25519;
   let point;
   try {
     // Strict RFC 8032 §5.1.3: y below p, a point of the curve, no negative zero.
