@@ -1,6 +1,7 @@
 /** `chancery ceremony`: performs a ceremony, or shows the transcript of the one that made the home. */
 import { readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
+import { parseJson } from "../core/formats/json.ts";
 import {
   performCeremony,
   type TranscriptLine,
@@ -82,7 +83,7 @@ async function read(path: string): Promise<string> {
 function readParameters(text: string): { readonly [name: string]: string } {
   const parameters = new Map<string, string>();
   try {
-    for (const [name, value] of Object.entries(JSON.parse(text) as object)) {
+    for (const [name, value] of Object.entries(parseJson(text) as object)) {
       if (typeof value !== "string") throw new TypeError(name);
       parameters.set(name, value);
     }

@@ -4,6 +4,7 @@ import { join, resolve } from "node:path";
 import * as v from "valibot";
 import { decodeBase64, decodeHex } from "../core/formats/encoding.ts";
 import { CompositionError } from "../core/graph.ts";
+import { parseJson } from "../core/formats/json.ts";
 import { driverName } from "../core/stores.ts";
 import { fsckVault, VaultRefused, type VaultReport } from "../hsm/commands.ts";
 import {
@@ -126,7 +127,7 @@ async function readLogConfigs(home: string): Promise<readonly LogConfig[]> {
 async function readKeyring(home: string): Promise<v.InferOutput<typeof keyring>> {
   const path = join(home, "vault", "keyring.json");
   try {
-    return v.parse(keyring, JSON.parse(await readFile(path, "utf8")));
+    return v.parse(keyring, parseJson(await readFile(path, "utf8")));
   } catch (cause) {
     throw new CommandError(
       exitCodes.environment,

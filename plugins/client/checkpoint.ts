@@ -2,7 +2,7 @@
 import { decodeUtf8 } from "../../core/formats/encoding.ts";
 import type { Checkpoint } from "../../core/formats/checkpoint.ts";
 import type { TrustedLog, TrustedRoot } from "../../core/formats/trusted-root.ts";
-import { request } from "./service.ts";
+import { request } from "./remote.ts";
 import { usageError } from "./terminal.ts";
 import { verifyCheckpoint } from "./verify/inclusion.ts";
 import { NotVerified } from "./verify/not-verified.ts";

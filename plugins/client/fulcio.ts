@@ -5,7 +5,7 @@ import { Malformed } from "../../core/formats/malformed.ts";
 import { formatPem, parsePem } from "../../core/formats/pem.ts";
 import { readList, readMembers, readText } from "../../core/formats/protojson.ts";
 import type { IdToken } from "./id-token.ts";
-import { jsonOf, request } from "./service.ts";
+import { jsonOf, request } from "./remote.ts";
 import { CommandError, exitCodes } from "./terminal.ts";
 
 /** A P-256 key that lives as long as one signature. */

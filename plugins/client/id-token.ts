@@ -6,7 +6,7 @@ import { type JsonValue, parseJsonBytes } from "../../core/formats/json.ts";
 import { Malformed } from "../../core/formats/malformed.ts";
 import { readBounded } from "./files.ts";
 import { type Instance, homeOf } from "./home.ts";
-import { jsonOf, request } from "./service.ts";
+import { jsonOf, request } from "./remote.ts";
 import {
   CommandError,
   type Terminal,

@@ -7,7 +7,7 @@ import { optionalIndex, parseArguments } from "./arguments.ts";
 import { type SignedCheckpoint, fetchCheckpoint } from "./checkpoint.ts";
 import { readInstance, readTrustedRoot } from "./home.ts";
 import { fetchEntry } from "./rekor.ts";
-import { jsonOf, request } from "./service.ts";
+import { jsonOf, request } from "./remote.ts";
 import { type ExitCode, type Terminal, exitCodes, usageError } from "./terminal.ts";
 import { verifyInclusionProof, verifySignedEntryTimestamp } from "./verify/inclusion.ts";
 import { NotVerified } from "./verify/not-verified.ts";

@@ -18,7 +18,7 @@ import {
   readMembers,
   readText,
 } from "../../core/formats/protojson.ts";
-import { type Response, jsonOf, request } from "./service.ts";
+import { type Response, jsonOf, request } from "./remote.ts";
 import { CommandError, exitCodes } from "./terminal.ts";
 
 const what = "the log entry";

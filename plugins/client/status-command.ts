@@ -8,7 +8,7 @@ import { parseArguments } from "./arguments.ts";
 import { readBounded } from "./files.ts";
 import { homeOf, readInstance, readTrustedRoot } from "./home.ts";
 import { fetchCheckpoint } from "./checkpoint.ts";
-import { request } from "./service.ts";
+import { request } from "./remote.ts";
 import { CommandError, type ExitCode, type Terminal, exitCodes } from "./terminal.ts";
 
 /** Prints how the instance is; ends with 0 only if it is ready. */
