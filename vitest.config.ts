@@ -4,7 +4,7 @@ export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
     testTimeout: 30_000,
-    hookTimeout: 60_000,
+    hookTimeout: 150_000,
     // Two cores: more workers than that only make timings worse.
     maxWorkers: 2,
     pool: "forks",

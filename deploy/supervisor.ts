@@ -23,6 +23,7 @@ export class Supervisor {
   /** Rejects with a {@link Refusal} when a child has gone for good. */
   readonly failed: Promise<never>;
   #fail: (problem: Refusal) => void = () => undefined;
+  #stopping = false;
 
   constructor(home: string, instance: Instance) {
     this.#home = home;
@@ -65,6 +66,7 @@ export class Supervisor {
 
   /** Drains and stops everything: first who takes requests, last who carries them. */
   async stop(): Promise<void> {
+    this.#stopping = true;
     await this.#children.services.stop();
     await this.#children.vault.stop();
     await this.#children.nats.stop();
@@ -73,7 +75,7 @@ export class Supervisor {
   async #ready(cancelled: AbortSignal): Promise<void> {
     const giveUpAt = performance.now() + readyWithinMs;
     let last = "nobody answers yet";
-    while (!cancelled.aborted) {
+    while (!cancelled.aborted && !this.#stopping) {
       const answer = await probe(this.#instance.port, "/readyz");
       if (answer?.status === 200) return;
       if (answer) last = answer.text.trim().slice(0, 300);
