@@ -9,6 +9,7 @@ import {
 } from "../plugins/client/commands.ts";
 
 export type { Command, ExitCode, Terminal } from "../plugins/client/commands.ts";
+export { CommandError, exitCodes } from "../plugins/client/commands.ts";
 
 const roomCommands: readonly Command[] = [
   {

@@ -1,5 +1,5 @@
 /** The `chancery` program: joins the command line to the commands. Whatever goes wrong, it does not exit with 0. */
-import { type Terminal, runCommand } from "../config/commands.ts";
+import { CommandError, exitCodes, type Terminal, runCommand } from "../config/commands.ts";
 
 const maxInputBytes = 1024 * 1024;
 
@@ -39,7 +39,12 @@ async function readInput(): Promise<Uint8Array> {
   let length = 0;
   for await (const chunk of process.stdin as AsyncIterable<Buffer>) {
     length += chunk.length;
-    if (length > maxInputBytes) throw new RangeError("standard input is too long");
+    if (length > maxInputBytes) {
+      throw new CommandError(
+        exitCodes.usage,
+        `standard input is longer than ${maxInputBytes} bytes`,
+      );
+    }
     chunks.push(chunk);
   }
   return Buffer.concat(chunks);

@@ -185,6 +185,13 @@ describe("chancery sign writes", () => {
 });
 
 describe("chancery sign, asked wrongly,", () => {
+  test("refuses standard input without end", async () => {
+    const args = ["sign", "a.txt", "--identity-token", "-", "--bundle", "refused.json"];
+    const finished = await box.start(args, {}, "x".repeat(1024 * 1024 + 1));
+    expect([finished.code, finished.stdout]).toEqual([2, ""]);
+    expect(finished.stderr).toMatch(/longer than/);
+  });
+
   test.for<[string, string[], number]>([
     ["no identity", ["a.txt"], 2],
     ["two identities", ["a.txt", "--demo-email", "a@b.c", "--identity-token", "x"], 2],
