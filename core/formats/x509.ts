@@ -113,7 +113,10 @@ export function formatTbs(
     der.sequence(der.time(fields.notBefore), der.time(fields.notAfter)),
     fields.subject,
     fields.publicKey,
-    der.explicit(3, der.sequence(...fields.extensions.map(formatExtension))),
+    // The list may be left out but not be empty (RFC 5280 §4.1).
+    ...(fields.extensions.length === 0
+      ? []
+      : [der.explicit(3, der.sequence(...fields.extensions.map(formatExtension)))]),
   );
 }
 

@@ -1,0 +1,117 @@
+import { expect, test } from "vitest";
+import { sha256 } from "../../core/crypto/hash.ts";
+import { importPublicKey } from "../../core/crypto/keys.ts";
+import { withoutPoison } from "../../core/formats/leaf-profile.ts";
+import { digitallySigned, type Sct, sctSignatureInput } from "../../core/formats/sct.ts";
+import { type Authority, readAuthority } from "../../plugins/issuer/authority.ts";
+import { prepareLeaf } from "../../plugins/issuer/prepared.ts";
+import { softAuthority, softKey, softSign } from "../crypto/soft-authority.ts";
+import { principal } from "./issuer-rooms.ts";
+
+const now = new Date("2026-11-21T12:00:00Z");
+const soft = softAuthority(now);
+const logKey = softKey();
+const described = { algorithm: "ecdsa-p256" as const, purposes: [] };
+const issuing = { ...described, publicKey: soft.issuing.spki, chain: [...soft.chain] };
+const log = { ...described, publicKey: logKey.spki };
+const authority: Authority = readAuthority(issuing, log);
+
+function prepare() {
+  return prepareLeaf(
+    {
+      principal,
+      key: importPublicKey(softKey().spki),
+      serial: new Uint8Array(20).fill(0x41),
+      notBefore: now,
+      notAfter: new Date(now.getTime() + 600_000),
+    },
+    authority,
+  );
+}
+
+/** A precertificate with its signature, and the SCT a good log would give. */
+function signed(change: Partial<Sct> = {}) {
+  const prepared = prepare();
+  const tbs = prepared.redeem();
+  const timestampMs = change.timestampMs ?? BigInt(now.getTime());
+  const input = sctSignatureInput({
+    kind: "precertificate",
+    timestampMs,
+    issuerKeyHash: sha256(soft.issuing.spki),
+    tbs: withoutPoison(tbs),
+    ...(change.extensions && { extensions: change.extensions }),
+  });
+  const sct: Sct = {
+    logId: sha256(logKey.spki),
+    timestampMs,
+    extensions: new Uint8Array(),
+    signature: digitallySigned(softSign(logKey, input)),
+    ...change,
+  };
+  return { sct, precertificate: prepared.signed(softSign(soft.issuing, tbs)) };
+}
+
+test("what is prepared is redeemed once", () => {
+  const prepared = prepare();
+  prepared.redeem();
+  expect(() => prepared.redeem()).toThrow("redeemed twice");
+});
+
+test("a precertificate becomes one certificate, which is redeemed once", () => {
+  const { sct, precertificate } = signed();
+  const certificate = precertificate.logged(sct, now);
+  expect(() => precertificate.logged(sct, now)).toThrow("redeemed twice");
+  certificate.redeem();
+  expect(() => certificate.redeem()).toThrow("redeemed twice");
+});
+
+test("a signature by another key does not make a certificate", () => {
+  const { sct, precertificate } = signed();
+  const certificate = precertificate.logged(sct, now);
+  const signature = softSign(softKey(), certificate.redeem());
+  expect(() => certificate.signed(signature)).toThrow(
+    expect.objectContaining({ code: "key-unavailable" }),
+  );
+});
+
+const ms = BigInt(now.getTime());
+test.each<[string, Partial<Sct>]>([
+  ["extensions, even well signed ones", { extensions: new Uint8Array(65_535) }],
+  ["another log's id", { logId: new Uint8Array(32) }],
+  ["a time 10,001 ms ahead", { timestampMs: ms + 10_001n }],
+  ["a time 30,001 ms ago", { timestampMs: ms - 30_001n }],
+  ["a signature with trailing bytes", { signature: new Uint8Array(80) }],
+  ["no signature", { signature: Uint8Array.of(4, 3, 0, 0) }],
+])("an SCT with %s is refused", (_, change) => {
+  const { sct, precertificate } = signed(change);
+  expect(() => precertificate.logged(sct, now)).toThrow(
+    expect.objectContaining({ code: "log-unavailable" }),
+  );
+});
+
+test.each([ms + 10_000n, ms - 30_000n])("an SCT of %d is near enough", (timestampMs) => {
+  const { sct, precertificate } = signed({ timestampMs });
+  expect(precertificate.logged(sct, now).redeem()).toBeInstanceOf(Uint8Array);
+});
+
+const foreign = softAuthority(now);
+test.each([
+  ["no chain", { ...described, publicKey: soft.issuing.spki }],
+  ["a chain for another key", { ...issuing, chain: [...foreign.chain] }],
+  [
+    "a chain that does not hold together",
+    { ...issuing, chain: [soft.issuing.der, foreign.root.der] },
+  ],
+  ["a chain without its root", { ...issuing, chain: [soft.issuing.der] }],
+  ["no subject key identifier", bare()],
+])("an issuing key with %s is not used", (_, answer) => {
+  expect(() => readAuthority(answer, log)).toThrow(
+    expect.objectContaining({ code: "key-unavailable" }),
+  );
+});
+
+function bare() {
+  const authorityWithoutId = softAuthority(now, { extensions: [] });
+  const { issuing: own, chain } = authorityWithoutId;
+  return { ...described, publicKey: own.spki, chain: [...chain] };
+}
