@@ -3,6 +3,7 @@ import { closeSync, existsSync, fsyncSync, linkSync, openSync, rmSync } from "no
 import { dirname } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { pathToFileURL } from "node:url";
+import { parseJson } from "../../core/formats/json.ts";
 import { MissingPartition, type PartitionShape } from "../../core/storage.ts";
 import { shapeText } from "./bounds.ts";
 
@@ -63,7 +64,7 @@ export function openReading(
   const database = connect(path, name, "ro");
   try {
     configure(database, { query_only: 1, busy_timeout: busyTimeoutMs });
-    const { tables, streams } = JSON.parse(checkLayout(database, name)) as PartitionShape; // written by layOut
+    const { tables, streams } = parseJson(checkLayout(database, name)) as unknown as PartitionShape; // written by layOut
     return { database, shape: { tables, streams } };
   } catch (thrown) {
     database.close();
