@@ -77,16 +77,6 @@ export function isRsa(algorithm: KeyAlgorithm): boolean {
   return algorithm.startsWith("rsa-");
 }
 
-/** Modulus and public exponent of an accepted RSA key. */
-export function rsaNumbers(spki: Uint8Array): {
-  readonly modulus: bigint;
-  readonly exponent: bigint;
-} {
-  const info = der.walk(der.readDer(spki), "public key");
-  info.take("algorithm");
-  return readRsa(der.readBitString(info.take("key")));
-}
-
 const oids = {
   ec: "1.2.840.10045.2.1",
   rsa: "1.2.840.113549.1.1.1",

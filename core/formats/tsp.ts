@@ -5,8 +5,8 @@ import { concat } from "./encoding.ts";
 import { Malformed } from "./malformed.ts";
 import { parseCertificate, type SignatureAlgorithm, signatureOids } from "./x509.ts";
 
-/** Hashes a message imprint may be made with. */
-export const imprintHashes = {
+// Hashes a message imprint may be made with.
+const imprintHashes = {
   sha256: { oid: "2.16.840.1.101.3.4.2.1", length: 32 },
   sha384: { oid: "2.16.840.1.101.3.4.2.2", length: 48 },
   sha512: { oid: "2.16.840.1.101.3.4.2.3", length: 64 },

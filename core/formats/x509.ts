@@ -129,14 +129,6 @@ export function formatCertificate(
   return der.sequence(tbs, algorithms[algorithm], der.bitString(signature));
 }
 
-/** Extension in DER; `critical` is written only when true. */
-export function formatExtension({ oid, critical, value }: Extension): Uint8Array {
-  const id = der.oid(oid);
-  return critical
-    ? der.sequence(id, der.boolean(true), der.octetString(value))
-    : der.sequence(id, der.octetString(value));
-}
-
 /** A name of organisation and common name, each a UTF8String in an RDN of its own. */
 export function formatName(name: {
   readonly commonName: string;
@@ -245,6 +237,13 @@ const algorithms = {
   "ecdsa-sha384": der.sequence(der.oid(signatureOids["ecdsa-sha384"])),
   "rsa-sha256": der.sequence(der.oid(signatureOids["rsa-sha256"]), der.nullValue()),
 } as const satisfies Record<SignatureAlgorithm, Uint8Array>;
+
+function formatExtension({ oid, critical, value }: Extension): Uint8Array {
+  const id = der.oid(oid);
+  return critical
+    ? der.sequence(id, der.boolean(true), der.octetString(value))
+    : der.sequence(id, der.octetString(value));
+}
 
 /*
  * TBSCertificate ::= SEQUENCE { version [0] EXPLICIT INTEGER DEFAULT v1, serialNumber INTEGER, signature AlgorithmIdentifier,
