@@ -11,10 +11,12 @@ import { schemes, verifier } from "../../hsm/public-key.ts";
 import { bootForTest, type TestInstallation } from "../support/boot.ts";
 import { type FaultModule, faultModule } from "../support/fault-module.ts";
 import { type SoftKey, softVault, type SoftVault } from "../support/vault.ts";
+import { newLeaf, selfIssued } from "./leaf.ts";
 
 const keys: readonly SoftKey[] = [
   { label: "ct-log", purposes: ["scts"], askers: ["log"] },
   { label: "other-log", purposes: ["scts"], askers: ["log"] },
+  { label: "issuing-ca", purposes: ["certificate"], askers: ["issuer"], chain: selfIssued },
 ];
 
 const session = ["0xb3", "0xb0", "0x101", "0x82", "0x60", "0x90", "0x150"];
@@ -63,15 +65,52 @@ describe.each(["sync", "async"] as const)("a vault that signs %s", (signing) => 
       await expectLedgerCounts();
     },
   );
+});
 
-  test("opens the circuit when the device stays away, says so, and recovers without a restart", async () => {
-    faults.inject("C_SignInit rv=0x32 *", "C_OpenSession rv=0x32 *");
-    await expect(scts(1)).rejects.toMatchObject({ code: "key-unavailable" });
-    expect(health()).toMatchObject({ status: "failed" });
-    await expect(scts(1)).rejects.toMatchObject({ code: "key-unavailable" });
+describe.each(["sync", "async"] as const)(
+  "a device that stays away from a vault that signs %s",
+  (signing) => {
+    beforeEach(async () => {
+      await start(signing);
+    });
+
+    test("opens the circuit when the device stays away, says so, and recovers without a restart", async () => {
+      faults.inject("C_SignInit rv=0x32 *", "C_OpenSession rv=0x32 *");
+      await expect(scts(1)).rejects.toMatchObject({ code: "key-unavailable" });
+      expect(health()).toMatchObject({ status: "failed" });
+      await expect(scts(1)).rejects.toMatchObject({ code: "key-unavailable" });
+      faults.inject();
+      while (health().status === "failed") await sleep(50);
+      expect(good("ct-log", await scts(1))).toBe(true);
+      await expectLedgerCounts();
+    });
+  },
+);
+
+describe.each(["sync", "async"] as const)("a certificate in a vault that signs %s", (signing) => {
+  beforeEach(async () => {
+    await start(signing);
+  });
+
+  test("abandons a certificate whose C_Sign failed, and its certificate with it", async () => {
+    const leaf = newLeaf(vault.keys["issuing-ca"] ?? new Uint8Array());
+    faults.inject("C_Sign rv=0x30 *");
+    await expect(certify(leaf.pre, leaf)).rejects.toMatchObject({ code: "key-unavailable" });
     faults.inject();
-    while (health().status === "failed") await sleep(50);
-    expect(good("ct-log", await scts(1))).toBe(true);
+    await sleep(100);
+    await expect(certify(leaf.pre, leaf)).rejects.toMatchObject({ code: "guard-refused" });
+    await expect(certify(leaf.final, leaf)).rejects.toMatchObject({ code: "guard-refused" });
+    await expectLedgerCounts();
+  });
+
+  test("tries a certificate again that C_SignInit refused, and then signs the final one", async () => {
+    const leaf = newLeaf(vault.keys["issuing-ca"] ?? new Uint8Array());
+    faults.inject("C_SignInit rv=0x30 *");
+    const asked = certify(leaf.pre, leaf);
+    await sleep(60);
+    faults.inject();
+    expect(await asked).toHaveLength(1);
+    expect(await certify(leaf.final, leaf)).toHaveLength(1);
     await expectLedgerCounts();
   });
 
@@ -176,6 +215,11 @@ async function scts(count: number, key = "ct-log"): Promise<readonly Uint8Array[
   }));
   const signable = { purpose: "scts" as const, entries };
   return (await installation.ask(sign, { key, signable }, "log")).signatures;
+}
+
+async function certify(tbs: Uint8Array, { verdict }: ReturnType<typeof newLeaf>) {
+  const signable = { purpose: "certificate" as const, tbs, verdict };
+  return (await installation.ask(sign, { key: "issuing-ca", signable }, "issuer")).signatures;
 }
 
 function good(label: string, signatures: readonly Uint8Array[]): boolean {

@@ -1,41 +1,21 @@
-import {
-  createHash,
-  generateKeyPairSync,
-  type KeyObject,
-  randomBytes,
-  sign as softSign,
-  verify,
-} from "node:crypto";
+import { createHash, randomBytes, verify } from "node:crypto";
 import { compactVerify, importSPKI } from "jose";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Clock } from "../../core/clock.ts";
-import { decodeUtf8, encodeBase64Url, encodeUtf8 } from "../../core/formats/encoding.ts";
-import { fulcioExtensions } from "../../core/formats/fulcio-oids.ts";
-import { formatLeafTbs, type LeafEnd } from "../../core/formats/leaf-profile.ts";
+import { decodeUtf8, encodeBase64Url } from "../../core/formats/encoding.ts";
 import { formatPem } from "../../core/formats/pem.ts";
-import { digitallySigned, formatSctList } from "../../core/formats/sct.ts";
 import { rootRole, snapshotRole, timestampRole, tufKey } from "../../core/formats/tuf.ts";
-import { encodeVerdict } from "../../core/formats/verdict.ts";
-import {
-  formatCertificate,
-  formatName,
-  formatTbs,
-  keyIdentifier,
-} from "../../core/formats/x509.ts";
+import { formatName } from "../../core/formats/x509.ts";
 import { sign } from "../../events/hsm.ts";
-import { authorityExtensions, randomSerial } from "../../hsm/ceremony/authorities.ts";
 import { fsckVault } from "../../hsm/commands.ts";
 import { keyObject } from "../../hsm/public-key.ts";
-import { bootForTest, type TestInstallation, testSeals } from "../support/boot.ts";
+import { bootForTest, type TestInstallation } from "../support/boot.ts";
 import { softVault, type SoftVault } from "../support/vault.ts";
+import { newLeaf, selfIssued, startedAt } from "./leaf.ts";
 
 const issuerUrl = "http://localhost:8420/oidc";
 const policy = "1.3.6.1.4.1.57264.2";
-const name = formatName({ commonName: "issuing", organization: "test" });
-const startedAt = new Date(Math.floor(Date.now() / 1_000) * 1_000);
-const subject = generateKeyPairSync("ec", { namedCurve: "P-256" });
-const subjectSpki = spki(subject.publicKey);
-let now = startedAt;
+const now = startedAt;
 const clock: Clock = { now: () => now };
 let vault: SoftVault;
 let installation: TestInstallation;
@@ -73,7 +53,7 @@ afterAll(async () => {
 
 describe("certificates", () => {
   test("signs a precertificate and then its certificate, once each", async () => {
-    const leaf = newLeaf();
+    const leaf = newLeaf(vault.keys["issuing-ca"] ?? new Uint8Array());
     const [signature = new Uint8Array()] = await certify(leaf.pre, leaf);
     const key = keyObject(vault.keys["issuing-ca"] ?? new Uint8Array());
     expect(verify("sha256", leaf.pre, key, signature)).toBe(true);
@@ -85,14 +65,14 @@ describe("certificates", () => {
   });
 
   test("refuses a certificate without its precertificate", async () => {
-    const leaf = newLeaf();
+    const leaf = newLeaf(vault.keys["issuing-ca"] ?? new Uint8Array());
     await expect(certify(leaf.final, leaf)).rejects.toMatchObject({ code: "guard-refused" });
   });
 
   test("refuses a certificate that is not its precertificate's", async () => {
-    const leaf = newLeaf();
+    const leaf = newLeaf(vault.keys["issuing-ca"] ?? new Uint8Array());
     await certify(leaf.pre, leaf);
-    const other = newLeaf();
+    const other = newLeaf(vault.keys["issuing-ca"] ?? new Uint8Array());
     await expect(certify(other.final, leaf)).rejects.toMatchObject({ code: "guard-refused" });
   });
 
@@ -109,7 +89,7 @@ describe("certificates", () => {
     ["another issuer's key identifier", { authorityKeyId: randomBytes(20) }, "lint-refused"],
     ["neither poison nor SCTs", { end: { kind: "none" } as const }, "lint-refused"],
   ])("refuses %s", async (_, change, code) => {
-    const leaf = newLeaf(change);
+    const leaf = newLeaf(vault.keys["issuing-ca"] ?? new Uint8Array(), change);
     await expect(certify(leaf.pre, leaf)).rejects.toMatchObject({ code });
   });
 });
@@ -209,57 +189,6 @@ describe("timestamps", () => {
   });
 });
 
-interface LeafChange {
-  readonly mac?: Uint8Array;
-  readonly verifiedAtMs?: number;
-  readonly publicKeyHash?: Uint8Array;
-  readonly email?: string;
-  readonly subject?: string;
-  readonly lifetimeSeconds?: number;
-  readonly notBeforeMs?: number;
-  readonly issuerName?: Uint8Array;
-  readonly authorityKeyId?: Uint8Array;
-  readonly end?: LeafEnd;
-}
-
-function newLeaf(change: LeafChange = {}) {
-  const notBefore = new Date(startedAt.getTime() + (change.notBeforeMs ?? 0));
-  const claims = { oidcIssuer: issuerUrl, subject: "s", extensions: [] };
-  const fields = {
-    serial: randomSerial(),
-    issuerName: change.issuerName ?? name,
-    authorityKeyId:
-      change.authorityKeyId ?? keyIdentifier(vault.keys["issuing-ca"] ?? new Uint8Array()),
-    signatureAlgorithm: "ecdsa-sha256" as const,
-    notBefore,
-    notAfter: new Date(notBefore.getTime() + 1_000 * (change.lifetimeSeconds ?? 600)),
-    publicKey: subjectSpki,
-    san: { kind: "email" as const, value: "user@example.com" },
-    fulcio: fulcioExtensions(claims),
-  };
-  const email = change.email ?? "user@example.com";
-  const verdict = encodeVerdict({
-    principal: {
-      ...claims,
-      subject: change.subject ?? "s",
-      challenge: email,
-      san: { kind: "email", value: email },
-    },
-    tokenDigest: randomBytes(32),
-    publicKeyHash: change.publicKeyHash ?? createHash("sha256").update(subjectSpki).digest(),
-    verifiedAtMs: BigInt(startedAt.getTime() + (change.verifiedAtMs ?? 0)),
-    nonce: new Uint8Array(16),
-  });
-  const mac = change.mac ?? testSeals("identity").seal("hsm", verdict);
-  const sct = { logId: randomBytes(32), timestampMs: 1n, extensions: new Uint8Array() };
-  const list = formatSctList([{ ...sct, signature: digitallySigned(encodeUtf8("signature")) }]);
-  return {
-    verdict: { verdict, mac },
-    pre: formatLeafTbs(fields, change.end ?? { kind: "poison" }),
-    final: formatLeafTbs(fields, { kind: "sctList", list }),
-  };
-}
-
 async function certify(tbs: Uint8Array, { verdict }: ReturnType<typeof newLeaf>) {
   const signable = { purpose: "certificate" as const, tbs, verdict };
   return (await installation.ask(sign, { key: "issuing-ca", signable }, "issuer")).signatures;
@@ -296,25 +225,4 @@ function root() {
 
 function seconds(): number {
   return Math.floor(startedAt.getTime() / 1_000);
-}
-
-/** A certificate for the vault's key, from a CA of the same name whose key is forgotten: only its fields matter here. */
-function selfIssued(publicKey: Uint8Array): readonly Uint8Array[] {
-  const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
-  const signatureAlgorithm = "ecdsa-sha256";
-  const tbs = formatTbs({
-    issuer: name,
-    subject: name,
-    publicKey,
-    signatureAlgorithm,
-    serial: randomSerial(),
-    notBefore: startedAt,
-    notAfter: daysAhead(1),
-    extensions: authorityExtensions("issuing", { subject: publicKey, issuer: publicKey }),
-  });
-  return [formatCertificate(tbs, signatureAlgorithm, softSign("sha256", tbs, privateKey))];
-}
-
-function spki(key: KeyObject): Uint8Array {
-  return new Uint8Array(key.export({ type: "spki", format: "der" }));
 }
