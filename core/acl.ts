@@ -12,6 +12,11 @@ export function wakeSubject(room: string): string {
   return `chancery.v1.wake.${room}`;
 }
 
+/** "A process has begun to answer for this room": whoever asked the one before it need not wait any longer. */
+export function startedSubject(room: string): string {
+  return `chancery.v1.started.${room}`;
+}
+
 /** Where answers to a plugin's asks arrive, below this prefix. */
 export function inboxPrefix(asker: string): string {
   return `_INBOX.${asker}`;
@@ -37,11 +42,13 @@ export function permissions(manifests: readonly Manifest[]): ReadonlyMap<string,
           publish: unique([
             ...asked(manifest, manifests).map((ask) => askSubject(ask, name)),
             ...(emits.length > 0 ? [wakeSubject(name)] : []),
+            startedSubject(name),
             ...askers.map((asker) => `${inboxPrefix(asker)}.>`),
           ]),
           subscribe: unique([
             ...[...answered, reportHealth(name)].map((ask) => askSubject(ask, "*")),
             ...follows.map(({ room }) => wakeSubject(room)),
+            ...unique(asked(manifest, manifests).map(({ room }) => startedSubject(room))),
             `${inboxPrefix(name)}.>`,
           ]),
         },

@@ -2,7 +2,7 @@
 import { randomBytes } from "node:crypto";
 import type { Ask } from "../events/contract.ts";
 import { Failure } from "../events/failure.ts";
-import { askSubject, inboxPrefix } from "./acl.ts";
+import { askSubject, inboxPrefix, startedSubject } from "./acl.ts";
 import { askKey, type Stamp } from "./bus.ts";
 import type { Clock } from "./clock.ts";
 import { encodeHex } from "./formats/encoding.ts";
@@ -40,6 +40,7 @@ export class Asker {
   readonly #inbox: string;
   readonly #letters = new Map<string, Letter>();
   readonly #batches = new Map<string, Waiting[]>();
+  readonly #watched = new Set<string>();
   #pending = 0;
 
   constructor(options: AskerOptions) {
@@ -115,6 +116,7 @@ export class Asker {
       fail("internal", `"${name}" and "${ask.room}" share no key`);
       return;
     }
+    this.#watch(ask.room);
     const id = randomBytes(16);
     const subject = askSubject(ask, name);
     const letter = new Letter({ ask, subject, key, waiting, probe });
@@ -150,6 +152,24 @@ export class Asker {
     for (const letter of this.#letters.values()) {
       if (letter.subject === subject) letter.failAll("internal", `NATS refuses ${subject}`);
     }
+  }
+
+  /**
+   * A new process answers for the room: what was asked of the one before it is not answered any more. Whoever forges the message
+   * makes askers give up, which whoever carries their messages can do anyway.
+   */
+  #watch(room: string): void {
+    if (this.#watched.has(room)) return;
+    this.#watched.add(room);
+    this.#options.line.subscribe(startedSubject(room), undefined, () => {
+      for (const letter of [...this.#letters.values()]) {
+        if (letter.ask.room !== room) continue;
+        letter.failAll(
+          "deadline-exceeded",
+          `the process that answers for "${room}" has been replaced`,
+        );
+      }
+    });
   }
 
   /** What was on its way when the connection broke is probably lost; an answer in the other side's buffer comes at once. */

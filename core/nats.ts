@@ -11,7 +11,7 @@ import {
 } from "@nats-io/transport-node";
 import { type Ask } from "../events/contract.ts";
 import { Failure } from "../events/failure.ts";
-import { inboxPrefix, wakeSubject } from "./acl.ts";
+import { inboxPrefix, startedSubject, wakeSubject } from "./acl.ts";
 import { Answering } from "./answering.ts";
 import { Asker } from "./asker.ts";
 import { askKey, type Bus } from "./bus.ts";
@@ -133,6 +133,8 @@ async function openLine(
   const connection = await connectPatiently(name, seed, [...servers], connectWithinMs);
   const line = new NatsLine(name, connection);
   void line.watch(journal(name));
+  // Before this process answers anything: what was asked of the room until now went to one that is gone.
+  line.publish(startedSubject(name), new Uint8Array());
   return line;
 }
 

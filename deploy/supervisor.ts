@@ -80,8 +80,9 @@ export class Supervisor {
       if (answer?.status === 200) return;
       if (answer) last = answer.text.trim().slice(0, 300);
       if (performance.now() > giveUpAt) {
+        const said = await lastError(join(this.#home, "journal", "services.jsonl"));
         throw new Refusal(
-          `the instance is not ready after ${readyWithinMs / 1000} s: ${last}; see ${join(this.#home, "journal")}`,
+          `the instance is not ready after ${readyWithinMs / 1000} s: ${said ?? last}; see ${join(this.#home, "journal")}`,
         );
       }
       await sleep(50);

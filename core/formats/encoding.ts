@@ -66,7 +66,7 @@ export function concat(...parts: readonly Uint8Array[]): Uint8Array {
 
 /** Equality of public bytes; not constant time, never for secrets. */
 export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
-  return a.length === b.length && a.every((byte, index) => byte === b[index]);
+  return Buffer.compare(a, b) === 0;
 }
 
 /** Unsigned big-endian integer of `width` bytes. */

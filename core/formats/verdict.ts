@@ -8,7 +8,8 @@
  *  "extensions":[{"arc":9,"value":"…"}]},"tokenDigest":"<64 hex>","publicKeyHash":"<64 hex>","verifiedAtMs":"<digits>","nonce":"<32 hex>"}
  * ```
  */
-import { decodeHex, decodeUtf8, encodeHex, encodeUtf8, equalBytes } from "./encoding.ts";
+import { decodeHex, encodeHex, encodeUtf8, equalBytes } from "./encoding.ts";
+import { parseJsonBytes } from "./json.ts";
 import { Malformed } from "./malformed.ts";
 
 /** A verdict as {@link encodeVerdict} takes it and {@link decodeVerdict} gives it; the same shape as the bus's `Verdict`. */
@@ -73,7 +74,7 @@ export function encodeVerdict(verdict: VerdictFields): Uint8Array {
 /** The one verdict these bytes encode. @throws {Malformed} on anything {@link encodeVerdict} would not have written. */
 export function decodeVerdict(bytes: Uint8Array): DecodedVerdict {
   if (bytes.length > maxVerdictBytes) throw new Malformed("verdict: too long");
-  const whole = members(parse(bytes));
+  const whole = members(parseJsonBytes(bytes));
   const said = members(whole["principal"]);
   const san = members(said["san"]);
   const time = text(whole["verifiedAtMs"]);
@@ -97,14 +98,6 @@ export function decodeVerdict(bytes: Uint8Array): DecodedVerdict {
   // Duplicate or unknown members, another order, white space and other escapes all end here.
   if (!equalBytes(encodeVerdict(verdict), bytes)) throw new Malformed("verdict: not canonical");
   return verdict;
-}
-
-function parse(bytes: Uint8Array): unknown {
-  try {
-    return JSON.parse(decodeUtf8(bytes));
-  } catch (cause) {
-    throw new Malformed("verdict: not JSON in UTF-8", { cause });
-  }
 }
 
 function members(value: unknown): { readonly [name: string]: unknown } {

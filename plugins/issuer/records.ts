@@ -2,7 +2,8 @@
  * What the issuer writes down, and when: the intent before anything is signed, one outcome for every intent, and every refusal.
  * Intents and outcomes are rows under the serial that never change; `open` tells which intents still wait for their outcome.
  */
-import { encodeBase64, encodeHex, encodeUtf8, decodeUtf8 } from "../../core/formats/encoding.ts";
+import { decodeUtf8, encodeBase64, encodeHex, encodeUtf8 } from "../../core/formats/encoding.ts";
+import { parseJsonBytes } from "../../core/formats/json.ts";
 import { emit, type Store } from "../../core/plugin.ts";
 import type { Row } from "../../core/storage.ts";
 import type { Failure } from "../../events/failure.ts";
@@ -212,7 +213,7 @@ function parseIntent(value: Uint8Array | null): StoredIntent {
   if (value === null)
     throw new Error("an open serial has no intent: the issuer's store is damaged");
   // formatIntent wrote it, in the commit that opened the serial.
-  return JSON.parse(decodeUtf8(value)) as StoredIntent;
+  return parseJsonBytes(value) as unknown as StoredIntent;
 }
 
 function formatJson(value: { readonly [member: string]: string | number }): Uint8Array {

@@ -113,7 +113,7 @@ test("permissions are what the manifests say and nothing else", () => {
   const door = plugin("door", [], [issue], { oversees: true });
   expect(Object.fromEntries(permissions([hsm, issuer, reader, door]))).toEqual({
     hsm: {
-      publish: ["_INBOX.issuer.>", "_INBOX.door.>"],
+      publish: ["chancery.v1.started.hsm", "_INBOX.issuer.>", "_INBOX.door.>"],
       subscribe: [
         "chancery.v1.ask.hsm.sign.*",
         "chancery.v1.ask.hsm.reportHealth.*",
@@ -124,6 +124,7 @@ test("permissions are what the manifests say and nothing else", () => {
       publish: [
         "chancery.v1.ask.hsm.sign.issuer",
         "chancery.v1.wake.issuer",
+        "chancery.v1.started.issuer",
         "_INBOX.reader.>",
         "_INBOX.door.>",
       ],
@@ -131,14 +132,20 @@ test("permissions are what the manifests say and nothing else", () => {
         "chancery.v1.ask.issuer.issue.*",
         "chancery.v1.ask.issuer.factsAfter.*",
         "chancery.v1.ask.issuer.reportHealth.*",
+        "chancery.v1.started.hsm",
         "_INBOX.issuer.>",
       ],
     },
     reader: {
-      publish: ["chancery.v1.ask.issuer.factsAfter.reader", "_INBOX.door.>"],
+      publish: [
+        "chancery.v1.ask.issuer.factsAfter.reader",
+        "chancery.v1.started.reader",
+        "_INBOX.door.>",
+      ],
       subscribe: [
         "chancery.v1.ask.reader.reportHealth.*",
         "chancery.v1.wake.issuer",
+        "chancery.v1.started.issuer",
         "_INBOX.reader.>",
       ],
     },
@@ -149,8 +156,16 @@ test("permissions are what the manifests say and nothing else", () => {
         "chancery.v1.ask.issuer.reportHealth.door",
         "chancery.v1.ask.reader.reportHealth.door",
         "chancery.v1.ask.door.reportHealth.door",
+        "chancery.v1.started.door",
       ],
-      subscribe: ["chancery.v1.ask.door.reportHealth.*", "_INBOX.door.>"],
+      subscribe: [
+        "chancery.v1.ask.door.reportHealth.*",
+        "chancery.v1.started.issuer",
+        "chancery.v1.started.hsm",
+        "chancery.v1.started.reader",
+        "chancery.v1.started.door",
+        "_INBOX.door.>",
+      ],
     },
   });
   expect(
