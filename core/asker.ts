@@ -162,7 +162,7 @@ export class Asker {
     if (this.#watched.has(room)) return;
     this.#watched.add(room);
     this.#options.line.subscribe(startedSubject(room), undefined, () => {
-      for (const letter of [...this.#letters.values()]) {
+      for (const letter of this.#letters.values()) {
         if (letter.ask.room !== room) continue;
         letter.failAll(
           "deadline-exceeded",

@@ -47,9 +47,6 @@ export const verdict = v.strictObject({
   ),
 });
 
-/** A {@link verdict}. */
-export type Verdict = v.InferOutput<typeof verdict>;
-
 /** A verdict on its way to the vault: its bytes (`core/formats/verdict.ts`) and identity's MAC over it under the key it shares with the vault. */
 export const sealedVerdict = v.strictObject({ verdict: bytes, mac: hash });
 

@@ -108,9 +108,10 @@ test.for([
   expect(() => startOrder(set)).toThrow(says);
 });
 
+const reader = plugin("reader", [], [], { follows: [issued], keeps: { tables: [] } });
+const door = plugin("door", [], [issue], { oversees: true });
+
 test("permissions are what the manifests say and nothing else", () => {
-  const reader = plugin("reader", [], [], { follows: [issued], keeps: { tables: [] } });
-  const door = plugin("door", [], [issue], { oversees: true });
   expect(Object.fromEntries(permissions([hsm, issuer, reader, door]))).toEqual({
     hsm: {
       publish: ["chancery.v1.started.hsm", "_INBOX.issuer.>", "_INBOX.door.>"],
@@ -168,6 +169,9 @@ test("permissions are what the manifests say and nothing else", () => {
       ],
     },
   });
+});
+
+test("everybody who talks or vouches shares a key, and nobody else", () => {
   expect(
     pairs([hsm, issuer, reader, door, plugin("identity", [], [], { vouchesTo: ["hsm"] })]),
   ).toEqual([
