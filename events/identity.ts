@@ -1,6 +1,6 @@
 /** Who is asking: ID tokens in, principals out. */
 import * as v from "valibot";
-import { bytes, hash, uint } from "./bytes.ts";
+import { bytes, hash } from "./bytes.ts";
 import { ask } from "./contract.ts";
 
 /** The one subject alternative name a certificate carries. */
@@ -30,22 +30,6 @@ export const principal = v.strictObject({
 
 /** A {@link principal}. */
 export type Principal = v.InferOutput<typeof principal>;
-
-/** Identity's word that a token was good, bound to one key. The vault signs no leaf certificate without it. */
-export const verdict = v.strictObject({
-  principal,
-  /** SHA-256 of the token's compact serialisation. */
-  tokenDigest: hash,
-  /** SHA-256 of the SubjectPublicKeyInfo the certificate will carry. */
-  publicKeyHash: hash,
-  /** When the token was verified, milliseconds since the epoch. */
-  verifiedAtMs: uint,
-  /** 16 random bytes: no two verdicts are alike, so the vault can redeem each of them once. */
-  nonce: v.pipe(
-    bytes,
-    v.check((value) => value.length === 16, "expected 16 bytes"),
-  ),
-});
 
 /** A verdict on its way to the vault: its bytes (`core/formats/verdict.ts`) and identity's MAC over it under the key it shares with the vault. */
 export const sealedVerdict = v.strictObject({ verdict: bytes, mac: hash });

@@ -12,7 +12,7 @@ import { decodeHex, encodeHex, encodeUtf8, equalBytes } from "./encoding.ts";
 import { parseJsonBytes } from "./json.ts";
 import { Malformed } from "./malformed.ts";
 
-/** A verdict as {@link encodeVerdict} takes it and {@link decodeVerdict} gives it; the same shape as the bus's `Verdict`. */
+/** A verdict as {@link encodeVerdict} takes it and {@link decodeVerdict} gives it. */
 export interface VerdictFields {
   readonly principal: {
     readonly oidcIssuer: string;
