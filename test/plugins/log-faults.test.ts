@@ -219,25 +219,28 @@ test("stays down visibly when somebody else has written the log", async () => {
 test.for([
   ["rekor-v1", tables.leaves],
   ["rfc6962", tables.antispam],
-] as const)("never answers with an entry that a changed index names: %s", async ([format, table]) => {
-  const bench = new LogBench(format);
-  const entry = format === "rfc6962" ? precertificate : body;
-  await bench.start();
-  const first = await bench.append(entry(0));
-  await bench.append(entry(1));
-  await bench.stop();
-  await using reader = await bench.driver.openReader("log-one");
-  for (const { key } of await reader.scan(table, { limit: 2 })) {
-    await damage(bench, table, key, () => numberKey(1n));
-  }
-  await bench.start();
-  await expect(bench.append(entry(0))).toFailWith("log-unavailable");
-  if (format === "rekor-v1") {
-    const question = { log: "one", leafHash: first.leafHash };
-    await expect(bench.ask(findLeaf, question)).toFailWith("log-unavailable");
-  }
-  await bench.stop();
-});
+] as const)(
+  "never answers with an entry that a changed index names: %s",
+  async ([format, table]) => {
+    const bench = new LogBench(format);
+    const entry = format === "rfc6962" ? precertificate : body;
+    await bench.start();
+    const first = await bench.append(entry(0));
+    await bench.append(entry(1));
+    await bench.stop();
+    await using reader = await bench.driver.openReader("log-one");
+    for (const { key } of await reader.scan(table, { limit: 2 })) {
+      await damage(bench, table, key, () => numberKey(1n));
+    }
+    await bench.start();
+    await expect(bench.append(entry(0))).toFailWith("log-unavailable");
+    if (format === "rekor-v1") {
+      const question = { log: "one", leafHash: first.leafHash };
+      await expect(bench.ask(findLeaf, question)).toFailWith("log-unavailable");
+    }
+    await bench.stop();
+  },
+);
 
 test("refuses to start on a store of another history", async () => {
   const bench = new LogBench("rekor-v1");
