@@ -9,6 +9,7 @@ import { proveReadiness } from "./proof.ts";
 import { Refusal } from "./refusal.ts";
 import { readSettings, type Settings } from "./settings.ts";
 import { Supervisor } from "./supervisor.ts";
+import { readProcesses } from "./placement.ts";
 
 process.exitCode = await main();
 
@@ -30,9 +31,10 @@ async function start(settings: Settings): Promise<number> {
   if (found !== null) await refuseSecondStart(settings.home);
   const instance = found ?? (await makeInstance(settings));
   await refuseBusyPorts(instance);
+  const processes = await readProcesses(settings.home);
 
   await recordProcess(settings.home, "supervisor", process.pid);
-  const supervisor = new Supervisor(settings.home, instance);
+  const supervisor = new Supervisor(settings.home, instance, processes);
   const asked = stopRequest();
   try {
     await supervisor.start(asked.signal);
