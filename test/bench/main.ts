@@ -3,8 +3,9 @@
  * generator is a process of its own on the same machine; every request has its own token, key, identity and digest, made before the
  * clock runs; repeats of the placements are interleaved; medians are reported with their range.
  */
-import { writeFile } from "node:fs/promises";
+import { mkdir, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
+import { dirname } from "node:path";
 import { Bench } from "./bench.ts";
 import { benchConfiguration, type House, makeHouse } from "./house.ts";
 import { describeMachine } from "./machine.ts";
@@ -16,6 +17,8 @@ process.exitCode = await main();
 async function main(): Promise<number> {
   try {
     const settings = readSettings(process.argv.slice(2));
+    // Before, because a run is long: a report that cannot be written should not be found out at its end.
+    if (settings.write !== null) await mkdir(dirname(settings.write), { recursive: true });
     const results = await run(settings);
     if (settings.write !== null) await writeFile(settings.write, formatReport(results, "markdown"));
     process.stdout.write(

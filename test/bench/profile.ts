@@ -8,6 +8,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 interface Profile {
   readonly nodes: readonly {
     readonly id: number;
+    readonly children?: readonly number[];
     readonly callFrame: {
       readonly functionName: string;
       readonly url: string;
@@ -56,31 +57,51 @@ export async function startProfiling(pid: number): Promise<Profiling> {
   };
 }
 
+/** Where a thread only waits: the sampler takes a sleeping `Atomics.wait` for work. */
+const waits = ["hsm/watchdog-worker.ts"];
+
 /** Sums the self time of each function over threads. */
 export function summarise(profiles: readonly Profile[]): readonly Cost[] {
   const selfUs = new Map<string, number>();
   for (const { nodes, samples, timeDeltas } of profiles) {
-    const names = new Map(nodes.map(({ id, callFrame }) => [id, nameOf(callFrame)]));
+    const names = namesOf(nodes);
     for (const [at, id] of samples.entries()) {
       const name = names.get(id) ?? "(unknown)";
       selfUs.set(name, (selfUs.get(name) ?? 0) + (timeDeltas[at] ?? 0));
     }
   }
-  selfUs.delete("(idle)");
-  const busyUs = [...selfUs.values()].reduce((sum, one) => sum + one, 0);
-  return [...selfUs]
-    .map(([at, us]) => ({ at, selfMs: us / 1_000, share: busyUs === 0 ? 0 : us / busyUs }))
-    .sort((a, b) => b.selfMs - a.selfMs);
+  const costs = [...selfUs].filter(
+    ([at]) => at !== "(idle)" && !waits.some((file) => at.includes(file)),
+  );
+  const busyUs = costs.reduce((sum, [, us]) => sum + us, 0);
+  return costs
+    .map(([at, us]) => ({ at, selfMs: us / 1_000, share: us / busyUs }))
+    .toSorted((a, b) => b.selfMs - a.selfMs);
+}
+
+/** A function with its place; one that is native, with who calls it. */
+function namesOf(nodes: Profile["nodes"]): ReadonlyMap<number, string> {
+  const byId = new Map(nodes.map((node) => [node.id, node]));
+  const parents = new Map(
+    nodes.flatMap(({ id, children = [] }) => children.map((child) => [child, id] as const)),
+  );
+  const nameOf = (id: number, depth: number): string => {
+    const node = byId.get(id);
+    if (node === undefined) return "";
+    const { functionName, url, lineNumber } = node.callFrame;
+    if (functionName.startsWith("(")) return functionName;
+    const name = functionName === "" ? "(anonymous)" : functionName;
+    if (url !== "") {
+      const shown = url.replace(root, "").replace(/^.*\/node_modules\//, "");
+      return `${name} ${shown}:${lineNumber + 1}`;
+    }
+    const caller = depth < 4 ? nameOf(parents.get(id) ?? -1, depth + 1) : "";
+    return caller === "" || caller.startsWith("(") ? name : `${name} < ${caller}`;
+  };
+  return new Map(nodes.map(({ id }) => [id, nameOf(id, 0)]));
 }
 
 const root = new URL("../../", import.meta.url).href;
-
-function nameOf({ functionName, url, lineNumber }: Profile["nodes"][number]["callFrame"]): string {
-  const name = functionName === "" ? "(anonymous)" : functionName;
-  if (url === "") return name;
-  const shown = url.replace(root, "").replace(/^.*\/node_modules\//, "");
-  return `${name} ${shown}:${lineNumber + 1}`;
-}
 
 async function debuggerUrl(): Promise<string | null> {
   try {

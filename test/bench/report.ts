@@ -146,7 +146,7 @@ function singlesTable(singles: readonly Single[]): Table {
 function profileTable({ operation, process, costs }: ProcessProfile): Table {
   return {
     title: `Top costs of ${process}: ${titleOf(operation)}`,
-    note: "V8 CPU profile during the closed loop, self time over all threads; native time in its own threads is not seen.",
+    note: "V8 CPU profile during the closed loop, self time over all threads. Waiting inside a native call, as for a disk, counts; threads without JavaScript are not seen.",
     columns: ["share", "ms", "function"],
     rows: costs.map(({ at, selfMs, share }) => [
       `${(share * 100).toFixed(1)} %`,
