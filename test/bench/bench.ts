@@ -16,8 +16,10 @@ import { type Operation, operations } from "./operations.ts";
 import type { Results } from "./report.ts";
 import type { Settings } from "./settings.ts";
 
-/** Below this share of the offered rate, or with an error, a rate was not carried, and higher ones are not tried. */
-const carriedShare = 0.95;
+/** Requests before the first measured run, so that it meets compiled code, as a service that runs for long does. */
+const warmUp = 300;
+/** A rate is carried if no request fails and all are answered this soon after the last was due; higher ones are not tried then. */
+const longestTail = { seconds: 0.25, ofDuration: 0.05 } as const;
 /** Requests counted under strace. */
 const syncRequests = { alone: 40, loaded: 400 } as const;
 
@@ -76,6 +78,7 @@ export class Bench {
   async #load(subject: Subject, operation: Operation): Promise<void> {
     const { seconds } = this.#settings;
     const { lanes, rates } = operation;
+    await measure(subject, operation, { mode: { lanes }, count: warmUp, seconds });
     const closed = await measure(subject, operation, {
       mode: { lanes },
       count: this.#count(subject, operation),
@@ -87,7 +90,7 @@ export class Bench {
       const count = perSecond * seconds;
       const open = await measure(subject, operation, { mode: { perSecond }, count, seconds });
       this.#note(open);
-      if (!isCarried(open)) break;
+      if (!isCarried(open, seconds)) break;
     }
   }
 
@@ -146,10 +149,9 @@ export class Bench {
   }
 }
 
-/** True if the rate was kept up to the end without an error. */
-function isCarried({ mode, load }: Sample): boolean {
-  if ("lanes" in mode) return load.errors === 0;
-  return load.errors === 0 && load.perSecond >= carriedShare * mode.perSecond;
+function isCarried({ load: { errors, tailSeconds } }: Sample, seconds: number): boolean {
+  const allowed = longestTail.seconds + longestTail.ofDuration * seconds;
+  return errors === 0 && (tailSeconds ?? 0) <= allowed;
 }
 
 function progress(text: string): void {

@@ -24,6 +24,7 @@ describe("an open loop", () => {
     // 60 of the 100 are due while nothing is answered: a closed loop would have seen a single slow request.
     expect(load.p50).toBeGreaterThan(20);
     expect(load.requests).toBe(100);
+    expect(load.tailSeconds).toBeLessThan(0.25);
   });
 
   test("sends at its rate, however slow the answers are", async () => {
@@ -35,8 +36,9 @@ describe("an open loop", () => {
       underWay--;
       return answer;
     };
-    await openLoop(send, { material: requests(40), expected: [200] }, 100);
+    const load = await openLoop(send, { material: requests(40), expected: [200] }, 100);
     expect(most).toBeGreaterThan(10);
+    expect(load.tailSeconds).toBeGreaterThan(0.19);
   });
 
   test("counts a latency from when the request was due, also if the generator itself was late", async () => {

@@ -16,6 +16,8 @@ export interface Load {
   readonly errors: number;
   /** The first thing that went wrong, for whoever reads the report. */
   readonly firstError: string | null;
+  /** Open loop: how long after the last request was due the last answer came; a backlog that grows shows here. */
+  readonly tailSeconds: number | null;
   /** Open loop: how late the generator itself sent, p99; part of the latencies above. */
   readonly latenessP99: number | null;
 }
@@ -63,8 +65,9 @@ export async function openLoop(
     underWay.push(tally.take(send, prepared, dueAt));
   }
   await Promise.all(underWay);
-  const planned = material.length / perSecond;
-  return tally.load(Math.max(planned, (performance.now() - startedAt) / 1_000));
+  const elapsed = (performance.now() - startedAt) / 1_000;
+  const tailSeconds = elapsed - (material.length - 1) / perSecond;
+  return { ...tally.load(Math.max(elapsed, material.length / perSecond)), tailSeconds };
 }
 
 /** Timers of Node are up to a millisecond late: where it costs little, the rest is spent turning the event loop. */
@@ -114,6 +117,7 @@ class Tally {
       requests: sorted.length,
       errors: this.#errors,
       firstError: this.#firstError,
+      tailSeconds: null,
       latenessP99: quantile(late, 0.99),
     };
   }
