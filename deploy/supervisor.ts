@@ -15,6 +15,12 @@ import { tokenEnvironment } from "./token.ts";
 
 const main = new URL("../core/main.ts", import.meta.url).pathname;
 const readyWithinMs = 60_000;
+/** V8 would let the young generation grow to 32 MiB and more under load: memory that buys nothing here. */
+const nodeFlags = ["--max-semi-space-size=8"];
+/** glibc would give each thread a heap of its own that never shrinks. */
+const nodeEnvironment = { MALLOC_ARENA_MAX: "2" };
+
+const pinArgs = ["--pin-fd", "3"];
 
 /** The processes of one instance. */
 export class Supervisor {
@@ -27,6 +33,8 @@ export class Supervisor {
   readonly failed: Promise<never>;
   #fail: (problem: Refusal) => void = () => undefined;
   #stopping = false;
+  /** Children that have ended at least once. */
+  readonly #restarted = new Set<string>();
   /** What journals say from before is another run's. */
   readonly #since = new Date().toISOString();
 
@@ -37,8 +45,10 @@ export class Supervisor {
     this.failed = new Promise((_, reject) => (this.#fail = reject));
     this.failed.catch(() => undefined);
     const events = {
-      restarting: (name: string, reason: string, delayMs: number) =>
-        void this.#note({ event: "restarting", name, reason, delayMs }),
+      restarting: (name: string, reason: string, delayMs: number) => {
+        this.#restarted.add(name);
+        void this.#note({ event: "restarting", name, reason, delayMs });
+      },
       gone: (name: string, code: number) => {
         void this.#note({ event: "gone", name, code });
         void this.#explain(name, code).then(this.#fail);
@@ -55,9 +65,9 @@ export class Supervisor {
    */
   async start(cancelled: AbortSignal): Promise<void> {
     // By what was recorded and not by what is planned now: the placement may have been another then.
-    for (const name of await recordedNames(this.#home)) {
-      if (name !== "supervisor") await endLeftover(this.#home, name);
-    }
+    const recorded = await recordedNames(this.#home);
+    const left = recorded.filter((name) => name !== "supervisor" && name !== "nats");
+    for (const name of [...left, "nats"]) await endLeftover(this.#home, name);
     if (!(await isPortFree(this.#instance.natsPort))) {
       throw new Refusal(
         `port ${this.#instance.natsPort}, fixed for this home's own nats-server at genesis, is in use by another program; stop that program`,
@@ -81,7 +91,7 @@ export class Supervisor {
       if (answer?.status === 200) return;
       if (answer) last = answer.text.trim().slice(0, 300);
       if (performance.now() > giveUpAt) {
-        const said = await this.#lastErrors();
+        const said = await this.#cause();
         throw new Refusal(
           `the instance is not ready after ${readyWithinMs / 1000} s: ${said ?? last}; see ${join(this.#home, "journal")}`,
         );
@@ -107,8 +117,20 @@ export class Supervisor {
       name,
       home: this.#home,
       command: process.execPath,
-      args: [main, "--home", this.#home, "--process", name, ...(vault ? ["--pin-fd", "3"] : [])],
-      environment: { PATH: searchPath(), ...(vault && tokenEnvironment(this.#home)) },
+      args: [
+        ...nodeFlags,
+        main,
+        "--home",
+        this.#home,
+        "--process",
+        name,
+        ...(vault ? pinArgs : []),
+      ],
+      environment: {
+        ...nodeEnvironment,
+        PATH: searchPath(),
+        ...(vault && tokenEnvironment(this.#home)),
+      },
       ...(vault && {
         secret: async () => (await readFile(join(this.#home, "secrets", "pin"), "utf8")).trim(),
       }),
@@ -117,9 +139,11 @@ export class Supervisor {
     };
   }
 
-  /** The last error of the first process that wrote one, in the order in which they need each other. */
-  async #lastErrors(): Promise<string | null> {
-    for (const { name } of this.#processes) {
+  /** What the process says that others wait for: the first that had to be restarted, else the first that complains. */
+  async #cause(): Promise<string | null> {
+    const names = ["nats", ...this.#processes.map(({ name }) => name)];
+    const suspects = names.filter((name) => this.#restarted.has(name));
+    for (const name of suspects.length > 0 ? suspects : names) {
       const said = await lastError(join(this.#home, "journal", `${name}.jsonl`), this.#since);
       if (said !== null) return said;
     }
