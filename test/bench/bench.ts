@@ -108,7 +108,7 @@ export class Bench {
 
   async #profile(subject: Subject, operation: Operation): Promise<void> {
     const { seconds } = this.#settings;
-    for (const process of ["services", "vault"]) {
+    for (const process of operation.profiled) {
       const count = this.#count(subject, operation);
       const plan = { process, count, seconds };
       this.#found.profiles.push(await measureProfile(subject, operation, plan));

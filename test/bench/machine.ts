@@ -1,6 +1,7 @@
 /** What the figures were measured on. */
 import { execFileSync } from "node:child_process";
 import { availableParallelism, cpus, loadavg, release, totalmem, version } from "node:os";
+import { verifyDigestNative } from "../../core/crypto/digest-verify.ts";
 
 /** Facts about the machine and the software, by name. */
 export type Machine = Readonly<{ [name: string]: string }>;
@@ -17,6 +18,7 @@ export function describeMachine(folder: string): Machine {
     node: `${process.version} (V8 ${process.versions.v8}, OpenSSL ${process.versions.openssl}, SQLite ${process.versions["sqlite"] ?? "?"})`,
     softhsm: said("softhsm2-util", ["--version"]),
     nats: said("nats-server", ["--version"]),
+    "verification over digests": verifyDigestNative === null ? "pure fallback" : "native addon",
     "load average before": loadAverage(),
   };
 }

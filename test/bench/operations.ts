@@ -24,6 +24,8 @@ export interface Operation {
   readonly rates: readonly number[];
   /** Requests a second that material is made for until a ceiling has been measured. */
   readonly guess: number;
+  /** Processes that work for it, when the services are together: those worth a profile. */
+  readonly profiled: readonly string[];
   readonly make: (target: Target, count: number) => Promise<readonly Prepared[]>;
 }
 
@@ -40,6 +42,7 @@ export const operations: readonly Operation[] = [
     lanes: 32,
     rates: everyRate,
     guess: 1_000,
+    profiled: ["services", "vault"],
     make: certificateRequests,
   },
   {
@@ -49,6 +52,7 @@ export const operations: readonly Operation[] = [
     lanes: 64,
     rates: everyRate,
     guess: 1_500,
+    profiled: ["services", "vault"],
     make: certificateEntries,
   },
   {
@@ -58,6 +62,7 @@ export const operations: readonly Operation[] = [
     lanes: 64,
     rates: everyRate,
     guess: 2_500,
+    profiled: ["services", "vault"],
     make: keyEntries,
   },
   {
@@ -67,6 +72,7 @@ export const operations: readonly Operation[] = [
     lanes: 64,
     rates: everyRate,
     guess: 6_000,
+    profiled: ["services", "vault"],
     make: timestampRequests,
   },
   {
@@ -76,6 +82,7 @@ export const operations: readonly Operation[] = [
     lanes: 32,
     rates: readRates,
     guess: 10_000,
+    profiled: ["services"],
     make: tileReads,
   },
   {
@@ -85,6 +92,7 @@ export const operations: readonly Operation[] = [
     lanes: 32,
     rates: readRates,
     guess: 10_000,
+    profiled: ["services"],
     make: checkpointReads,
   },
   {
@@ -94,6 +102,7 @@ export const operations: readonly Operation[] = [
     lanes: 32,
     rates: readRates,
     guess: 6_000,
+    profiled: ["services"],
     make: proofReads,
   },
 ];
