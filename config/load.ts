@@ -78,6 +78,9 @@ export function parseConfiguration(path: string, text: string): Configuration {
   };
 }
 
+/** What the supervisor runs besides the plugins' processes; records and journals go by these names. */
+const reservedNames: readonly string[] = ["nats", "supervisor"];
+
 function place(path: string, moved: { readonly [plugin: string]: string }): Map<string, string> {
   const placed = new Map<string, string>(
     plugins.map(({ manifest, process }) => [manifest.name, process]),
@@ -85,6 +88,11 @@ function place(path: string, moved: { readonly [plugin: string]: string }): Map<
   for (const [plugin, process] of Object.entries(moved)) {
     if (!placed.has(plugin)) {
       throw new CompositionError(`${path}: placement: there is no plugin "${plugin}"`);
+    }
+    if (reservedNames.includes(process)) {
+      throw new CompositionError(
+        `${path}: placement: "${plugin}" is placed in "${process}", which is a name of the supervisor's own: choose another`,
+      );
     }
     placed.set(plugin, process);
   }

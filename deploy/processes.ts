@@ -1,6 +1,6 @@
 /** Recognising processes we started, so that no foreign one is ever signalled. */
 import { readFileSync } from "node:fs";
-import { readFile, rm } from "node:fs/promises";
+import { readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { durableWrite } from "../core/durable.ts";
@@ -43,6 +43,12 @@ export async function recordProcess(home: string, name: string, pid: number): Pr
 /** Removes `run/<name>.json`. */
 export async function forgetProcess(home: string, name: string): Promise<void> {
   await rm(join(home, "run", `${name}.json`), { force: true });
+}
+
+/** The names under which processes are recorded, running or not. */
+export async function recordedNames(home: string): Promise<readonly string[]> {
+  const records = (await readdir(join(home, "run"))).filter((file) => file.endsWith(".json"));
+  return records.map((file) => file.slice(0, -".json".length));
 }
 
 /** The process recorded under `name` if it still runs. */

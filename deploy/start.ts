@@ -3,6 +3,7 @@ import { callOf, greet, progress } from "./greeting.ts";
 import { makeInstance } from "./genesis.ts";
 import type { Instance } from "../config/schema.ts";
 import { readInstance } from "./home.ts";
+import { readProcesses } from "./placement.ts";
 import { isPortFree } from "./ports.ts";
 import { findProcess, forgetProcess, recordProcess } from "./processes.ts";
 import { proveReadiness } from "./proof.ts";
@@ -34,11 +35,12 @@ async function start(settings: Settings): Promise<number> {
   const instance = found ?? (await makeInstance(settings, asked.signal));
   if (instance === null) return 0;
   await refuseBusyPorts(instance);
+  const processes = await readProcesses(settings.home);
 
   refuseMissingTokens(settings.home);
   await writeTokenConfiguration(settings.home);
   await recordProcess(settings.home, "supervisor", process.pid);
-  const supervisor = new Supervisor(settings.home, instance);
+  const supervisor = new Supervisor(settings.home, instance, processes);
   try {
     await supervisor.start(asked.signal);
     if (asked.signal.aborted) return 0;

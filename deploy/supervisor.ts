@@ -1,14 +1,15 @@
-/** Runs an instance: nats-server, the vault, the services; each restarted with back-off, all of them stopped together. */
+/** Runs an instance: nats-server and every process of the placement; each restarted with back-off, all of them stopped together. */
 import { appendFile, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { staysDown } from "../core/exit-codes.ts";
 import { Child, type ChildPlan } from "./child.ts";
 import { progress } from "./greeting.ts";
+import type { PlannedProcess } from "../config/processes.ts";
 import type { Instance } from "../config/schema.ts";
 import { isPortFree } from "./ports.ts";
 import { probe } from "./probe.ts";
-import { endLeftover } from "./processes.ts";
+import { endLeftover, recordedNames } from "./processes.ts";
 import { Refusal } from "./refusal.ts";
 import { tokenEnvironment } from "./token.ts";
 
@@ -19,21 +20,28 @@ const nodeFlags = ["--max-semi-space-size=8"];
 /** glibc would give each thread a heap of its own that never shrinks. */
 const nodeEnvironment = { MALLOC_ARENA_MAX: "2" };
 
+const pinArgs = ["--pin-fd", "3"];
+
 /** The processes of one instance. */
 export class Supervisor {
   readonly #home: string;
   readonly #instance: Instance;
-  readonly #children: { readonly nats: Child; readonly vault: Child; readonly services: Child };
+  readonly #processes: readonly PlannedProcess[];
+  /** Those that carry and are needed first: nats-server, then the processes in their order. */
+  readonly #children: readonly Child[];
   /** Rejects with a {@link Refusal} when a child has gone for good. */
   readonly failed: Promise<never>;
   #fail: (problem: Refusal) => void = () => undefined;
   #stopping = false;
   /** Children that have ended at least once. */
   readonly #restarted = new Set<string>();
+  /** What journals say from before is another run's. */
+  readonly #since = new Date().toISOString();
 
-  constructor(home: string, instance: Instance) {
+  constructor(home: string, instance: Instance, processes: readonly PlannedProcess[]) {
     this.#home = home;
     this.#instance = instance;
+    this.#processes = processes;
     this.failed = new Promise((_, reject) => (this.#fail = reject));
     this.failed.catch(() => undefined);
     const events = {
@@ -46,12 +54,8 @@ export class Supervisor {
         void this.#explain(name, code).then(this.#fail);
       },
     };
-    const child = (plan: ChildPlan): Child => new Child(plan, events);
-    this.#children = {
-      nats: child(this.#natsPlan()),
-      vault: child(this.#vaultPlan()),
-      services: child(this.#servicesPlan()),
-    };
+    const plans = [this.#natsPlan(), ...processes.map((planned) => this.#processPlan(planned))];
+    this.#children = plans.map((plan) => new Child(plan, events));
   }
 
   /**
@@ -60,24 +64,23 @@ export class Supervisor {
    * @throws {Refusal} if a child leaves for good or readiness does not come.
    */
   async start(cancelled: AbortSignal): Promise<void> {
-    for (const name of ["services", "vault", "nats"]) await endLeftover(this.#home, name);
+    // By what was recorded and not by what is planned now: the placement may have been another then.
+    const recorded = await recordedNames(this.#home);
+    const left = recorded.filter((name) => name !== "supervisor" && name !== "nats");
+    for (const name of [...left, "nats"]) await endLeftover(this.#home, name);
     if (!(await isPortFree(this.#instance.natsPort))) {
       throw new Refusal(
         `port ${this.#instance.natsPort}, fixed for this home's own nats-server at genesis, is in use by another program; stop that program`,
       );
     }
-    this.#children.nats.start();
-    this.#children.vault.start();
-    this.#children.services.start();
+    for (const child of this.#children) child.start();
     await Promise.race([this.#ready(cancelled), this.failed]);
   }
 
   /** Drains and stops everything: first who takes requests, last who carries them. */
   async stop(): Promise<void> {
     this.#stopping = true;
-    await this.#children.services.stop();
-    await this.#children.vault.stop();
-    await this.#children.nats.stop();
+    for (const child of this.#children.toReversed()) await child.stop();
   }
 
   async #ready(cancelled: AbortSignal): Promise<void> {
@@ -88,9 +91,7 @@ export class Supervisor {
       if (answer?.status === 200) return;
       if (answer) last = answer.text.trim().slice(0, 300);
       if (performance.now() > giveUpAt) {
-        // Whoever others wait for is the cause of their complaints.
-        const cause = ["nats", "vault"].find((name) => this.#restarted.has(name)) ?? "services";
-        const said = await lastError(join(this.#home, "journal", `${cause}.jsonl`));
+        const said = await this.#cause();
         throw new Refusal(
           `the instance is not ready after ${readyWithinMs / 1000} s: ${said ?? last}; see ${join(this.#home, "journal")}`,
         );
@@ -111,34 +112,47 @@ export class Supervisor {
     };
   }
 
-  #vaultPlan(): ChildPlan {
+  #processPlan({ name, vault }: PlannedProcess): ChildPlan {
     return {
-      name: "vault",
+      name,
       home: this.#home,
       command: process.execPath,
-      args: [...nodeFlags, main, "--home", this.#home, "--process", "vault", "--pin-fd", "3"],
-      environment: { ...nodeEnvironment, PATH: searchPath(), ...tokenEnvironment(this.#home) },
-      secret: async () => (await readFile(join(this.#home, "secrets", "pin"), "utf8")).trim(),
+      args: [
+        ...nodeFlags,
+        main,
+        "--home",
+        this.#home,
+        "--process",
+        name,
+        ...(vault ? pinArgs : []),
+      ],
+      environment: {
+        ...nodeEnvironment,
+        PATH: searchPath(),
+        ...(vault && tokenEnvironment(this.#home)),
+      },
+      ...(vault && {
+        secret: async () => (await readFile(join(this.#home, "secrets", "pin"), "utf8")).trim(),
+      }),
       heartbeat: true,
       finalCodes: staysDown,
     };
   }
 
-  #servicesPlan(): ChildPlan {
-    return {
-      name: "services",
-      home: this.#home,
-      command: process.execPath,
-      args: [...nodeFlags, main, "--home", this.#home, "--process", "services"],
-      environment: { ...nodeEnvironment, PATH: searchPath() },
-      heartbeat: true,
-      finalCodes: staysDown,
-    };
+  /** What the process says that others wait for: the first that had to be restarted, else the first that complains. */
+  async #cause(): Promise<string | null> {
+    const names = ["nats", ...this.#processes.map(({ name }) => name)];
+    const suspects = names.filter((name) => this.#restarted.has(name));
+    for (const name of suspects.length > 0 ? suspects : names) {
+      const said = await lastError(join(this.#home, "journal", `${name}.jsonl`), this.#since);
+      if (said !== null) return said;
+    }
+    return null;
   }
 
   /** Turns the last error a child wrote into the sentence the operator reads. */
   async #explain(name: string, code: number): Promise<Refusal> {
-    const said = await lastError(join(this.#home, "journal", `${name}.jsonl`));
+    const said = await lastError(join(this.#home, "journal", `${name}.jsonl`), this.#since);
     return new Refusal(
       said ?? `the ${name} process ended with code ${code}; see ${join(this.#home, "journal")}`,
     );
@@ -159,12 +173,12 @@ function searchPath(): string {
   return `${process.env["PATH"] ?? ""}:/usr/local/sbin:/usr/sbin:/sbin`;
 }
 
-async function lastError(file: string): Promise<string | null> {
+async function lastError(file: string, since: string): Promise<string | null> {
   const lines = (await readFile(file, "utf8")).trim().split("\n").slice(-20).reverse();
   for (const line of lines) {
     try {
-      const { reason } = JSON.parse(line) as { reason?: unknown };
-      if (typeof reason === "string") return reason;
+      const { reason, time = since } = JSON.parse(line) as { reason?: unknown; time?: string };
+      if (typeof reason === "string" && time >= since) return reason;
     } catch {
       // A native library wrote plain text; keep looking.
     }

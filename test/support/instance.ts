@@ -27,8 +27,8 @@ export interface Instance extends AsyncDisposable {
   readonly greeting: string;
   /** Asks the supervisor to stop and waits for it. */
   stop(): Promise<number | null>;
-  /** The recorded pid of `nats`, `vault` or `services`. */
-  pid(name: "nats" | "vault" | "services"): Promise<number>;
+  /** The recorded pid of `nats`, `vault`, `services`, or of another process of the placement. */
+  pid(name: string): Promise<number>;
 }
 
 /** Environment of a start: home and ports, nothing else of ours. */
@@ -108,7 +108,7 @@ export async function startInstance(place: Place): Promise<Instance> {
   });
   const greeting = await greeted(supervisor);
   const stop = async (): Promise<number | null> => {
-    if (supervisor.exitCode !== null) return supervisor.exitCode;
+    if (supervisor.exitCode !== null || supervisor.signalCode !== null) return supervisor.exitCode;
     supervisor.kill("SIGTERM");
     const [code] = (await once(supervisor, "exit")) as [number | null];
     return code;

@@ -1,0 +1,14 @@
+/** Which processes a home asks for, in its `config.yaml`. */
+import { readConfiguration } from "../config/load.ts";
+import { type PlannedProcess, processesOf } from "../config/processes.ts";
+import { Refusal } from "./refusal.ts";
+
+/** The processes to run, in the order in which they need each other. @throws {Refusal} if `config.yaml` cannot be used. */
+export async function readProcesses(home: string): Promise<readonly PlannedProcess[]> {
+  try {
+    const { placement } = await readConfiguration(home);
+    return processesOf(placement);
+  } catch (problem) {
+    throw new Refusal(problem instanceof Error ? problem.message : String(problem));
+  }
+}

@@ -1,0 +1,108 @@
+/** What is measured. */
+import type { Prepared } from "./http.ts";
+import {
+  certificateEntries,
+  certificateRequests,
+  checkpointReads,
+  keyEntries,
+  proofReads,
+  type Target,
+  tileReads,
+  timestampRequests,
+} from "./material.ts";
+
+/** One kind of request and how it is put. */
+export interface Operation {
+  readonly name: string;
+  /** What the report calls it. */
+  readonly title: string;
+  /** Statuses that count as success. */
+  readonly expected: readonly number[];
+  /** Requests under way in the closed loop. */
+  readonly lanes: number;
+  /** Offered rates of the open loop, requests a second, rising. */
+  readonly rates: readonly number[];
+  /** Requests a second that material is made for until a ceiling has been measured. */
+  readonly guess: number;
+  /** Processes that work for it, when the services are together: those worth a profile. */
+  readonly profiled: readonly string[];
+  readonly make: (target: Target, count: number) => Promise<readonly Prepared[]>;
+}
+
+const everyRate = [1, 10, 50, 100, 200, 500, 1_000];
+/** Reads are cheap: low rates would tell nothing new. */
+const readRates = [100, 1_000];
+
+/** Every operation; `timestamp` runs only where the instance's signing configuration names a timestamp authority. */
+export const operations: readonly Operation[] = [
+  {
+    name: "certificate",
+    title: "certificate, SCT embedded (own token, key, identity)",
+    expected: [200],
+    lanes: 32,
+    rates: everyRate,
+    guess: 1_000,
+    profiled: ["services", "vault"],
+    make: certificateRequests,
+  },
+  {
+    name: "entry",
+    title: "log entry with proof, certificate as verifier (own certificate, digest)",
+    expected: [201],
+    lanes: 64,
+    rates: everyRate,
+    guess: 1_500,
+    profiled: ["services", "vault"],
+    make: certificateEntries,
+  },
+  {
+    name: "entry-key",
+    title: "log entry with proof, bare key as verifier (own key, digest)",
+    expected: [201],
+    lanes: 64,
+    rates: everyRate,
+    guess: 2_500,
+    profiled: ["services", "vault"],
+    make: keyEntries,
+  },
+  {
+    name: "timestamp",
+    title: "timestamp (own digest, nonce)",
+    expected: [200, 201],
+    lanes: 64,
+    rates: everyRate,
+    guess: 6_000,
+    profiled: ["services", "vault"],
+    make: timestampRequests,
+  },
+  {
+    name: "tile",
+    title: "read of a full tile",
+    expected: [200],
+    lanes: 32,
+    rates: readRates,
+    guess: 10_000,
+    profiled: ["services"],
+    make: tileReads,
+  },
+  {
+    name: "checkpoint",
+    title: "read of the checkpoint",
+    expected: [200],
+    lanes: 32,
+    rates: readRates,
+    guess: 10_000,
+    profiled: ["services"],
+    make: checkpointReads,
+  },
+  {
+    name: "proof",
+    title: "read of an entry with inclusion proof",
+    expected: [200],
+    lanes: 32,
+    rates: readRates,
+    guess: 6_000,
+    profiled: ["services"],
+    make: proofReads,
+  },
+];
