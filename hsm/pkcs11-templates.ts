@@ -73,7 +73,8 @@ export function className(value: Uint8Array | null): string {
 
 /** The PKCS#11 name of an attribute or mechanism, or its number. */
 export function nameOf(prefix: "CKA_" | "CKM_" | "CKU_", code: number): string {
-  const named = Object.entries(pkcs11js).find(
+  // Old names of the same number come first: CKA_ECDSA_PARAMS before CKA_EC_PARAMS.
+  const named = Object.entries(pkcs11js).findLast(
     ([name, value]) => name.startsWith(prefix) && value === code,
   );
   return named?.[0] ?? `${prefix}${code}`;

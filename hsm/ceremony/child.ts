@@ -15,7 +15,7 @@ try {
   };
   const result = await runCeremony(request, mode, {
     step: (step) => say({ step }),
-    call: (call) => say({ call }),
+    ...(mode === "dry-run" && { call: (call: string) => say({ call }) }),
   });
   say({ result });
 } catch (error) {

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { durableWrite, syncPath } from "../../core/durable.ts";
 import { VaultRefused } from "../errors.ts";
-import { Bench, type BenchOptions } from "./bench.ts";
+import { Bench } from "./bench.ts";
 import { expectedInventory } from "./inventory.ts";
 import { Progress } from "./progress.ts";
 import { parseScript, type Script } from "./script.ts";
@@ -46,7 +46,7 @@ export interface CeremonyResult {
 export interface Observer {
   /** Before each step. */
   readonly step?: (title: string) => void;
-  /** Each PKCS#11 call, in a dry run. */
+  /** Before each PKCS#11 call. */
   readonly call?: (call: string) => void;
   /** After each transition that is on the disk. */
   readonly persisted?: () => void;
@@ -99,7 +99,6 @@ async function rehearse(
   const made = await perform({ ...request, home, pins, rehearsal: true }, script, {
     observer,
     head: {},
-    trace: mode === "dry-run" ? observer.call : undefined,
   });
   if (mode === "dry-run") return { transcript: "" };
   const text = await readFile(made, "utf8");
@@ -131,7 +130,6 @@ type Place = CeremonyRequest & { readonly rehearsal: boolean };
 interface Conduct {
   readonly observer: Observer;
   readonly head: { readonly [name: string]: string };
-  readonly trace?: BenchOptions["trace"];
 }
 
 async function perform(place: Place, script: Script, conduct: Conduct): Promise<string> {
@@ -153,7 +151,7 @@ async function perform(place: Place, script: Script, conduct: Conduct): Promise<
     startedAt: begun(),
   }));
   const startedAt = new Date(String(head["startedAt"]));
-  const { trace } = conduct;
+  const trace = observer.call;
   using bench = new Bench({ home, module, transcript, startedAt, pins, trace, rehearsal });
   const progress = new Progress(
     join(home, "ceremony", `${script.ceremony}.state.json`),
