@@ -20,8 +20,15 @@ const roomCommands: readonly Command[] = [
   },
   {
     name: "ceremony",
-    summary: "perform a key ceremony from its script, or show the one that made the home",
-    usage: ["show [--json]", "perform SCRIPT --module LIBRARY --parameters FILE [--json]"],
+    summary: "review, rehearse, perform and verify key ceremonies",
+    usage: [
+      "lint SCRIPT --parameters FILE [--json]",
+      "rehearse SCRIPT --module LIBRARY --parameters FILE [--dry-run] [--json]",
+      "perform SCRIPT --module LIBRARY --parameters FILE [--pin-fd TOKEN=N,...] [--json]",
+      "verify TRANSCRIPT [--script FILE] [--key PEM] [--no-files] [--json]",
+      "report TRANSCRIPT --out FILE [--key PEM]",
+      "show [--json]   the transcript of the genesis",
+    ],
     load: async () => await import("./ceremony-command.ts"),
   },
 ];

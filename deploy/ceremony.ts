@@ -1,12 +1,12 @@
 /** The demo genesis as a ceremony: the script of `deploy/ceremonies/demo-genesis.yaml` with the parameters of one instance. */
-import { performCeremony } from "../config/ceremonies.ts";
+import { performCeremony, rehearseCeremony } from "../config/ceremonies.ts";
 import type { Instance } from "../config/schema.ts";
 import { softHsmModule } from "./configuration.ts";
 import { Refusal } from "./refusal.ts";
 
 const script = new URL("./ceremonies/demo-genesis.yaml", import.meta.url).pathname;
 
-/** Makes tokens, keys, certificates, keyring and trust material in the folder `home`. @throws {Refusal} */
+/** Makes tokens, keys, certificates, keyring and trust material in the folder `home`, after a rehearsal. @throws {Refusal} */
 export async function performGenesisCeremony(
   home: string,
   { origin, treeId }: Instance,
@@ -19,7 +19,9 @@ export async function performGenesisCeremony(
     organization: "chancery-demo",
   };
   try {
-    await performCeremony({ script, home, module: softHsmModule, parameters });
+    const request = { script, home, module: softHsmModule, parameters };
+    await rehearseCeremony(request);
+    await performCeremony(request);
   } catch (problem) {
     throw new Refusal(
       `the genesis ceremony stopped: ${problem instanceof Error ? problem.message : String(problem)}`,

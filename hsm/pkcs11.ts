@@ -4,8 +4,9 @@
  * the package holds raw pointers only, and was measured to sign other memory when they are collected.
  */
 import pkcs11js from "pkcs11js";
-import * as der from "../core/formats/der.ts";
 import { HsmError, pinRefused, translated, VaultRefused } from "./errors.ts";
+import { className, curves, type PairTemplate, pairTemplates } from "./pkcs11-templates.ts";
+import { traced } from "./pkcs11-trace.ts";
 
 /** An open session. Opaque. */
 export interface Session {
@@ -35,6 +36,15 @@ export interface Device {
   readonly pinCountLow: boolean;
 }
 
+/** An object as an inventory lists it. */
+export interface TokenObject extends KeyHandle {
+  readonly kind: string;
+  readonly label: string;
+  readonly id: Uint8Array;
+}
+
+const maxObjects = 4_096;
+
 /** How a key signs what it is given. */
 export type SigningMechanism =
   /** CKM_ECDSA over a digest; answers r‖s. */
@@ -42,8 +52,7 @@ export type SigningMechanism =
   /** CKM_RSA_PKCS over a DigestInfo. */
   | "rsa-pkcs1";
 
-/** Kinds of key pair. */
-export type KeyAlgorithm = "ecdsa-p256" | "ecdsa-p384" | "rsa-2048" | "rsa-3072" | "rsa-4096";
+export type { KeyAlgorithm } from "./pkcs11-templates.ts";
 
 /** Attributes of a private key that say whether it can leave the device. */
 export interface KeyAttributes {
@@ -69,20 +78,17 @@ export type PublicAttributes =
     }
   | { readonly kind: "rsa"; readonly modulus: Uint8Array; readonly exponent: Uint8Array };
 
-const curves = {
-  p256: Buffer.from(der.oid("1.2.840.10045.3.1.7")),
-  p384: Buffer.from(der.oid("1.3.132.0.34")),
-};
-
 /** A loaded and initialised PKCS#11 library. */
 export class Module {
-  readonly #library = new pkcs11js.PKCS11();
+  readonly #library: pkcs11js.PKCS11;
   readonly #inFlight = new Set<object>();
   readonly path: string;
 
-  /** Loads and initialises. @throws {VaultRefused} if the library cannot be loaded */
-  constructor(path: string) {
+  /** Loads and initialises; `trace` is told of every call, without secrets. @throws {VaultRefused} if the library cannot be loaded */
+  constructor(path: string, trace?: (call: string) => void) {
     this.path = path;
+    const library = new pkcs11js.PKCS11();
+    this.#library = trace ? traced(library, trace) : library;
     try {
       this.#library.load(path);
     } catch {
@@ -205,6 +211,21 @@ export class Module {
     return this.#search(session, [{ type: pkcs11js.CKA_LABEL, value: label }]);
   }
 
+  /** Every object on the token that this session sees, in no order (at most 4096). */
+  objects(session: Session): readonly TokenObject[] {
+    return this.#search(session, [], maxObjects).map((handle) => ({
+      ...handle,
+      kind: className(this.#attribute(session, handle, pkcs11js.CKA_CLASS)),
+      label: Buffer.from(this.#attribute(session, handle, pkcs11js.CKA_LABEL) ?? []).toString(),
+      id: this.#attribute(session, handle, pkcs11js.CKA_ID) ?? new Uint8Array(),
+    }));
+  }
+
+  /** C_DestroyObject. Nothing brings the object back. */
+  destroy(session: Session, object: KeyHandle): void {
+    call("C_DestroyObject", () => this.#library.C_DestroyObject(session.handle, object.handle));
+  }
+
   /** Reads back what decides whether a private key can leave. An attribute the device does not know counts as false. */
   keyAttributes(session: Session, key: KeyHandle): KeyAttributes {
     const flag = (type: number): boolean => this.#attribute(session, key, type)?.[0] === 1;
@@ -243,52 +264,8 @@ export class Module {
   }
 
   /** Generates a pair on the device, with every attribute said; returns the private handle. */
-  generate(
-    session: Session,
-    pair: { algorithm: KeyAlgorithm; label: string; id: Uint8Array },
-  ): KeyHandle {
-    const id = Buffer.from(pair.id);
-    const rsa = pair.algorithm.startsWith("rsa-");
-    const publicTemplate = [
-      { type: pkcs11js.CKA_CLASS, value: pkcs11js.CKO_PUBLIC_KEY },
-      { type: pkcs11js.CKA_TOKEN, value: true },
-      { type: pkcs11js.CKA_PRIVATE, value: false },
-      { type: pkcs11js.CKA_LABEL, value: pair.label },
-      { type: pkcs11js.CKA_ID, value: id },
-      { type: pkcs11js.CKA_VERIFY, value: true },
-      { type: pkcs11js.CKA_ENCRYPT, value: false },
-      { type: pkcs11js.CKA_WRAP, value: false },
-      { type: pkcs11js.CKA_MODIFIABLE, value: false },
-      ...(rsa
-        ? [
-            { type: pkcs11js.CKA_MODULUS_BITS, value: Number(pair.algorithm.slice(4)) },
-            { type: pkcs11js.CKA_PUBLIC_EXPONENT, value: Buffer.from([1, 0, 1]) },
-          ]
-        : [
-            {
-              type: pkcs11js.CKA_EC_PARAMS,
-              value: pair.algorithm === "ecdsa-p256" ? curves.p256 : curves.p384,
-            },
-          ]),
-    ];
-    const privateTemplate = [
-      { type: pkcs11js.CKA_CLASS, value: pkcs11js.CKO_PRIVATE_KEY },
-      { type: pkcs11js.CKA_TOKEN, value: true },
-      { type: pkcs11js.CKA_PRIVATE, value: true },
-      { type: pkcs11js.CKA_LABEL, value: pair.label },
-      { type: pkcs11js.CKA_ID, value: id },
-      { type: pkcs11js.CKA_SENSITIVE, value: true },
-      { type: pkcs11js.CKA_EXTRACTABLE, value: false },
-      { type: pkcs11js.CKA_SIGN, value: true },
-      { type: pkcs11js.CKA_SIGN_RECOVER, value: false },
-      { type: pkcs11js.CKA_DECRYPT, value: false },
-      { type: pkcs11js.CKA_UNWRAP, value: false },
-      { type: pkcs11js.CKA_DERIVE, value: false },
-      { type: pkcs11js.CKA_MODIFIABLE, value: false },
-    ];
-    const mechanism = {
-      mechanism: rsa ? pkcs11js.CKM_RSA_PKCS_KEY_PAIR_GEN : pkcs11js.CKM_EC_KEY_PAIR_GEN,
-    };
+  generate(session: Session, pair: PairTemplate): KeyHandle {
+    const { mechanism, publicTemplate, privateTemplate } = pairTemplates(pair);
     // The synchronous form: the asynchronous one leaks memory.
     const { privateKey } = call("C_GenerateKeyPair", () =>
       this.#library.C_GenerateKeyPair(session.handle, mechanism, publicTemplate, privateTemplate),
@@ -323,10 +300,10 @@ export class Module {
     }
   }
 
-  #search(session: Session, template: pkcs11js.Template): readonly KeyHandle[] {
+  #search(session: Session, template: pkcs11js.Template, most = 8): readonly KeyHandle[] {
     call("C_FindObjectsInit", () => this.#library.C_FindObjectsInit(session.handle, template));
     try {
-      const found = call("C_FindObjects", () => this.#library.C_FindObjects(session.handle, 8));
+      const found = call("C_FindObjects", () => this.#library.C_FindObjects(session.handle, most));
       return found.map((handle) => ({ handle }));
     } finally {
       quietly(() => this.#library.C_FindObjectsFinal(session.handle));

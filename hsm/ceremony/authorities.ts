@@ -1,8 +1,17 @@
-/** The certificates of the root and of the issuing CA: written, linted, signed on the token, read again and verified again. */
-import { randomBytes, X509Certificate } from "node:crypto";
+/** Certificates of the ceremony: linted under a throw-away key, signed on the token, read again and verified by others. */
+import {
+  generateKeyPairSync,
+  hash,
+  type KeyObject,
+  randomBytes,
+  sign,
+  X509Certificate,
+} from "node:crypto";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
 import * as der from "../../core/formats/der.ts";
-import { encodeHex } from "../../core/formats/encoding.ts";
-import { formatPem } from "../../core/formats/pem.ts";
+import { decodeHex, encodeBase64, encodeHex, equalBytes } from "../../core/formats/encoding.ts";
+import { formatPem, parsePem } from "../../core/formats/pem.ts";
 import {
   type Extension,
   extensionOids,
@@ -12,11 +21,15 @@ import {
   keyIdentifier,
   keyPurposes,
   parseCertificate,
+  parseTbs,
+  type SignatureAlgorithm,
 } from "../../core/formats/x509.ts";
 import { signatureAlgorithmOf } from "../certificate.ts";
 import { VaultRefused } from "../errors.ts";
 import type { Bench, CeremonyKey } from "./bench.ts";
 import { type AuthorityKind, lintAuthority, lintRules } from "./lint.ts";
+import type { KeyAlgorithm } from "../pkcs11.ts";
+import { verifyByOpenssl, verifyElsewhere } from "./second-opinion.ts";
 import type { StepOf } from "./script.ts";
 
 /** A self-signed root: CA:TRUE, keyCertSign and cRLSign, no purposes. */
@@ -30,6 +43,35 @@ export async function performIssuing(
   step: StepOf<"issuingCertificate">,
 ): Promise<void> {
   await perform(bench, step, "issuing");
+}
+
+/** The leaf of a timestamp authority: critical timeStamping and nothing else. */
+export async function performTimestamp(
+  bench: Bench,
+  step: StepOf<"timestampCertificate">,
+): Promise<void> {
+  await perform(bench, step, "timestamp");
+  const chain = bench.chain(step.key).map((one) => formatPem("CERTIFICATE", one));
+  await bench.write(step.chainOut, chain.join(""));
+}
+
+/** A certificate of a key that is there already, for example of the root that is to sign. */
+export async function performUseCertificate(
+  bench: Bench,
+  step: StepOf<"useCertificate">,
+): Promise<void> {
+  const path = join(bench.home, step.file);
+  const text = await readFile(path, "utf8").catch(() => {
+    throw new VaultRefused(`there is no certificate at ${path}`);
+  });
+  const certificate = parsePem(text, "CERTIFICATE");
+  if (!equalBytes(parseCertificate(certificate).publicKey, bench.key(step.key).publicKey)) {
+    throw new VaultRefused(`the certificate at ${path} is not of the key "${step.key}"`);
+  }
+  bench.certificates.set(step.key, certificate);
+  bench.transcript.once("existing certificate", { key: step.key }, () => ({
+    der: encodeBase64(certificate),
+  }));
 }
 
 /** A date some years on, same day. */
@@ -51,19 +93,8 @@ export function authorityExtensions(
   kind: AuthorityKind,
   keys: { readonly subject: Uint8Array; readonly issuer: Uint8Array },
 ): readonly Extension[] {
-  const pathLength = kind === "issuing" ? [der.integer(0n)] : [];
-  const codeSigning = der.sequence(der.oid(keyPurposes.codeSigning));
   return [
-    // keyCertSign is bit 5, cRLSign bit 6.
-    { oid: extensionOids.keyUsage, critical: true, value: der.bitString(Uint8Array.of(0x06), 1) },
-    ...(kind === "issuing"
-      ? [{ oid: extensionOids.extendedKeyUsage, critical: false, value: codeSigning }]
-      : []),
-    {
-      oid: extensionOids.basicConstraints,
-      critical: true,
-      value: der.sequence(der.boolean(true), ...pathLength),
-    },
+    ...roleExtensions(kind),
     {
       oid: extensionOids.subjectKeyIdentifier,
       critical: false,
@@ -77,6 +108,43 @@ export function authorityExtensions(
   ];
 }
 
+function roleExtensions(kind: AuthorityKind): readonly Extension[] {
+  const usage = (bits: Uint8Array): Extension => ({
+    oid: extensionOids.keyUsage,
+    critical: true,
+    value: bits,
+  });
+  const purpose = (oid: string, critical: boolean): Extension => ({
+    oid: extensionOids.extendedKeyUsage,
+    critical,
+    value: der.sequence(der.oid(oid)),
+  });
+  const constraints = (...content: Uint8Array[]): Extension => ({
+    oid: extensionOids.basicConstraints,
+    critical: true,
+    value: der.sequence(...content),
+  });
+  // keyCertSign is bit 5, cRLSign bit 6; digitalSignature is bit 0.
+  const certifies = usage(der.bitString(Uint8Array.of(0x06), 1));
+  switch (kind) {
+    case "root":
+      return [certifies, constraints(der.boolean(true))];
+    case "issuing":
+      return [
+        certifies,
+        purpose(keyPurposes.codeSigning, false),
+        constraints(der.boolean(true), der.integer(0n)),
+      ];
+    case "timestamp":
+      return [
+        usage(der.bitString(Uint8Array.of(0x80), 7)),
+        purpose(keyPurposes.timeStamping, true),
+        // DEFAULT FALSE is not written.
+        constraints(),
+      ];
+  }
+}
+
 interface AuthorityStep {
   readonly key: string;
   readonly issuer: string;
@@ -86,6 +154,24 @@ interface AuthorityStep {
   readonly out: string;
 }
 
+/** A self-signed certificate of a stand-in, for a rehearsal of what begins with an existing root. */
+export function rootCertificateOf(bench: Bench, label: string): Uint8Array {
+  const key = bench.key(label);
+  const signatureAlgorithm = signatureAlgorithmOf(key);
+  const name = formatName({ commonName: "stand-in root" });
+  const tbs = formatTbs({
+    serial: randomSerial(),
+    issuer: name,
+    subject: name,
+    notBefore: bench.startedAt,
+    notAfter: yearsAfter(bench.startedAt, 30),
+    publicKey: key.publicKey,
+    signatureAlgorithm,
+    extensions: authorityExtensions("root", { subject: key.publicKey, issuer: key.publicKey }),
+  });
+  return formatCertificate(tbs, signatureAlgorithm, bench.signUnrecorded(label, tbs));
+}
+
 async function perform(bench: Bench, step: AuthorityStep, kind: AuthorityKind): Promise<void> {
   const subject = bench.key(step.key);
   const issuer = bench.key(step.issuer);
@@ -93,49 +179,109 @@ async function perform(bench: Bench, step: AuthorityStep, kind: AuthorityKind): 
   const issuerName =
     kind === "root" ? name : parseCertificate(bench.certificate(step.issuer)).subject;
   const signatureAlgorithm = signatureAlgorithmOf(issuer);
-  const tbs = formatTbs({
-    serial: randomSerial(),
-    issuer: issuerName,
-    subject: name,
-    notBefore: bench.startedAt,
-    notAfter: yearsAfter(bench.startedAt, step.years),
-    publicKey: subject.publicKey,
-    signatureAlgorithm,
-    extensions: authorityExtensions(kind, {
-      subject: subject.publicKey,
-      issuer: issuer.publicKey,
-    }),
-  });
-  lintAuthority(tbs, kind);
-  bench.transcript.write("linted", { certificate: step.key, kind, rules: lintRules });
+  const drawn = () => ({ serial: encodeHex(randomSerial()) });
+  const { serial } = bench.transcript.once("serial number", { key: step.key }, drawn);
+  const tbsOf = (publicKey: Uint8Array, issuerKey: Uint8Array): Uint8Array =>
+    formatTbs({
+      serial: decodeHex(String(serial)),
+      issuer: issuerName,
+      subject: name,
+      notBefore: bench.startedAt,
+      notAfter: yearsAfter(bench.startedAt, step.years),
+      publicKey,
+      signatureAlgorithm,
+      extensions: authorityExtensions(kind, { subject: publicKey, issuer: issuerKey }),
+    });
+  const tbs = tbsOf(subject.publicKey, issuer.publicKey);
+  await rehearseCertificate(tbs, { kind, issuer, tbsOf, signatureAlgorithm });
+  const tbsSha256 = hash("sha256", tbs, "hex");
+  bench.transcript.once("linted", { key: step.key, kind, tbsSha256 }, () => ({ rules: lintRules }));
   const signature = bench.sign(step.issuer, `${kind} certificate of ${step.key}`, tbs);
   const certificate = formatCertificate(tbs, signatureAlgorithm, signature);
-  readAgain(bench, certificate, { kind, issuer: step.issuer, subject });
   bench.certificates.set(step.key, certificate);
   await bench.write(step.out, formatPem("CERTIFICATE", certificate));
+  await readAgain(bench, { kind, step, tbs });
 }
 
-/** What was signed, seen by another parser and another verifier. */
-function readAgain(
-  bench: Bench,
-  certificate: Uint8Array,
-  { kind, issuer, subject }: { kind: AuthorityKind; issuer: string; subject: CeremonyKey },
-): void {
-  const { tbs } = parseCertificate(certificate);
+/**
+ * The certificate as it will be, first signed by a key that is thrown away, so that a mistake costs no signature of the real one.
+ * A self-signed certificate cannot carry a throw-away key and its real one: there, the key and its identifiers alone may differ.
+ */
+async function rehearseCertificate(
+  tbs: Uint8Array,
+  options: {
+    readonly kind: AuthorityKind;
+    readonly issuer: CeremonyKey;
+    readonly tbsOf: (publicKey: Uint8Array, issuerKey: Uint8Array) => Uint8Array;
+    readonly signatureAlgorithm: SignatureAlgorithm;
+  },
+): Promise<void> {
+  const { kind, issuer, tbsOf, signatureAlgorithm } = options;
+  const throwAway = throwAwayPair(issuer.algorithm);
+  const lintTbs = kind === "root" ? tbsOf(throwAway.spki, throwAway.spki) : tbs;
+  const digest = signatureAlgorithm === "ecdsa-sha384" ? "sha384" : "sha256";
+  const signature = sign(digest, lintTbs, throwAway.privateKey);
+  const lintCertificate = formatCertificate(lintTbs, signatureAlgorithm, signature);
+  lintAuthority(parseCertificate(lintCertificate).tbs, kind);
+  await verifyElsewhere(lintCertificate, throwAway.spki);
+  requireSameTbs(lintTbs, tbs, kind);
   lintAuthority(tbs, kind);
+}
+
+/** @throws {VaultRefused} unless the two are the same bytes, but for the key of a self-signed one */
+export function requireSameTbs(lint: Uint8Array, final: Uint8Array, kind: AuthorityKind): void {
+  const withoutKey = (tbs: Uint8Array): Uint8Array => {
+    if (kind !== "root") return tbs;
+    const { publicKey, extensions } = parseTbs(tbs);
+    const identifier = encodeHex(keyIdentifier(publicKey));
+    // Both identifiers are 20 bytes whatever the key; equal algorithms give keys of equal length.
+    const cut = [encodeHex(publicKey), identifier].reduce(
+      (text, part) => text.replaceAll(part, "00".repeat(part.length / 2)),
+      encodeHex(tbs),
+    );
+    if (extensions.length === 0) throw new VaultRefused("a certificate without extensions");
+    return decodeHex(cut);
+  };
+  if (!equalBytes(withoutKey(lint), withoutKey(final))) {
+    throw new VaultRefused("the certificate to be signed is not the one that was linted");
+  }
+}
+
+function throwAwayPair(algorithm: KeyAlgorithm): { spki: Uint8Array; privateKey: KeyObject } {
+  const { publicKey, privateKey } = algorithm.startsWith("rsa-")
+    ? generateKeyPairSync("rsa", { modulusLength: Number(algorithm.slice(4)) })
+    : generateKeyPairSync("ec", { namedCurve: algorithm === "ecdsa-p256" ? "P-256" : "P-384" });
+  return { spki: new Uint8Array(publicKey.export({ type: "spki", format: "der" })), privateKey };
+}
+
+/** What was written, read from the disk and seen by other parsers and verifiers. */
+async function readAgain(
+  bench: Bench,
+  { kind, step, tbs }: { kind: AuthorityKind; step: AuthorityStep; tbs: Uint8Array },
+): Promise<void> {
+  const text = await readFile(join(bench.home, step.out), "utf8");
+  const certificate = parsePem(text, "CERTIFICATE");
+  requireSameTbs(parseCertificate(certificate).tbs, tbs, "issuing");
+  lintAuthority(parseCertificate(certificate).tbs, kind);
+  const subject = bench.key(step.key);
   const read = new X509Certificate(certificate);
-  const above = kind === "root" ? read : new X509Certificate(bench.certificate(issuer));
+  const above = kind === "root" ? read : new X509Certificate(bench.certificate(step.issuer));
   const isOurs = read.publicKey.export({ type: "spki", format: "der" }).equals(subject.publicKey);
-  if (!isOurs || !read.ca || !read.checkIssued(above) || !read.verify(above.publicKey)) {
+  const isCa = kind !== "timestamp";
+  if (!isOurs || read.ca !== isCa || !read.checkIssued(above) || !read.verify(above.publicKey)) {
     throw new VaultRefused(
       `the certificate of "${subject.label}" does not read back as it was written`,
     );
   }
-  bench.transcript.write("certificate", {
-    key: subject.label,
-    serial: read.serialNumber.toLowerCase(),
-    sha256: encodeHex(Uint8Array.fromHex(read.fingerprint256.replaceAll(":", "").toLowerCase())),
+  await verifyElsewhere(certificate, bench.key(step.issuer).publicKey);
+  const openssl = verifyByOpenssl(bench.chain(step.key));
+  bench.transcript.once("certificate", { key: step.key }, () => ({
+    kind,
+    issuer: step.issuer,
+    der: encodeBase64(certificate),
+    sha256: hash("sha256", certificate, "hex"),
     subject: read.subject,
     notAfter: read.validToDate.toISOString(),
-  });
+    verifiedBy: ["node:crypto", "@peculiar/x509", ...(openssl ? ["openssl"] : [])],
+  }));
 }

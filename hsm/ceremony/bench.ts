@@ -4,14 +4,22 @@
  */
 import { hash, randomBytes } from "node:crypto";
 import { existsSync } from "node:fs";
-import { chmod, mkdir, readdir } from "node:fs/promises";
+import { chmod, mkdir, readdir, readFile, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { durableWrite, syncPath } from "../../core/durable.ts";
-import { encodeHex } from "../../core/formats/encoding.ts";
-import { VaultRefused } from "../errors.ts";
-import { attributeFaults, findKey, findPublicKey, type PinnedKey } from "../keyring.ts";
-import { type KeyAlgorithm, type KeyHandle, Module, type Session } from "../pkcs11.ts";
+import {
+  decodeBase64,
+  decodeHex,
+  encodeBase64,
+  encodeHex,
+  equalBytes,
+} from "../../core/formats/encoding.ts";
+import { parseCertificate } from "../../core/formats/x509.ts";
+import { HsmError, VaultRefused } from "../errors.ts";
+import { findKey, findPublicKey, type PinnedKey } from "../keyring.ts";
+import { type Device, type KeyAlgorithm, Module, type Session } from "../pkcs11.ts";
 import { releasedForm, schemes, signingInput, verifier } from "../public-key.ts";
+import { inventoryOf, type Inventory } from "./inventory.ts";
 import type { StepOf, TokenName } from "./script.ts";
 import type { Transcript } from "./transcript.ts";
 
@@ -27,7 +35,21 @@ export interface CeremonyKey extends PinnedKey {
   readonly token: TokenName;
   readonly algorithm: KeyAlgorithm;
   readonly publicKey: Uint8Array;
-  readonly step: StepOf<"generateKey">;
+  readonly step: StepOf<"generateKey"> | StepOf<"useKey">;
+}
+
+/** What a ceremony works with. */
+export interface BenchOptions {
+  readonly home: string;
+  readonly module: string;
+  readonly transcript: Transcript;
+  readonly startedAt: Date;
+  /** PINs of tokens, by the script's names for them, that no file holds. */
+  readonly pins: { readonly [token: string]: string };
+  /** Hears every PKCS#11 call. */
+  readonly trace?: ((call: string) => void) | undefined;
+  /** True on a throw-away twin, whose keys are others than the script pins. */
+  readonly rehearsal: boolean;
 }
 
 /** The state of a ceremony under way. */
@@ -40,20 +62,21 @@ export class Bench implements Disposable {
   readonly keys = new Map<string, CeremonyKey>();
   /** Certificates by key label, DER. */
   readonly certificates = new Map<string, Uint8Array>();
+  readonly rehearsal: boolean;
+  readonly pins: BenchOptions["pins"];
   readonly #modulePath: string;
+  readonly #trace: BenchOptions["trace"];
   #module: Module | null = null;
   #open: { readonly name: TokenName; readonly session: Session | null } | null = null;
 
-  constructor(options: {
-    readonly home: string;
-    readonly module: string;
-    readonly transcript: Transcript;
-    readonly startedAt: Date;
-  }) {
+  constructor(options: BenchOptions) {
     this.home = options.home;
     this.transcript = options.transcript;
     this.startedAt = options.startedAt;
+    this.pins = options.pins;
+    this.rehearsal = options.rehearsal;
     this.#modulePath = options.module;
+    this.#trace = options.trace;
   }
 
   /** The module with this token's configuration in effect, and nobody logged in. */
@@ -64,7 +87,7 @@ export class Bench implements Disposable {
     // SoftHSM reads it whenever it is initialised; other modules do not look.
     if (existsSync(conf)) process.env["SOFTHSM2_CONF"] = conf;
     if (this.#module) this.#module.initialise();
-    this.#module ??= new Module(this.#modulePath);
+    this.#module ??= new Module(this.#modulePath, this.#trace);
     this.#open = { name, session: null };
     return this.#module;
   }
@@ -75,7 +98,7 @@ export class Bench implements Disposable {
     const token = this.token(name);
     const open = this.#open?.session;
     if (open) return { module, session: open };
-    const { slot } = module.device(token.label, token.serial);
+    const { slot } = this.device(name, token.label, token.serial);
     const session = module.openSession(slot, "write");
     this.#open = { name, session };
     module.login(session, token.pin);
@@ -100,63 +123,220 @@ export class Bench implements Disposable {
     return certificate;
   }
 
-  /** Generates a pair, reads everything back, and finds it again. */
+  /** The key's own certificate first, its root last. */
+  chain(label: string): Uint8Array[] {
+    const chain = [this.certificate(label)];
+    for (;;) {
+      const last = parseCertificate(chain.at(-1) ?? new Uint8Array());
+      if (equalBytes(last.issuer, last.subject)) return chain;
+      const above = [...this.certificates.values()].find((one) =>
+        equalBytes(parseCertificate(one).subject, last.issuer),
+      );
+      if (!above) throw new VaultRefused(`the certificate above "${label}" is not known`);
+      chain.push(above);
+    }
+  }
+
+  /** The token with this label, and this serial number if one is known. @throws {VaultRefused} if it is not the one in the slot */
+  device(name: TokenName, label: string, serial?: string): Device {
+    try {
+      return this.module(name).device(label, serial);
+    } catch (error) {
+      if (!(error instanceof HsmError) || error.reason !== "CKR_TOKEN_NOT_PRESENT") throw error;
+      const others = this.module(name)
+        .devices()
+        .filter((other) => other.label === label);
+      const found = others.map((other) => other.serial).join(", ");
+      throw new VaultRefused(
+        found === "" || serial === undefined
+          ? `there is ${found === "" ? "no token" : "more than one token"} "${label}"; insert the right one and go on`
+          : `the token "${label}" is another one: its serial number is ${found}, expected ${serial}`,
+      );
+    }
+  }
+
+  /** Every object that the token shows to its user. */
+  inventory(name: TokenName): Inventory {
+    const { module, session } = this.session(name);
+    return inventoryOf(module.objects(session));
+  }
+
+  /** Generates a pair, or finds the one that was announced before the ceremony was interrupted; reads everything back. */
   generate(step: StepOf<"generateKey">): CeremonyKey {
     const { module, session } = this.session(step.token);
-    const { label, algorithm } = step;
-    if (this.keys.has(label) || module.findLabel(session, label).length > 0) {
-      throw new VaultRefused(`the label "${label}" is in use already`);
+    const { label, algorithm, token } = step;
+    if (this.keys.has(label)) throw new VaultRefused(`the label "${label}" is in use already`);
+    const announced = this.transcript.recall("generating", { label });
+    if (!announced && module.findLabel(session, label).length > 0) {
+      throw new VaultRefused(`the label "${label}" is in use already on the token "${token}"`);
     }
-    const id = randomBytes(16);
-    const handle = module.generate(session, { algorithm, label, id });
-    const faults = attributeFaults(module.keyAttributes(session, handle));
-    if (faults.length > 0) {
-      throw new VaultRefused(`the new key "${label}" is not safe: it is ${faults.join(", ")}`);
+    const made = () => ({ token, algorithm, id: encodeHex(randomBytes(16)) });
+    const id = decodeHex(String(this.transcript.once("generating", { label }, made)["id"]));
+    const recorded = this.transcript.recall("key", { label });
+    const there = module.find(session, "private", id).length > 0;
+    if (recorded && !there) {
+      throw new VaultRefused(
+        `the transcript says that "${label}" was made, but the token "${token}" does not hold it: this is another token, or it was changed`,
+      );
     }
+    // Killed between this call and the line "key", the next run finds the pair by the identifier that was announced.
+    if (!there) module.generate(session, { algorithm, label, id });
+    const key = this.#adopt(step, id);
+    const publicKeySha256 = encodeHex(key.publicKeySha256);
+    if (recorded && recorded["publicKeySha256"] !== publicKeySha256) {
+      throw new VaultRefused(`the token's "${label}" is not the key that the transcript tells of`);
+    }
+    return key;
+  }
+
+  /** Takes a key that the token holds already, if it is the one that the script pins. */
+  use(step: StepOf<"useKey">): CeremonyKey {
+    const { label, token } = step;
+    if (this.keys.has(label)) throw new VaultRefused(`the label "${label}" is in use already`);
+    const gone = this.#destroyed(step);
+    if (gone) return gone;
+    const { module, session } = this.session(token);
+    const labelled = module.objects(session).filter((object) => object.label === label);
+    const [one, ...more] = labelled.filter(({ kind }) => kind === "private key");
+    if (!one || more.length > 0) {
+      throw new VaultRefused(
+        `the token "${token}" holds ${one ? "more than one" : "no"} private key "${label}"; nothing is generated in its place`,
+      );
+    }
+    const key = this.#adopt(step, one.id);
+    const sha256 = encodeHex(key.publicKeySha256);
+    if (!this.rehearsal && sha256 !== step.publicKeySha256) {
+      throw new VaultRefused(
+        `the token's "${label}" is another key than the script pins: its public half has SHA-256 ${sha256}`,
+      );
+    }
+    return key;
+  }
+
+  /** A key that a later step of this ceremony has begun to destroy, as the transcript tells of it. */
+  #destroyed(step: StepOf<"useKey">): CeremonyKey | null {
+    const { label, token, algorithm } = step;
+    const recorded = this.transcript.recall("existing key", { label });
+    const isGone = this.transcript.lines.some(
+      ({ what, detail }) => what === "destroying" && detail["label"] === label,
+    );
+    if (!isGone || !recorded) return null;
+    const id = decodeHex(String(recorded["id"]));
+    const publicKey = decodeBase64(String(recorded["publicKey"]));
+    const publicKeySha256 = hash("sha256", publicKey, "buffer");
+    const key = { label, id, algorithm, publicKey, publicKeySha256, token, step };
+    this.keys.set(label, key);
+    return key;
+  }
+
+  #adopt(step: StepOf<"generateKey"> | StepOf<"useKey">, id: Uint8Array): CeremonyKey {
+    const { label, algorithm, token } = step;
+    const { module, session } = this.session(token);
     const publicKey = findPublicKey(module, session, { label, id });
     const publicKeySha256 = hash("sha256", publicKey, "buffer");
-    const key = {
-      label,
-      id,
-      algorithm,
-      publicKey,
-      publicKeySha256,
-      token: step.token,
-      step,
-    };
+    const key = { label, id, algorithm, publicKey, publicKeySha256, token, step };
     findKey(module, session, key);
     this.keys.set(label, key);
     return key;
   }
 
-  /** Signs, verifies, and says both in the transcript. */
+  /** Signs, verifies, and says both in the transcript; a signature that stands there already is given again. */
   sign(label: string, what: string, message: Uint8Array): Uint8Array {
     const key = this.key(label);
     const scheme = schemes[key.algorithm];
-    const digest = encodeHex(hash(scheme.hash, message, "buffer"));
+    const digest = hash(scheme.hash, message, "hex");
+    const recorded = this.transcript.recall("signed", { key: label, what });
+    const again = this.transcript.recall("signing", { key: label, what });
+    if (again && again["digest"] !== digest) {
+      throw new VaultRefused(`the ${what} is not what was announced in the transcript`);
+    }
+    if (recorded) {
+      const signature = decodeBase64(String(recorded["signature"]));
+      if (verifier(scheme, key.publicKey)(message, signature)) return signature;
+      throw new VaultRefused(`the transcript's signature of the ${what} does not verify`);
+    }
     this.transcript.write("signing", { key: label, what, hash: scheme.hash, digest });
+    const signature = this.signUnrecorded(label, message);
+    this.transcript.write("signed", { key: label, what, signature: encodeBase64(signature) });
+    return signature;
+  }
+
+  /** Signs and verifies. Only what is itself a record may go unrecorded. */
+  signUnrecorded(label: string, message: Uint8Array): Uint8Array {
+    const key = this.key(label);
+    const scheme = schemes[key.algorithm];
     const { module, session } = this.session(key.token);
-    const handle: KeyHandle = findKey(module, session, key);
-    module.beginSigning(session, handle, scheme.mechanism);
+    module.beginSigning(session, findKey(module, session, key), scheme.mechanism);
     const raw = module.signNow(session, signingInput(scheme, message), scheme.signatureBytes);
     const signature = releasedForm(scheme, raw);
     if (!verifier(scheme, key.publicKey)(message, signature)) {
       throw new VaultRefused(`the key "${label}" gave a signature that does not verify`);
     }
-    const sha256 = encodeHex(hash("sha256", signature, "buffer"));
-    this.transcript.write("signed", { key: label, what, signatureSha256: sha256 });
     return signature;
   }
 
-  /** Writes a file that must not exist, and says so in the transcript. */
+  /** Writes a file that must not exist, unless it is the very one that was announced before an interruption. */
   async write(path: string, content: Uint8Array | string, mode = 0o644): Promise<void> {
     const whole = join(this.home, path);
-    if (existsSync(whole)) throw new VaultRefused(`${whole} exists already`);
+    const announced = this.transcript.recall("writing", { path });
+    if (existsSync(whole)) {
+      if (!announced) throw new VaultRefused(`${whole} exists already`);
+      if (!Buffer.from(content).equals(await readFile(whole))) {
+        throw new VaultRefused(`${whole} is not what the transcript says was written`);
+      }
+    } else {
+      await this.#create(path, content, mode);
+    }
+    this.#wrote(path, content, mode);
+  }
+
+  /** Replaces a file that must be there with this content. */
+  async replace(
+    path: string,
+    change: { readonly from: string; readonly to: string },
+  ): Promise<void> {
+    const whole = join(this.home, path);
+    const now = await readFile(whole, "utf8");
+    if (now !== change.from && now !== change.to) {
+      throw new VaultRefused(`${whole} has changed since the ceremony looked at it`);
+    }
+    if (now !== change.to) await this.#create(path, change.to, 0o644);
+    this.#wrote(path, change.to, 0o644);
+  }
+
+  /** @throws {VaultRefused} unless the file is as this step left it */
+  async requireWritten(path: string): Promise<void> {
+    const content = await readFile(join(this.home, path)).catch(() => null);
+    const { sha256 } = this.transcript.recall("wrote", { path }) ?? {};
+    if (!content || (sha256 !== undefined && hash("sha256", content, "hex") !== sha256)) {
+      throw new VaultRefused(
+        `${join(this.home, path)} is not what the transcript says was written`,
+      );
+    }
+  }
+
+  /** Removes what this step announced and left when it was interrupted; nothing else is ever removed. */
+  async discard(path: string): Promise<void> {
+    if (!this.transcript.recall("writing", { path })) return;
+    this.transcript.write("discarded", { path });
+    await rm(join(this.home, path), { force: true });
+  }
+
+  async #create(path: string, content: Uint8Array | string, mode: number): Promise<void> {
+    const whole = join(this.home, path);
+    const told = { path, ...hashUnlessSecret(content, mode) };
+    const isDiscarded = this.transcript.lines.some(
+      ({ what, detail }) => what === "discarded" && detail["path"] === path,
+    );
+    const recorded = this.transcript.recall("wrote", told);
+    if (recorded && !isDiscarded) throw new VaultRefused(`${whole} was written, but is missing`);
+    this.transcript.once("writing", told);
     await mkdir(dirname(whole), { recursive: true, mode: 0o700 });
     await durableWrite(whole, content, mode);
-    // What is secret leaves no trace in the transcript, not even its hash.
-    const sha256 = mode === 0o600 ? {} : { sha256: hash("sha256", content, "hex") };
-    this.transcript.write("wrote", { path, ...sha256 });
+  }
+
+  #wrote(path: string, content: Uint8Array | string, mode: number): void {
+    this.transcript.once("wrote", { path, ...hashUnlessSecret(content, mode) });
   }
 
   /** Makes every file of a token durable and readable by its owner alone; SoftHSM does neither. */
@@ -183,4 +363,12 @@ export class Bench implements Disposable {
     this.#module.finalise();
     this.#open = null;
   }
+}
+
+/** What is secret leaves no trace in the transcript, not even its hash. */
+function hashUnlessSecret(
+  content: Uint8Array | string,
+  mode: number,
+): { readonly sha256?: string } {
+  return mode === 0o600 ? {} : { sha256: hash("sha256", content, "hex") };
 }

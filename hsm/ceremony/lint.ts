@@ -1,4 +1,4 @@
-/** Rules that a CA certificate must obey before it is signed (RFC 5280; fulcio docs/certificate-specification.md). */
+/** Rules that a certificate must obey before it is signed, and again when it is read back (RFC 5280; fulcio docs/certificate-specification.md). */
 import { encodeHex, equalBytes } from "../../core/formats/encoding.ts";
 import {
   extensionOids,
@@ -12,8 +12,11 @@ import {
 } from "../../core/formats/x509.ts";
 import { VaultRefused } from "../errors.ts";
 
-/** What kind of CA a certificate is for. */
-export type AuthorityKind = "root" | "issuing";
+/** What a certificate is for: the two kinds of CA, and the leaf of a timestamp authority (RFC 3161 §2.3). */
+export type AuthorityKind = "root" | "issuing" | "timestamp";
+
+/** All kinds. */
+export const authorityKinds = ["root", "issuing", "timestamp"] as const satisfies AuthorityKind[];
 
 interface Rule {
   readonly id: string;
@@ -21,8 +24,14 @@ interface Rule {
 }
 
 /** Bits of RFC 5280 §4.2.1.3. */
+const digitalSignature = 0;
 const keyCertSign = 5;
 const crlSign = 6;
+const purposesOf: { readonly [Kind in AuthorityKind]: string | undefined } = {
+  root: undefined,
+  issuing: keyPurposes.codeSigning,
+  timestamp: keyPurposes.timeStamping,
+};
 const minSerialBytes = 8;
 const maxSerialBytes = 20;
 
@@ -41,6 +50,7 @@ const rules: readonly Rule[] = [
     id: "basic-constraints",
     holds: (tbs, kind) => {
       const { isCa, pathLength } = readBasicConstraints(tbs);
+      if (kind === "timestamp") return !isCa && pathLength === null;
       return isCa && pathLength === (kind === "root" ? null : 0n);
     },
   },
@@ -50,7 +60,9 @@ const rules: readonly Rule[] = [
   },
   {
     id: "key-usage",
-    holds: (tbs) => [...(readKeyUsage(tbs) ?? [])].join() === `${keyCertSign},${crlSign}`,
+    holds: (tbs, kind) =>
+      [...(readKeyUsage(tbs) ?? [])].join() ===
+      (kind === "timestamp" ? String(digitalSignature) : `${keyCertSign},${crlSign}`),
   },
   {
     id: "key-usage-critical",
@@ -58,8 +70,14 @@ const rules: readonly Rule[] = [
   },
   {
     id: "extended-key-usage",
+    holds: (tbs, kind) => readKeyPurposes(tbs)?.join() === purposesOf[kind],
+  },
+  {
+    // RFC 3161 §2.3: critical, and the only purpose.
+    id: "timestamp-purpose-critical",
     holds: (tbs, kind) =>
-      readKeyPurposes(tbs)?.join() === (kind === "root" ? undefined : keyPurposes.codeSigning),
+      (findExtension(tbs, extensionOids.extendedKeyUsage)?.critical === true) ===
+      (kind === "timestamp"),
   },
   {
     id: "subject-key-identifier",

@@ -4,126 +4,10 @@ import * as v from "valibot";
 import { parse } from "yaml";
 import { encodeHex, encodeUtf8 } from "../../core/formats/encoding.ts";
 import { VaultRefused } from "../errors.ts";
-import { purposes } from "../keyring.ts";
-import { keyLabel } from "../../events/hsm.ts";
-
-const text = v.pipe(v.string(), v.minLength(1), v.maxLength(256));
-/** A path below the home, without a way out of it. */
-const path = v.pipe(v.string(), v.regex(/^[\w-][\w.-]*(?:\/[\w-][\w.-]*)*$/));
-const token = v.picklist(["online", "offline"]);
-const algorithm = v.picklist(["ecdsa-p256", "ecdsa-p384", "rsa-2048", "rsa-3072", "rsa-4096"]);
-const years = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(30));
-const days = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(3_650));
-
-const initialiseToken = v.strictObject({
-  step: v.literal("initialiseToken"),
-  token,
-  label: v.pipe(text, v.maxLength(32)),
-  pinFile: path,
-});
-const generateKey = v.strictObject({
-  step: v.literal("generateKey"),
-  token,
-  label: keyLabel,
-  algorithm,
-  purposes: v.optional(v.array(v.picklist(purposes))),
-  askers: v.optional(v.array(text)),
-  origin: v.optional(text),
-  noteName: v.optional(text),
-  roles: v.optional(v.array(v.picklist(["snapshot", "timestamp"]))),
-  issuer: v.optional(text),
-});
-const rootCertificate = v.strictObject({
-  step: v.literal("rootCertificate"),
-  key: keyLabel,
-  organization: text,
-  commonName: text,
-  years,
-  out: path,
-});
-const issuingCertificate = v.strictObject({
-  step: v.literal("issuingCertificate"),
-  key: keyLabel,
-  issuer: keyLabel,
-  organization: text,
-  commonName: text,
-  years,
-  out: path,
-});
-const tlsCertificate = v.strictObject({
-  step: v.literal("tlsCertificate"),
-  organization: text,
-  names: v.pipe(v.array(text), v.minLength(1)),
-  addresses: v.array(v.pipe(v.string(), v.ip())),
-  days: v.pipe(days, v.maxValue(825)),
-  keyOut: path,
-  certificateOut: path,
-  authorityOut: path,
-});
-const trustMaterial = v.strictObject({
-  step: v.literal("trustMaterial"),
-  origin: text,
-  ctUrl: text,
-  issuer: text,
-  operator: text,
-  commonName: text,
-  issuingKey: keyLabel,
-  ctKey: keyLabel,
-  logKey: keyLabel,
-  trustedRootOut: path,
-  signingConfigOut: path,
-});
-const tufRepository = v.strictObject({
-  step: v.literal("tufRepository"),
-  rootKey: keyLabel,
-  targetsKey: keyLabel,
-  snapshotKey: keyLabel,
-  timestampKey: keyLabel,
-  days,
-  uri: text,
-  targets: v.pipe(
-    v.array(
-      v.strictObject({
-        name: v.pipe(v.string(), v.regex(/^[\w.-]+$/)),
-        from: v.union([v.strictObject({ file: path }), v.strictObject({ publicKey: keyLabel })]),
-        usage: v.optional(v.picklist(["Fulcio", "Rekor", "CTFE"])),
-      }),
-    ),
-    v.minLength(1),
-  ),
-  out: path,
-  rootCopyOut: path,
-});
-const vaultState = v.strictObject({
-  step: v.literal("vaultState"),
-  token,
-  keyringOut: path,
-  stateOut: path,
-});
-
-const script = v.strictObject({
-  ceremony: v.pipe(v.string(), v.regex(/^[a-z][a-z0-9-]{0,63}$/)),
-  version: v.literal(1),
-  parameters: v.array(v.pipe(v.string(), v.regex(/^[a-z][A-Za-z0-9]*$/))),
-  steps: v.pipe(
-    v.array(
-      v.variant("step", [
-        initialiseToken,
-        generateKey,
-        rootCertificate,
-        issuingCertificate,
-        tlsCertificate,
-        trustMaterial,
-        tufRepository,
-        vaultState,
-      ]),
-    ),
-    v.minLength(1),
-  ),
-});
+import { scriptSchema } from "./schema.ts";
 
 /** A script with its parameters filled in. */
-export type Script = v.InferOutput<typeof script> & {
+export type Script = v.InferOutput<typeof scriptSchema> & {
   /** SHA-256 of the file, lower-case hex. */
   readonly sha256: string;
 };
@@ -132,8 +16,8 @@ export type Script = v.InferOutput<typeof script> & {
 export type Step = Script["steps"][number];
 /** A step of one kind. */
 export type StepOf<Kind extends Step["step"]> = Extract<Step, { step: Kind }>;
-/** Which of a ceremony's tokens. */
-export type TokenName = v.InferOutput<typeof token>;
+/** What a script calls one of its tokens: the token's configuration is `softhsm2-NAME.conf`. */
+export type TokenName = string;
 
 /** @throws {VaultRefused} if the script, or a parameter, is not what it must be */
 export function parseScript(
@@ -141,7 +25,7 @@ export function parseScript(
   parameters: { readonly [name: string]: string },
 ): Script {
   const declared = v.safeParse(
-    v.looseObject({ parameters: script.entries.parameters }),
+    v.looseObject({ parameters: scriptSchema.entries.parameters }),
     yaml(source),
   );
   if (!declared.success) throw new VaultRefused("the ceremony script declares no parameters");
@@ -152,7 +36,7 @@ export function parseScript(
   if (missing !== undefined)
     throw new VaultRefused(`the ceremony needs the parameter "${missing}"`);
   if (unknown !== undefined) throw new VaultRefused(`the ceremony knows no parameter "${unknown}"`);
-  const parsed = v.safeParse(script, filled(declared.output, parameters));
+  const parsed = v.safeParse(scriptSchema, filled(declared.output, parameters));
   if (!parsed.success) {
     const [issue] = parsed.issues;
     throw new VaultRefused(
@@ -160,27 +44,6 @@ export function parseScript(
     );
   }
   return { ...parsed.output, sha256: encodeHex(hash("sha256", encodeUtf8(source), "buffer")) };
-}
-
-/** Every file or folder that a step makes, which therefore must not exist before. */
-export function outputsOf(step: Step): readonly string[] {
-  switch (step.step) {
-    case "initialiseToken":
-      return [step.pinFile];
-    case "generateKey":
-      return [];
-    case "rootCertificate":
-    case "issuingCertificate":
-      return [step.out];
-    case "tlsCertificate":
-      return [step.keyOut, step.certificateOut, step.authorityOut];
-    case "trustMaterial":
-      return [step.trustedRootOut, step.signingConfigOut];
-    case "tufRepository":
-      return [`${step.out}/1.root.json`, `${step.out}/1.targets.json`, step.rootCopyOut];
-    case "vaultState":
-      return [step.keyringOut, `${step.stateOut}/vault.db`];
-  }
 }
 
 function yaml(source: string): unknown {

@@ -21,8 +21,6 @@ export async function performTrust(bench: Bench, step: StepOf<"trustMaterial">):
     const logId = hash("sha256", publicKey, "buffer");
     return { baseUrl, publicKey, validFor, logId, keyDetails: "PKIX_ECDSA_P256_SHA_256" };
   };
-  const issuing = bench.certificate(step.issuingKey);
-  const root = [...bench.certificates].find(([label]) => label !== step.issuingKey)?.[1];
   const trustedRoot = formatTrustedRoot({
     tlogs: [log(step.origin, step.logKey)],
     certificateAuthorities: [
@@ -30,7 +28,7 @@ export async function performTrust(bench: Bench, step: StepOf<"trustMaterial">):
         organization: step.operator,
         commonName: step.commonName,
         uri: step.origin,
-        certificates: root ? [issuing, root] : [issuing],
+        certificates: bench.chain(step.issuingKey),
         validFor,
       },
     ],
@@ -55,8 +53,8 @@ export async function performTrust(bench: Bench, step: StepOf<"trustMaterial">):
 export async function performTuf(bench: Bench, step: StepOf<"tufRepository">): Promise<void> {
   const expires = new Date(bench.startedAt.getTime() + step.days * dayMs);
   const key = (label: string) => tuf.tufKey(bench.key(label).publicKey);
+  const rootKeys = typeof step.rootKey === "string" ? [step.rootKey] : step.rootKey;
   const keys = {
-    root: key(step.rootKey),
     targets: key(step.targetsKey),
     snapshot: key(step.snapshotKey),
     timestamp: key(step.timestampKey),
@@ -65,9 +63,12 @@ export async function performTuf(bench: Bench, step: StepOf<"tufRepository">): P
   const root: tuf.RootRole = {
     version: 1,
     expires,
-    keys: Object.values(keys),
+    keys: [...rootKeys.map(key), ...Object.values(keys)],
     roles: {
-      root: one(keys.root),
+      root: {
+        keyids: rootKeys.map((label) => key(label).keyid),
+        threshold: step.rootThreshold ?? 1,
+      },
       targets: one(keys.targets),
       snapshot: one(keys.snapshot),
       timestamp: one(keys.timestamp),
@@ -76,10 +77,12 @@ export async function performTuf(bench: Bench, step: StepOf<"tufRepository">): P
   const targets: tuf.Target[] = [];
   for (const target of step.targets) targets.push(await placeTarget(bench, step, target));
   const sign = (name: "root" | "targets", signed: Parameters<typeof tuf.signedBytes>[0]) => {
-    const label = name === "root" ? step.rootKey : step.targetsKey;
     const message = tuf.signedBytes(signed);
-    const sig = encodeHex(bench.sign(label, `TUF ${name} version 1`, message));
-    const file = tuf.formatSignedRole(signed, [{ keyid: keys[name].keyid, sig }]);
+    const signatures = (name === "root" ? rootKeys : [step.targetsKey]).map((label) => ({
+      keyid: key(label).keyid,
+      sig: encodeHex(bench.sign(label, `TUF ${name} version 1`, message)),
+    }));
+    const file = tuf.formatSignedRole(signed, signatures);
     tuf.checkSignatures(tuf.parseSignedRole(file), name, root, (spki, data, signature) =>
       verify("sha256", data, keyObject(spki), signature),
     );

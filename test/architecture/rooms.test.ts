@@ -37,7 +37,7 @@ const rooms = [
 
 /** Packages that only one place may touch. */
 const reserved = [
-  { name: "pkcs11js", onlyIn: /^hsm\/pkcs11\.ts$/ },
+  { name: "pkcs11js", onlyIn: /^hsm\/pkcs11(-templates)?\.ts$/ },
   { name: "@nats-io/", onlyIn: /^(core\/nats|deploy\/nats)\.ts$/ },
   { name: "fastify", onlyIn: /^plugins\/(http|idp)\// },
   {
@@ -48,6 +48,8 @@ const reserved = [
   { name: "cbor-x", onlyIn: /^core\/wire\.ts$/ },
   { name: "pino", onlyIn: /^core\/pino-journal\.ts$/ },
   { name: "yaml", onlyIn: /^(config|deploy)\/|^hsm\/ceremony\// },
+  { name: "xstate", onlyIn: /^hsm\/ceremony\// },
+  { name: "@peculiar/x509", onlyIn: /^hsm\/ceremony\// },
   { name: "node:sqlite", onlyIn: /^(plugins\/storage|hsm)\// },
 ] as const;
 

@@ -1,0 +1,282 @@
+/** Every rule of ceremonies, just inside and just outside its limit, and the table that explains them. */
+import { generateKeyPairSync } from "node:crypto";
+import { readdirSync, readFileSync } from "node:fs";
+import { describe, expect, test } from "vitest";
+import { parseJson } from "../../core/formats/json.ts";
+import * as der from "../../core/formats/der.ts";
+import { extensionOids, formatName, formatTbs } from "../../core/formats/x509.ts";
+import { authorityExtensions } from "../../hsm/ceremony/authorities.ts";
+import { scriptJsonSchema } from "../../hsm/ceremony/json-schema.ts";
+import { type AuthorityKind, lintAuthority, lintRules } from "../../hsm/ceremony/lint.ts";
+import { parseScript } from "../../hsm/ceremony/script.ts";
+import { findingsIn, scriptRules } from "../../hsm/ceremony/script-lint.ts";
+
+const folder = new URL("../../deploy/ceremonies/", import.meta.url);
+const genesis = readFileSync(new URL("demo-genesis.yaml", folder), "utf8");
+const quorum = readFileSync(new URL("tuf-quorum.yaml", folder), "utf8");
+const destroy = readFileSync(new URL("destroy-key.yaml", folder), "utf8");
+const authority = readFileSync(new URL("timestamp-authority.yaml", folder), "utf8");
+
+function broken(text: string): readonly string[] {
+  const names = /^parameters: \[(.*)\]$/m.exec(text)?.[1]?.split(", ") ?? [];
+  const parameters = Object.fromEntries(names.map((name) => [name, "value"]));
+  return [...new Set(findingsIn(parseScript(text, parameters)).map(({ rule }) => rule))];
+}
+
+/** Each rule: a change that stays within it, and one that does not. */
+const cases: {
+  readonly [rule: string]: readonly [string, (text: string) => string, (text: string) => string];
+} = {
+  "labels-unique": [
+    genesis,
+    (text) => text.replace("label: rekor-v2-log", "label: rekor-v3-log"),
+    (text) => text.replace("label: rekor-v2-log", "label: ct-log"),
+  ],
+  "tokens-unique": [
+    quorum,
+    (text) => text.replace("label: chancery-root-2", "label: chancery-root-1"),
+    (text) => text.replaceAll("token: root-2", "token: root-1"),
+  ],
+  "outputs-unique": [
+    genesis,
+    (text) => text.replace("out: trust/issuing-ca.pem", "out: trust/root-ca-2.pem"),
+    (text) => text.replace("out: trust/issuing-ca.pem", "out: trust/root-ca.pem"),
+  ],
+  "token-before-use": [
+    genesis,
+    (text) => text.replaceAll("token: offline", "token: safe"),
+    (text) => text.replace("token: offline", "token: safe"),
+  ],
+  "key-before-use": [
+    genesis,
+    (text) => text.replace("ctKey: ct-log", "ctKey: rekor-v2-log"),
+    (text) => text.replace("ctKey: ct-log", "ctKey: ct-log-2"),
+  ],
+  "certificate-before-use": [
+    authority,
+    (text) => text.replace("file: trust/root-ca.pem", "file: trust/root.pem"),
+    (text) => text.replace(/ {2}- step: useCertificate\n.*\n.*\n/, ""),
+  ],
+  "roots-offline": [
+    genesis,
+    (text) => text.replace("label: tuf-targets", "label: tuf-targets"),
+    (text) => text.replace("targetsKey: tuf-targets", "targetsKey: tuf-snapshot"),
+  ],
+  "root-strength": [
+    genesis,
+    (text) => text.replace("algorithm: ecdsa-p384", "algorithm: rsa-3072"),
+    (text) => text.replace("algorithm: ecdsa-p384", "algorithm: ecdsa-p256"),
+  ],
+  "root-lifetime": [
+    genesis,
+    (text) => text.replace("years: 20", "years: 25"),
+    (text) => text.replace("years: 20", "years: 26"),
+  ],
+  "validity-nested": [
+    genesis,
+    (text) => text.replace("years: 10", "years: 20"),
+    (text) => text.replace("years: 10", "years: 21"),
+  ],
+  "tuf-threshold": [
+    quorum,
+    (text) => text.replace("rootThreshold: 2", "rootThreshold: 3"),
+    (text) => text.replace("rootThreshold: 2", "rootThreshold: 4"),
+  ],
+  "tuf-separate-tokens": [
+    quorum.replace("token: root-2\n    label: tuf-root-2", "token: root-1\n    label: tuf-root-2"),
+    (text) => text.replace("rootThreshold: 2", "rootThreshold: 1"),
+    (text) => text,
+  ],
+  "online-bound": [
+    genesis,
+    (text) => text.replace("askers: [idp]", "askers: [idp, other]"),
+    (text) => text.replace("askers: [idp]", "askers: []"),
+  ],
+  "offline-unbound": [
+    genesis,
+    (text) => text,
+    (text) => text.replace("label: tuf-targets", "label: tuf-targets\n    askers: [trust]"),
+  ],
+  "transcript-key": [
+    genesis,
+    (text) => text.replace("transcriptKey: transcript", "transcriptKey: tuf-root"),
+    (text) => text.replace("transcriptKey: transcript", "transcriptKey: id-token"),
+  ],
+  "secrets-apart": [
+    genesis,
+    (text) => text.replace("pinFile: secrets/pin", "pinFile: secrets/other/pin"),
+    (text) => text.replace("pinFile: secrets/pin", "pinFile: trust/pin"),
+  ],
+  "state-complete": [
+    genesis,
+    (text) =>
+      `${text}  - step: generateKey\n    token: offline\n    label: late\n    algorithm: ecdsa-p256\n`,
+    (text) =>
+      `${text}  - step: generateKey\n    token: online\n    label: late\n    algorithm: ecdsa-p256\n    purposes: [timestamp]\n    askers: [timestamp]\n`,
+  ],
+  "destroy-confirmed": [
+    destroy,
+    (text) => text,
+    (text) => text.replace("confirm: destroy rekor-v2-log", "confirm: destroy rekor-v1-log"),
+  ],
+};
+
+describe("scripts", () => {
+  test.each(scriptRules)("%s", (rule) => {
+    const [text = "", within = String, beyond = String] = cases[rule] ?? [];
+    expect(broken(within(text))).toEqual([]);
+    expect(broken(beyond(text))).toEqual([rule]);
+  });
+
+  test("destroy-confirmed compares the hash, too", () => {
+    const text = destroy.replace("${confirmedKeySha256}", "another");
+    expect(broken(text)).toEqual(["destroy-confirmed"]);
+  });
+
+  test("every script that is shipped obeys them all", () => {
+    const scripts = readdirSync(folder).filter((name) => name.endsWith(".yaml"));
+    expect(scripts.length).toBeGreaterThanOrEqual(4);
+    for (const name of scripts) {
+      expect(broken(readFileSync(new URL(name, folder), "utf8")), name).toEqual([]);
+    }
+  });
+});
+
+const spki = new Uint8Array(
+  generateKeyPairSync("ec", { namedCurve: "P-256" }).publicKey.export({
+    type: "spki",
+    format: "der",
+  }),
+);
+
+type TbsFields = Parameters<typeof formatTbs>[0];
+
+function fieldsOf(kind: AuthorityKind): TbsFields {
+  const name = formatName({ commonName: "one" });
+  return {
+    serial: new Uint8Array(20).fill(0x41),
+    issuer: kind === "root" ? name : formatName({ commonName: "another" }),
+    subject: name,
+    notBefore: new Date("2026-01-01T00:00:00Z"),
+    notAfter: new Date("2036-01-01T00:00:00Z"),
+    publicKey: spki,
+    signatureAlgorithm: "ecdsa-sha256",
+    extensions: authorityExtensions(kind, { subject: spki, issuer: spki }),
+  };
+}
+
+type Change = (fields: TbsFields) => TbsFields;
+const same: Change = (fields) => fields;
+const extension =
+  (
+    oid: string,
+    change: (one: { oid: string; critical: boolean; value: Uint8Array }) => object | null,
+  ): Change =>
+  (fields) => ({
+    ...fields,
+    extensions: fields.extensions.flatMap((one) => {
+      if (one.oid !== oid) return [one];
+      const changed = change(one);
+      return changed ? [{ ...one, ...changed }] : [];
+    }),
+  });
+const usage = (bits: number, unused: number) =>
+  extension(extensionOids.keyUsage, () => ({ value: der.bitString(Uint8Array.of(bits), unused) }));
+const constraints = (...content: Uint8Array[]) =>
+  extension(extensionOids.basicConstraints, () => ({ value: der.sequence(...content) }));
+const serial =
+  (length: number): Change =>
+  (fields) => ({
+    ...fields,
+    serial: new Uint8Array(length).fill(0x41),
+  });
+const validity =
+  (seconds: number): Change =>
+  (fields) => ({
+    ...fields,
+    notAfter: new Date(fields.notBefore.getTime() + seconds * 1_000),
+  });
+
+const certificates: readonly (readonly [string, AuthorityKind, Change, Change])[] = [
+  ["serial-length", "root", serial(8), serial(7)],
+  ["serial-length", "root", serial(20), serial(21)],
+  ["validity-order", "root", validity(1), validity(0)],
+  ["subject-present", "issuing", same, (fields) => ({ ...fields, subject: der.sequence() })],
+  ["self-issued-root", "issuing", same, (fields) => ({ ...fields, issuer: fields.subject })],
+  ["basic-constraints", "issuing", same, constraints(der.boolean(true), der.integer(1n))],
+  ["basic-constraints", "timestamp", same, constraints(der.boolean(true))],
+  [
+    "basic-constraints-critical",
+    "root",
+    same,
+    extension(extensionOids.basicConstraints, () => ({ critical: false })),
+  ],
+  ["key-usage", "root", usage(0x06, 1), usage(0x86, 1)],
+  ["key-usage", "timestamp", usage(0x80, 7), usage(0xc0, 6)],
+  [
+    "key-usage-critical",
+    "root",
+    same,
+    extension(extensionOids.keyUsage, () => ({ critical: false })),
+  ],
+  ["extended-key-usage", "issuing", same, extension(extensionOids.extendedKeyUsage, () => null)],
+  [
+    "timestamp-purpose-critical",
+    "timestamp",
+    same,
+    extension(extensionOids.extendedKeyUsage, () => ({ critical: false })),
+  ],
+  [
+    "timestamp-purpose-critical",
+    "issuing",
+    same,
+    extension(extensionOids.extendedKeyUsage, () => ({ critical: true })),
+  ],
+  [
+    "subject-key-identifier",
+    "root",
+    same,
+    extension(extensionOids.subjectKeyIdentifier, () => null),
+  ],
+  [
+    "authority-key-identifier",
+    "root",
+    same,
+    extension(extensionOids.authorityKeyIdentifier, () => null),
+  ],
+];
+
+describe("certificates", () => {
+  test.each(certificates)("%s of %s", (rule, kind, within, beyond) => {
+    expect(() => lintAuthority(formatTbs(within(fieldsOf(kind))), kind)).not.toThrow();
+    expect(() => lintAuthority(formatTbs(beyond(fieldsOf(kind))), kind)).toThrow(
+      new RegExp(`breaks ${rule} and`),
+    );
+  });
+
+  test("extensions-once: none is there twice, whether the parser or the rule says so", () => {
+    const fields = fieldsOf("root");
+    const twice = [...fields.extensions, ...fields.extensions.slice(-1)];
+    expect(() => lintAuthority(formatTbs({ ...fields, extensions: twice }), "root")).toThrow(
+      /extensions-once|twice/,
+    );
+  });
+
+  test("every rule has its cases", () => {
+    const tested = new Set([...certificates.map(([rule]) => rule), "extensions-once"]);
+    expect([...tested].toSorted()).toEqual(lintRules.toSorted());
+  });
+});
+
+test("ASSURANCE.md has a row for each rule, and no other", () => {
+  const text = readFileSync(new URL("../../hsm/ceremony/ASSURANCE.md", import.meta.url), "utf8");
+  const rows = [...text.matchAll(/^\|.*\| `([a-z0-9-]+)` \| ceremony-rules \|$/gm)].map(
+    ([, id]) => id,
+  );
+  expect(rows.toSorted()).toEqual([...scriptRules, ...lintRules].toSorted());
+});
+
+test("the published schema is the one that the engine parses with", () => {
+  const published = readFileSync(new URL("ceremony.schema.json", folder), "utf8");
+  expect(parseJson(published)).toEqual(parseJson(scriptJsonSchema()));
+});
