@@ -22,12 +22,14 @@ export function statusRoutes(installation: Installation): readonly Route[] {
       method: "GET",
       path: "/healthz",
       family,
+      probe: true,
       handle: async () => ({ ...json({ status: "SERVING" }), headers: uncached }),
     },
     {
       method: "GET",
       path: "/readyz",
       family,
+      probe: true,
       handle: async () => await readiness(installation),
     },
     {
