@@ -2,6 +2,7 @@
  * The servers under the routes: plain HTTP/1.1, and TLS with HTTP/1.1 and HTTP/2 by ALPN. Node's defaults wait for ever for slow
  * clients; these limits do not.
  */
+import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { createServer, type IncomingMessage, type Server } from "node:http";
 import {
@@ -12,6 +13,7 @@ import {
 } from "node:http2";
 import type { Duplex } from "node:stream";
 import { endAfter, type Response } from "./deadline.ts";
+import { refusalText } from "./families.ts";
 import { allow } from "./gate.ts";
 import type { Limits } from "./manifest.ts";
 
@@ -46,7 +48,7 @@ export function createPlainServer(serve: Serve, limits: Limits): Server {
   const options = { ...timeouts(limits), maxHeaderSize: maxHeaderBytes };
   const server = createServer(options, bounded(serve, limits));
   server.timeout = limits.idleTimeoutMs;
-  return harden(server, limits);
+  return harden(server, bounded(serve, limits), limits);
 }
 
 /** The TLS server. */
@@ -79,7 +81,7 @@ export function createTlsServer(
   Object.assign(server, timeouts(limits));
   server.setTimeout(limits.idleTimeoutMs);
   server.on("session", (session) => boundSession(session, limits));
-  return harden(server, limits);
+  return harden(server, bounded(serve, limits), limits);
 }
 
 function timeouts(limits: Limits) {
@@ -130,14 +132,16 @@ async function close(server: Server | Http2SecureServer): Promise<void> {
   await closed;
 }
 
-function harden<S extends Server | Http2SecureServer>(server: S, limits: Limits): S {
+function harden<S extends Server | Http2SecureServer>(server: S, serve: Serve, limits: Limits): S {
   server.maxConnections = limits.connections;
   Object.assign(server, {
     dropMaxConnection: true,
     maxHeadersCount: maxHeaders,
     maxRequestsPerSocket: limits.requestsPerConnection,
   });
-  const emitter = server as Server; // both emit these two events; their types share no overload
+  const emitter = server as Server; // both emit these events; their types share no overload
+  // Node would answer by itself, without a word.
+  emitter.on("checkExpectation", serve);
   emitter.on("connect", (_request: IncomingMessage, socket: Duplex) => socket.end(raw(405)));
   const answering = new WeakSet<Duplex>();
   emitter.on("request", ({ httpVersionMajor, socket }, response) => {
@@ -170,5 +174,15 @@ const parserStatuses: ReadonlyMap<string | undefined, number> = new Map([
 
 /** A response without a request to answer. */
 function raw(status: number): string {
-  return `HTTP/1.1 ${status} Refused\r\nAllow: ${allow}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`;
+  const text = `${refusalText(status)}\n`;
+  const head = [
+    `HTTP/1.1 ${status} Refused`,
+    `Allow: ${allow}`,
+    "Connection: close",
+    "Content-Type: text/plain; charset=utf-8",
+    `Content-Length: ${text.length}`,
+    "X-Content-Type-Options: nosniff",
+    `X-Request-Id: ${randomUUID().replaceAll("-", "")}`,
+  ];
+  return `${head.join("\r\n")}\r\n\r\n${text}`;
 }

@@ -119,12 +119,15 @@ function isAbsent(thrown: unknown): boolean {
 
 /** Before any route: a plain line of text. */
 function refuse(status: number, id: string, response: Parameters<Serve>[1]): void {
+  const text = `${refusalText(status)}\n`;
   const headers = {
     "content-type": "text/plain; charset=utf-8",
+    "content-length": text.length,
+    "x-content-type-options": "nosniff",
     "x-request-id": id,
     ...(status === 405 && { allow }),
     ...(!("stream" in response) && { connection: "close" }),
   };
-  if ("stream" in response) response.writeHead(status, headers).end(`${refusalText(status)}\n`);
-  else response.writeHead(status, headers).end(`${refusalText(status)}\n`);
+  if ("stream" in response) response.writeHead(status, headers).end(text);
+  else response.writeHead(status, headers).end(text);
 }
