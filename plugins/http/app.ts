@@ -103,8 +103,10 @@ function addRoute(app: FastifyInstance, route: Route, serving: Serving): void {
         return;
       }
       reply.raw.once("close", () => admitted[Symbol.dispose]());
-      // HTTP/1 has a limit for this in Node; HTTP/2 has not.
-      entered.set(request, { admitted, upload: endAfter(reply.raw, limits.requestTimeoutMs) });
+      // Node has a limit for this in HTTP/1 alone, and nothing to say when it is reached.
+      const late = (): void => refuse(reply, family, { status: 408 }, serving);
+      const upload = endAfter(reply.raw, limits.requestTimeoutMs, late);
+      entered.set(request, { admitted, upload });
       done();
     },
     async handler(request, reply) {
@@ -119,7 +121,7 @@ function addRoute(app: FastifyInstance, route: Route, serving: Serving): void {
 
 interface Entered {
   readonly admitted: Admitted;
-  /** Ends an upload that takes too long. */
+  /** Refuses an upload that takes too long. */
   readonly upload: Disposable;
 }
 

@@ -32,6 +32,8 @@ export interface Listener extends AsyncDisposable {
 }
 
 const checkIntervalMs = 1_000;
+/** Routes refuse a slow body in their own words; this is for bodies that no route wants. */
+const graceMs = 5_000;
 const handshakeTimeoutMs = 10_000;
 const maxHeaderBytes = 16_384;
 const maxHeaders = 100;
@@ -87,7 +89,7 @@ export function createTlsServer(
 function timeouts(limits: Limits) {
   return {
     headersTimeout: limits.headersTimeoutMs,
-    requestTimeout: limits.requestTimeoutMs,
+    requestTimeout: limits.requestTimeoutMs + graceMs,
     connectionsCheckingInterval: Math.min(checkIntervalMs, limits.headersTimeoutMs),
     keepAliveTimeout: limits.keepAliveTimeoutMs,
   };

@@ -17,6 +17,7 @@ const uncached = { "cache-control": "no-store" };
 /** `/healthz`, `/readyz` and `/`. */
 export function statusRoutes(installation: Installation): readonly Route[] {
   const page = homePage(installation);
+  const peers = singly(installation.peers);
   return [
     {
       method: "GET",
@@ -30,7 +31,7 @@ export function statusRoutes(installation: Installation): readonly Route[] {
       path: "/readyz",
       family,
       probe: true,
-      handle: async () => await readiness(installation),
+      handle: async () => await readiness({ ...installation, peers }),
     },
     {
       method: "GET",
@@ -47,6 +48,15 @@ export function statusRoutes(installation: Installation): readonly Route[] {
       }),
     },
   ];
+}
+
+/** One round through the rooms at a time, whoever asks meanwhile: a probe is let in however many there are. */
+function singly<T>(ask: () => Promise<T>): () => Promise<T> {
+  let asking: Promise<T> | null = null;
+  return async () => {
+    asking ??= ask().finally(() => (asking = null));
+    return await asking;
+  };
 }
 
 /** Ready if every room is well. Reasons stay inside; names are enough to know where to look. */
