@@ -69,6 +69,8 @@ export async function boot(
         question,
       ),
     async [Symbol.asyncDispose]() {
+      // The way in first: what it has accepted still needs every room at work.
+      await Promise.allSettled([...tenants.values()].map(async ({ drain }) => await drain()));
       draining.abort();
       await surroundings.bus.drain(surroundings.drainMs ?? 10_000);
       await owned.disposeAsync();
@@ -105,6 +107,8 @@ interface Tenant {
   readonly health: () => Health;
   /** Begins to follow facts. */
   readonly follow: () => void;
+  /** Finishes what came in from outside. */
+  readonly drain: () => Promise<void>;
 }
 
 async function load(entries: readonly Entry[], manifest: Manifest): Promise<Plugin> {
@@ -146,7 +150,11 @@ async function move(
   const healths: (() => Health)[] = [() => doubt ?? running.health?.() ?? { status: "ok" }];
   const health = (): Health => worst(healths.map((ask) => ask()));
   serve(manifest, running, { house, stores, health });
-  return { health, follow: () => follow(manifest, running, { house, stores, healths, stack }) };
+  return {
+    health,
+    follow: () => follow(manifest, running, { house, stores, healths, stack }),
+    drain: async () => await running.drain?.(),
+  };
 }
 
 /** Need order reaches across processes: a plugin starts when those it needs elsewhere answer. */

@@ -6,7 +6,7 @@
  */
 import { unsuitableNode } from "./node-version.ts";
 
-const longestDrainMs = 20_000;
+const longestDrainMs = 30_000;
 
 const unsuitable = unsuitableNode(process.version);
 if (unsuitable === null) await main();

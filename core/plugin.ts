@@ -175,6 +175,11 @@ export interface Running<
   readonly handlers: Answers<Offers> & Reactions<Follows>;
   /** From state already at hand: it asks nobody and touches nothing. Absent means always ok. */
   readonly health?: () => Health;
+  /**
+   * For those that let requests in from outside: called first when the installation drains, and nobody else's `draining` aborts
+   * before it has resolved. Takes nothing more, and resolves when what came in is finished.
+   */
+  readonly drain?: () => Promise<void>;
   /** Releases what `start` acquired. Called after draining, in reverse start order. */
   readonly [Symbol.asyncDispose]?: () => Promise<void>;
 }

@@ -33,7 +33,8 @@ const healthyAfterMs = 10_000;
 const pingEveryMs = 1_000;
 /** A PKCS#11 call may take seconds on a slow token; beyond this the process hangs. */
 const silentForMs = 15_000;
-const drainMs = 25_000;
+/** Longer than a process takes until it gives up draining by itself. */
+const drainMs = 35_000;
 
 /** A process that is kept running until it is stopped. */
 export class Child {

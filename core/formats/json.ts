@@ -1,6 +1,6 @@
 /**
- * Strict JSON, RFC 8259 within the limits of I-JSON (RFC 7493): duplicate members, lone surrogates, numbers beyond a double, deep
- * nesting and anything after the value are refused. The input is attacker-controlled; `JSON.parse` would take the first four.
+ * Strict JSON, RFC 8259 within the limits of I-JSON (RFC 7493): duplicate members, lone surrogates, noncharacters, numbers beyond a double,
+ * deep nesting and anything after the value are refused. The input is attacker-controlled; `JSON.parse` would take the first five.
  */
 import { decodeUtf8 } from "./encoding.ts";
 import { Malformed } from "./malformed.ts";
@@ -17,14 +17,33 @@ const maxJsonLength = 16 * 1024 * 1024;
 
 /** @throws {Malformed} as the file's comment says. */
 export function parseJson(text: string): JsonValue {
+  return parse({ text, at: 0, nul: true });
+}
+
+/**
+ * {@link parseJsonBytes} for requests: no string in them has a use for U+0000, and whoever reads them later may take it for an end.
+ *
+ * @throws {Malformed}
+ */
+export function parseRequestJson(bytes: Uint8Array): JsonValue {
+  return parse({ text: decodeUtf8(bytes), at: 0, nul: false });
+}
+
+function parse(scanner: Scanner): JsonValue {
+  const { text } = scanner;
   if (text.length > maxJsonLength) throw new Malformed("json: too long");
   // One look at the whole is cheaper than one a string; escapes are looked at where they stand.
-  if (!text.isWellFormed()) throw new Malformed("json: lone surrogate");
-  const scanner: Scanner = { text, at: 0 };
+  checkCharacters(text);
   const value = readValue(scanner, 0);
   skipSpace(scanner);
   if (scanner.at !== text.length) throw unexpected(scanner);
   return value;
+}
+
+/** RFC 7493 §2.1. */
+function checkCharacters(text: string): void {
+  if (!text.isWellFormed()) throw new Malformed("json: lone surrogate");
+  if (/\p{Noncharacter_Code_Point}/u.test(text)) throw new Malformed("json: noncharacter");
 }
 
 /** {@link parseJson} of UTF-8 without a byte order mark. @throws {Malformed} */
@@ -36,6 +55,8 @@ export function parseJsonBytes(bytes: Uint8Array): JsonValue {
 interface Scanner {
   readonly text: string;
   at: number;
+  /** Whether a string may hold U+0000. */
+  readonly nul: boolean;
 }
 
 const quote = 0x22;
@@ -121,7 +142,9 @@ function readString(scanner: Scanner): string {
     const code = text.charCodeAt(at);
     if (code === quote) {
       scanner.at = at + 1;
-      return plain ? text.slice(start + 1, at) : decodeEscapes(text.slice(start, at + 1));
+      return plain
+        ? text.slice(start + 1, at)
+        : decodeEscapes(text.slice(start, at + 1), scanner.nul);
     }
     if (code < 0x20) throw new Malformed("json: control character in a string");
     if (code === backslash) {
@@ -132,16 +155,16 @@ function readString(scanner: Scanner): string {
   throw new Malformed("json: string does not end");
 }
 
-function decodeEscapes(quoted: string): string {
+function decodeEscapes(quoted: string, nul: boolean): string {
   let value: unknown;
   try {
     value = JSON.parse(quoted);
   } catch (cause) {
     throw new Malformed("json: escape in a string", { cause });
   }
-  if (typeof value !== "string" || !value.isWellFormed()) {
-    throw new Malformed("json: lone surrogate");
-  }
+  if (typeof value !== "string") throw new Malformed("json: escape in a string");
+  checkCharacters(value);
+  if (!nul && value.includes("\0")) throw new Malformed("json: U+0000 in a string");
   return value;
 }
 

@@ -15,7 +15,7 @@ import {
   uintFrom,
 } from "./encoding.ts";
 import { canonicalize } from "./jcs.ts";
-import { type JsonValue, parseJson } from "./json.ts";
+import { type JsonValue, parseRequestJson } from "./json.ts";
 import { Malformed } from "./malformed.ts";
 import { formatPem, parsePemBlocks } from "./pem.ts";
 
@@ -85,7 +85,7 @@ export class UnreadableVerifier extends Error {
  * @throws {UnreadableVerifier} if a certificate or public key is not one block of PEM.
  */
 export function parseProposedEntry(bytes: Uint8Array): ProposedEntry {
-  const entry = object(parseJson(decodeUtf8(bytes)), "entry");
+  const entry = object(parseRequestJson(bytes), "entry");
   refuseUrls(entry);
   const kind = text(entry, "kind");
   const version = text(entry, "apiVersion");

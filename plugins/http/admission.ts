@@ -1,62 +1,132 @@
-/** Who is served now and who is asked to come back: a bound on requests in flight, and a rate for each client. */
-import { isIPv6 } from "node:net";
+/**
+ * Who is served now and who is asked to come back. Reads and writes have a lane each, so that a crawl of tiles cannot hold up a
+ * certificate; probes have none, because whoever asks whether we are well must not be told that we are busy.
+ */
+import type { Rate } from "./rate.ts";
+
+/** What a request is about: the state of the installation, reading, or anything that may change something. */
+export type Lane = "probe" | "read" | "write";
+
+/** A request before its body is read. */
+export interface Applicant {
+  readonly address: string | undefined;
+  readonly lane: Lane;
+  /** The most that its body may be. */
+  readonly bodyBytes: number;
+}
+
+/** A request that was let in. Disposing it, once, says that it has left. */
+export interface Admitted extends Disposable {
+  /** Resolves when it is its turn to be worked on; with false if it has left by then, or waited too long to be worth it. */
+  turn(): Promise<boolean>;
+}
+
+/** A request that must come back. */
+export interface Refused {
+  readonly status: 429 | 503;
+  readonly retryAfterMs: number;
+}
 
 /** Admits or refuses requests. */
 export interface Admission {
-  /** Null if the request may go on, and then `leave` must be called once; else 429 or 503. */
-  enter(address: string | undefined): 429 | 503 | null;
-  leave(): void;
+  enter(applicant: Applicant): Admitted | Refused;
 }
 
 /** What is admitted. */
 export interface AdmissionLimits {
+  /** In each lane, from the end of the header to the end of the response. */
   readonly requestsInFlight: number;
-  readonly requestsPerSecondPerClient?: number | undefined;
+  /** In each lane, being worked on. */
+  readonly requestsAtOnce: number;
+  /** A request that was not begun within this time is not begun any more. */
+  readonly longestWaitMs: number;
+  /** All bodies that are being read or worked on. */
+  readonly bodyBytesInFlight: number;
 }
 
-/** Clients remembered; the one seen longest ago is forgotten first. */
-const maxClients = 100_000;
+/** Builds the admission; `rate` null means that nobody can come too often. */
+export function createAdmission(limits: AdmissionLimits, rate: Rate | null): Admission {
+  const lanes = { read: createLane(limits), write: createLane(limits), probe: null };
+  let bodyBytes = 0;
+  return {
+    enter(applicant) {
+      const earlyMs = rate?.tooEarlyMs(applicant.address) ?? null;
+      if (earlyMs !== null) return { status: 429, retryAfterMs: earlyMs };
+      const busy: Refused = { status: 503, retryAfterMs: limits.longestWaitMs };
+      if (bodyBytes + applicant.bodyBytes > limits.bodyBytesInFlight) return busy;
+      const lane = lanes[applicant.lane];
+      const place = lane === null ? probe : lane.enter();
+      if (place === null) return busy;
+      bodyBytes += applicant.bodyBytes;
+      return {
+        turn: async () => await place.turn(),
+        [Symbol.dispose]() {
+          bodyBytes -= applicant.bodyBytes;
+          place[Symbol.dispose]();
+        },
+      };
+    },
+  };
+}
 
-/** The generic cell rate algorithm with a burst of one second, in memory; `nowMs` must not run backwards. */
-export function createAdmission(limits: AdmissionLimits, nowMs: () => number): Admission {
-  const rate = limits.requestsPerSecondPerClient;
-  const arrivals = new Map<string, number>();
+const probe: Admitted = {
+  turn: async () => await Promise.resolve(true),
+  [Symbol.dispose]() {},
+};
+
+/**
+ * A lane. Under overload the newest is taken first: the oldest has a client that has waited almost as long as it will, so work on
+ * it would be wasted, and taking turns would make everybody wait that long.
+ */
+function createLane({ requestsInFlight, requestsAtOnce, longestWaitMs }: AdmissionLimits) {
+  const waiting: Place[] = [];
   let inFlight = 0;
+  let atOnce = 0;
 
-  const exceeds = (client: string, perSecond: number): boolean => {
-    const now = nowMs();
-    const due = Math.max(arrivals.get(client) ?? now, now);
-    if (due - now > 1_000) return true;
-    arrivals.delete(client);
-    arrivals.set(client, due + 1_000 / perSecond);
-    const [oldest] = arrivals.size > maxClients ? arrivals.keys() : [];
-    if (oldest !== undefined) arrivals.delete(oldest);
-    return false;
+  const begin = (place: Place): true => {
+    atOnce++;
+    place.working = true;
+    return true;
+  };
+  const wait = async (place: Place): Promise<boolean> => {
+    if (place.left) return false;
+    if (atOnce < requestsAtOnce) return begin(place);
+    return await new Promise((resolve) => {
+      const expiry = setTimeout(() => place.end(false), longestWaitMs);
+      place.end = (go) => {
+        clearTimeout(expiry);
+        waiting.splice(waiting.lastIndexOf(place), 1);
+        place.end = () => undefined;
+        // In this very tick: whoever leaves before the promise is looked at gives back what it holds.
+        resolve(go && begin(place));
+      };
+      waiting.push(place);
+    });
   };
 
   return {
-    enter(address) {
-      if (rate !== undefined && exceeds(clientOf(address ?? ""), rate)) return 429;
-      if (inFlight >= limits.requestsInFlight) return 503;
+    enter(): Admitted | null {
+      if (inFlight >= requestsInFlight) return null;
       inFlight++;
-      return null;
-    },
-    leave() {
-      inFlight--;
+      const place: Place = { working: false, left: false, end: () => undefined };
+      return {
+        turn: async () => await wait(place),
+        [Symbol.dispose]() {
+          inFlight--;
+          place.left = true;
+          place.end(false);
+          if (!place.working) return;
+          atOnce--;
+          waiting.at(-1)?.end(true);
+        },
+      };
     },
   };
 }
 
-/** An IPv4 address, or the /64 of an IPv6 one: a household has that many. */
-function clientOf(address: string): string {
-  if (!isIPv6(address)) return address;
-  const mapped = /^::ffff:([0-9.]+)$/i.exec(address)?.[1];
-  if (mapped !== undefined) return mapped;
-  const [head = "", tail = ""] = address.split("::");
-  const groups = head.split(":").filter((group) => group !== "");
-  if (groups.length >= 4) return groups.slice(0, 4).join(":");
-  const gap = 8 - groups.length - tail.split(":").filter((group) => group !== "").length;
-  return [...groups, ...Array.from({ length: gap }, () => "0"), ...tail.split(":")]
-    .slice(0, 4)
-    .join(":");
+interface Place {
+  working: boolean;
+  left: boolean;
+  /** While it waits: ends that, with or without work. */
+  end: (go: boolean) => void;
 }

@@ -10,9 +10,11 @@ import fastify, {
 import type { Context } from "../../core/plugin.ts";
 import { Malformed } from "../../core/formats/malformed.ts";
 import { Failure } from "../../events/failure.ts";
-import type { Admission } from "./admission.ts";
+import type { Admission, Admitted } from "./admission.ts";
+import { endAfter } from "./deadline.ts";
 import { textFamily } from "./families.ts";
 import { isAcceptable } from "./gate.ts";
+import type { Limits } from "./manifest.ts";
 import { parseParameters } from "./query.ts";
 import type { Answered, Asked, Family, Route } from "./route.ts";
 
@@ -20,6 +22,9 @@ import type { Answered, Asked, Family, Route } from "./route.ts";
 export interface Serving {
   readonly routes: readonly Route[];
   readonly admission: Admission;
+  readonly limits: Pick<Limits, "requestTimeoutMs" | "responseTimeoutMs">;
+  /** Aborted once connections are not to be used again. */
+  readonly draining: AbortSignal;
   readonly trace: Context["trace"];
   readonly journal: Context["journal"];
 }
@@ -55,7 +60,14 @@ export async function createApp(serving: Serving): Promise<App> {
   app.addContentTypeParser("*", { parseAs: "buffer" }, (_request, body, done) => done(null, body));
   app.setErrorHandler((error: FastifyError, request, reply) => {
     const { family = textFamily } = request.routeOptions.config as { family?: Family }; // set by addRoute alone
-    refuse(reply, family, statusOf(error), serving);
+    refuse(reply, family, { status: statusOf(error) }, serving);
+  });
+  app.addHook("onSend", (request, reply, _body, done) => {
+    endAfter(reply.raw, serving.limits.responseTimeoutMs);
+    if (serving.draining.aborted && request.raw.httpVersionMajor === 1) {
+      void reply.header("connection", "close");
+    }
+    done();
   });
   for (const route of serving.routes) addRoute(app, route, serving);
   for (const path of new Set(serving.routes.map((route) => route.path)))
@@ -70,6 +82,10 @@ export async function createApp(serving: Serving): Promise<App> {
 
 function addRoute(app: FastifyInstance, route: Route, serving: Serving): void {
   const { family, body } = route;
+  const { admission, limits } = serving;
+  const lane = route.probe === true ? "probe" : body === undefined ? "read" : "write";
+  /** Requests between the end of their header and the beginning of their work. */
+  const entered = new WeakMap<FastifyRequest, Entered>();
   app.route({
     method: route.method,
     url: route.path,
@@ -80,19 +96,42 @@ function addRoute(app: FastifyInstance, route: Route, serving: Serving): void {
       const { "content-type": type, "content-encoding": encoding } = request.headers;
       if (family.crossOrigin) void reply.header(...anyOrigin);
       if (body !== undefined && !isAcceptable(body.mediaType, type, encoding)) {
-        refuse(reply, family, 415, serving);
+        refuse(reply, family, { status: 415 }, serving);
         return;
       }
-      const refused = serving.admission.enter(request.socket.remoteAddress);
-      if (refused !== null) {
-        refuse(reply, family, refused, serving);
+      const bodyBytes = body === undefined ? 0 : mostBytes(request, body.maxBytes);
+      const admitted = admission.enter({ address: request.socket.remoteAddress, lane, bodyBytes });
+      if ("status" in admitted) {
+        refuse(reply, family, admitted, serving);
         return;
       }
-      reply.raw.once("close", () => serving.admission.leave());
+      reply.raw.once("close", () => admitted[Symbol.dispose]());
+      // Node has a limit for this in HTTP/1 alone, and nothing to say when it is reached.
+      const late = (): void => refuse(reply, family, { status: 408 }, serving);
+      const upload = endAfter(reply.raw, limits.requestTimeoutMs, late);
+      entered.set(request, { admitted, upload });
       done();
     },
-    handler: async (request, reply) => await answer(route, request, reply, serving),
+    async handler(request, reply) {
+      const { admitted, upload } = entered.get(request) ?? {};
+      upload?.[Symbol.dispose]();
+      if ((await admitted?.turn()) === true) return await answer(route, request, reply, serving);
+      refuse(reply, family, { status: 503 }, serving);
+      return await reply;
+    },
   });
+}
+
+interface Entered {
+  readonly admitted: Admitted;
+  /** Refuses an upload that takes too long. */
+  readonly upload: Disposable;
+}
+
+/** What a body may come to: its length if the client names one, else all that the route takes. */
+function mostBytes({ headers }: FastifyRequest, maxBytes: number): number {
+  const length = headers["content-length"];
+  return length === undefined ? maxBytes : Math.min(Number(length), maxBytes);
 }
 
 /** Serves a request that may be served, and gives the body to send. */
@@ -151,7 +190,7 @@ function refuseOthers(app: FastifyInstance, path: string, serving: Serving): voi
     onRequest(request, reply) {
       void reply.header("allow", allowed.join(", "));
       if (family.crossOrigin && isPreflight(request)) admitPage(reply, allowed);
-      else refuse(reply, family, 405, serving);
+      else refuse(reply, family, { status: 405 }, serving);
     },
     handler: () => {},
   });
@@ -181,12 +220,17 @@ function refuseUnknown(app: FastifyInstance, serving: Serving): void {
   app.route({
     method: ["GET", ...otherMethods],
     url: "*",
-    onRequest: (_request, reply) => refuse(reply, textFamily, 404, serving),
+    onRequest: (_request, reply) => refuse(reply, textFamily, { status: 404 }, serving),
     handler: () => {},
   });
 }
 
-function refuse(reply: FastifyReply, family: Family, status: number, { journal }: Serving): void {
+function refuse(
+  reply: FastifyReply,
+  family: Family,
+  { status, retryAfterMs }: { readonly status: number; readonly retryAfterMs?: number },
+  { journal }: Serving,
+): void {
   const { method, id, routeOptions } = reply.request;
   journal.info("request-refused", {
     route: routeOptions.url ?? "none",
@@ -199,7 +243,7 @@ function refuse(reply: FastifyReply, family: Family, status: number, { journal }
   const uploads = method !== "GET" && method !== "HEAD";
   if (reply.request.raw.httpVersionMajor !== 1) void reply.removeHeader("connection");
   else if (uploads) void reply.header("connection", "close");
-  send(reply, withRetry(family.word(status, null)));
+  send(reply, withRetry(family.word(status, null), retryAfterMs));
 }
 
 function send(reply: FastifyReply, answered: Answered): void {
@@ -221,9 +265,10 @@ function head(reply: FastifyReply, answered: Answered): Uint8Array {
 }
 
 /** Overload and absence pass: says when to come back, spread so that not everybody comes at once. */
-function withRetry(answered: Answered): Answered {
+function withRetry(answered: Answered, afterMs = 0): Answered {
   if (answered.status !== 429 && answered.status !== 503) return answered;
-  return { ...answered, headers: { ...answered.headers, "retry-after": String(randomInt(1, 6)) } };
+  const seconds = Math.floor(afterMs / 1_000) + randomInt(1, 6);
+  return { ...answered, headers: { ...answered.headers, "retry-after": String(seconds) } };
 }
 
 /** Errors of fastify itself, all before a handler runs: too large, no such type, cut short. */

@@ -1,5 +1,5 @@
 /** Reading JSON bodies whose members nobody has vouched for. */
-import { type JsonValue, parseJsonBytes } from "../../core/formats/json.ts";
+import { type JsonValue, parseRequestJson } from "../../core/formats/json.ts";
 import { Malformed } from "../../core/formats/malformed.ts";
 
 /** The members of a JSON object. Absent ones read as undefined, inherited ones do not exist. */
@@ -7,7 +7,7 @@ export type Members = { readonly [name: string]: JsonValue | undefined };
 
 /** The JSON object a body holds. @throws {Malformed} */
 export function parseMembers(body: Uint8Array): Members {
-  return members(parseJsonBytes(body));
+  return members(parseRequestJson(body));
 }
 
 /** `value` as an object. @throws {Malformed} if it is none. */

@@ -46,6 +46,11 @@ export function passGate({
   const repeated = firstRepeated(rawHeaders);
   if (repeated === "content-type" || repeated === "content-encoding") return 415;
   if (repeated !== null) return 400;
+  for (const [name, value] of fieldsOf(rawHeaders)) {
+    if (name === "expect" && value.toLowerCase() !== "100-continue") return 417;
+    // Clients offer h2c in passing (RFC 7540 §3.2) and mean it no longer; who wants anything else wants another server.
+    if (name === "upgrade" && value.toLowerCase() !== "h2c") return 400;
+  }
   // sigstore-go joins a base URL that ends in a slash with a path that starts with one.
   return { target: url.replace(/^\/+/, "/") };
 }
@@ -62,13 +67,18 @@ function isPlainTarget(url: string): boolean {
 
 function firstRepeated(rawHeaders: readonly string[]): string | null {
   const seen = new Set<string>();
-  for (let at = 0; at < rawHeaders.length; at += 2) {
-    const name = (rawHeaders[at] ?? "").toLowerCase();
+  for (const [name] of fieldsOf(rawHeaders)) {
     if (!singular.has(name)) continue;
     if (seen.has(name)) return name;
     seen.add(name);
   }
   return null;
+}
+
+function* fieldsOf(rawHeaders: readonly string[]): Iterable<readonly [string, string]> {
+  for (let at = 0; at < rawHeaders.length; at += 2) {
+    yield [(rawHeaders[at] ?? "").toLowerCase(), rawHeaders[at + 1] ?? ""];
+  }
 }
 
 /** True if a body so labelled may be read as `mediaType`: no other charset than UTF-8, no encoding (RFC 9110 §8.3, §8.4). */

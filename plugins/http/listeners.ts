@@ -2,22 +2,23 @@
  * The servers under the routes: plain HTTP/1.1, and TLS with HTTP/1.1 and HTTP/2 by ALPN. Node's defaults wait for ever for slow
  * clients; these limits do not.
  */
+import { randomUUID } from "node:crypto";
 import { once } from "node:events";
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { createServer, type IncomingMessage, type Server } from "node:http";
 import {
   createSecureServer,
   type Http2SecureServer,
   type Http2ServerRequest,
-  type Http2ServerResponse,
+  type ServerHttp2Session,
 } from "node:http2";
 import type { Duplex } from "node:stream";
+import { endAfter, type Response } from "./deadline.ts";
+import { refusalText } from "./families.ts";
 import { allow } from "./gate.ts";
+import type { Limits } from "./manifest.ts";
 
 /** Serves one request of either protocol. */
-export type Serve = (
-  request: IncomingMessage | Http2ServerRequest,
-  response: ServerResponse | Http2ServerResponse,
-) => void;
+export type Serve = (request: IncomingMessage | Http2ServerRequest, response: Response) => void;
 
 /** Certificate chain and key, PEM. */
 export interface Credentials {
@@ -30,43 +31,37 @@ export interface Listener extends AsyncDisposable {
   readonly port: number;
 }
 
-const headersTimeoutMs = 10_000;
-const requestTimeoutMs = 20_000;
 const checkIntervalMs = 1_000;
-const keepAliveTimeoutMs = 5_000;
-const idleTimeoutMs = 30_000;
+/** Routes refuse a slow body in their own words; this is for bodies that no route wants. */
+const graceMs = 5_000;
 const handshakeTimeoutMs = 10_000;
 const maxHeaderBytes = 16_384;
 const maxHeaders = 100;
-const maxRequestsPerSocket = 1_000;
+/** Streams of one HTTP/2 connection: at once, and those that it may reset at once and every second. */
 const maxStreams = 100;
-/** From the end of the headers to the last byte of the response: the longest ask and a slow reader. */
-const exchangeTimeoutMs = 45_000;
-const drainMs = 20_000;
-
-const timeouts = {
-  headersTimeout: headersTimeoutMs,
-  requestTimeout: requestTimeoutMs,
-  connectionsCheckingInterval: checkIntervalMs,
-  keepAliveTimeout: keepAliveTimeoutMs,
-};
+const resetBurst = 200;
+const resetsPerSecond = 20;
+/** What one HTTP/2 connection may make us hold, in MB: unread responses of its streams above all. */
+const maxSessionMegabytes = 4;
+const drainMs = 15_000;
 
 /** The plain server. */
-export function createPlainServer(serve: Serve, maxConnections: number): Server {
-  const server = createServer({ ...timeouts, maxHeaderSize: maxHeaderBytes }, bounded(serve));
-  server.timeout = idleTimeoutMs;
-  return harden(server, maxConnections);
+export function createPlainServer(serve: Serve, limits: Limits): Server {
+  const options = { ...timeouts(limits), maxHeaderSize: maxHeaderBytes };
+  const server = createServer(options, bounded(serve, limits));
+  server.timeout = limits.idleTimeoutMs;
+  return harden(server, bounded(serve, limits), limits);
 }
 
 /** The TLS server. */
 export function createTlsServer(
   serve: Serve,
-  maxConnections: number,
+  limits: Limits,
   credentials: Credentials,
 ): Http2SecureServer {
   const server = createSecureServer(
     {
-      ...timeouts,
+      ...timeouts(limits),
       allowHTTP1: true,
       cert: credentials.certificate,
       key: credentials.key,
@@ -74,18 +69,40 @@ export function createTlsServer(
       handshakeTimeout: handshakeTimeoutMs,
       maxHeaderSize: maxHeaderBytes,
       maxHeaderListPairs: maxHeaders,
+      maxSessionMemory: maxSessionMegabytes,
+      streamResetBurst: resetBurst,
+      streamResetRate: resetsPerSecond,
       settings: {
         maxConcurrentStreams: maxStreams,
         maxHeaderListSize: maxHeaderBytes,
         enablePush: false,
       },
     } as Parameters<typeof createSecureServer>[0], // the HTTP/1 options are read, though the types do not list them
-    bounded(serve),
+    bounded(serve, limits),
   );
-  Object.assign(server, timeouts);
-  server.setTimeout(idleTimeoutMs);
-  server.on("session", (session) => session.setTimeout(idleTimeoutMs, () => session.close()));
-  return harden(server, maxConnections);
+  Object.assign(server, timeouts(limits));
+  server.setTimeout(limits.idleTimeoutMs);
+  server.on("session", (session) => boundSession(session, limits));
+  return harden(server, bounded(serve, limits), limits);
+}
+
+function timeouts(limits: Limits) {
+  return {
+    headersTimeout: limits.headersTimeoutMs,
+    requestTimeout: limits.requestTimeoutMs + graceMs,
+    connectionsCheckingInterval: Math.min(checkIntervalMs, limits.headersTimeoutMs),
+    keepAliveTimeout: limits.keepAliveTimeoutMs,
+  };
+}
+
+/** What Node does for HTTP/1 connections alone: an end to silence, and to the number of requests. */
+function boundSession(session: ServerHttp2Session, limits: Limits): void {
+  // Nothing came and nothing went: a stream that is still open belongs to a client that does not read.
+  session.setTimeout(limits.idleTimeoutMs, () => session.destroy());
+  let requests = 0;
+  session.on("stream", () => {
+    if (++requests === limits.requestsPerConnection) session.close();
+  });
 }
 
 /** Resolves once the server accepts connections. @throws if the address is taken or missing. */
@@ -117,14 +134,16 @@ async function close(server: Server | Http2SecureServer): Promise<void> {
   await closed;
 }
 
-function harden<S extends Server | Http2SecureServer>(server: S, maxConnections: number): S {
-  server.maxConnections = maxConnections;
+function harden<S extends Server | Http2SecureServer>(server: S, serve: Serve, limits: Limits): S {
+  server.maxConnections = limits.connections;
   Object.assign(server, {
     dropMaxConnection: true,
     maxHeadersCount: maxHeaders,
-    maxRequestsPerSocket,
+    maxRequestsPerSocket: limits.requestsPerConnection,
   });
-  const emitter = server as Server; // both emit these two events; their types share no overload
+  const emitter = server as Server; // both emit these events; their types share no overload
+  // Node would answer by itself, without a word.
+  emitter.on("checkExpectation", serve);
   emitter.on("connect", (_request: IncomingMessage, socket: Duplex) => socket.end(raw(405)));
   const answering = new WeakSet<Duplex>();
   emitter.on("request", ({ httpVersionMajor, socket }, response) => {
@@ -140,14 +159,10 @@ function harden<S extends Server | Http2SecureServer>(server: S, maxConnections:
   return server;
 }
 
-/** Ends an exchange that takes too long: there is no write deadline in Node. */
-function bounded(serve: Serve): Serve {
+/** Ends an exchange that takes too long in whatever part. */
+function bounded(serve: Serve, { exchangeTimeoutMs }: Limits): Serve {
   return (request, response) => {
-    const end = setTimeout(() => {
-      if ("stream" in response) response.stream.destroy();
-      else response.destroy();
-    }, exchangeTimeoutMs);
-    response.once("close", () => clearTimeout(end));
+    endAfter(response, exchangeTimeoutMs);
     serve(request, response);
   };
 }
@@ -161,5 +176,15 @@ const parserStatuses: ReadonlyMap<string | undefined, number> = new Map([
 
 /** A response without a request to answer. */
 function raw(status: number): string {
-  return `HTTP/1.1 ${status} Refused\r\nAllow: ${allow}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`;
+  const text = `${refusalText(status)}\n`;
+  const head = [
+    `HTTP/1.1 ${status} Refused`,
+    `Allow: ${allow}`,
+    "Connection: close",
+    "Content-Type: text/plain; charset=utf-8",
+    `Content-Length: ${text.length}`,
+    "X-Content-Type-Options: nosniff",
+    `X-Request-Id: ${randomUUID().replaceAll("-", "")}`,
+  ];
+  return `${head.join("\r\n")}\r\n\r\n${text}`;
 }

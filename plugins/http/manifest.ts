@@ -20,7 +20,47 @@ import { readTrustFile } from "../../events/trust.ts";
 
 const port = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(65_535));
 const path = v.pipe(v.string(), v.regex(/^[a-z0-9.-]+(?:\/[a-z0-9.-]+)*$/), v.excludes(".."));
+const milliseconds = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(600_000));
 const count = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(1_000_000));
+
+/** What the door bears. Node's own defaults wait for ever for slow clients; these do not. */
+const limits = v.optional(
+  v.strictObject({
+    connections: v.optional(count, 2_000),
+    requestsPerConnection: v.optional(count, 1_000),
+    /** Requests in the door, reads and writes each; the next is told to come back later. */
+    requestsInFlight: v.optional(count, 1_024),
+    /** Of those, worked on at once; the rest waits, and the newest is taken first. */
+    requestsAtOnce: v.optional(count, 512),
+    /** A request that could not be begun within this time is refused instead. */
+    longestWaitMs: v.optional(milliseconds, 5_000),
+    /** Request bodies being read or worked on, together. */
+    bodyBytesInFlight: v.optional(
+      v.pipe(v.number(), v.integer(), v.minValue(4_194_304), v.maxValue(2 ** 40)),
+      67_108_864,
+    ),
+    /** Requests a second of one client address (IPv6: of one /64, and of one /48 sixteen times that); absent means no limit. */
+    requestsPerSecondPerClient: v.optional(count),
+    /** Until a request's header is complete: all there is of a read. */
+    headersTimeoutMs: v.optional(milliseconds, 10_000),
+    /** Until a request is complete. */
+    requestTimeoutMs: v.optional(milliseconds, 20_000),
+    /** From the end of a request's header to the last byte of its response: the longest ask and a slow reader. */
+    exchangeTimeoutMs: v.optional(milliseconds, 45_000),
+    /** From the first byte of a response to its last: how long a client may take to read it. */
+    responseTimeoutMs: v.optional(milliseconds, 20_000),
+    /** Between two requests of a connection. Behind a proxy: longer than the proxy's. */
+    keepAliveTimeoutMs: v.optional(milliseconds, 5_000),
+    /** Nothing in either direction. */
+    idleTimeoutMs: v.optional(milliseconds, 30_000),
+    /** How long a load balancer needs to see that `/readyz` says no: the listeners close that much later. */
+    drainNoticeMs: v.optional(v.pipe(milliseconds, v.maxValue(10_000)), 0),
+  }),
+  {},
+);
+
+/** What the door bears, defaults filled in. */
+export type Limits = v.InferOutput<typeof limits>;
 
 export const http = definePlugin({
   name: "http",
@@ -40,16 +80,7 @@ export const http = definePlugin({
     ctLog: v.optional(logName, "ct"),
     /** True shows on the home page that demo accounts are on. */
     demo: v.optional(v.boolean(), false),
-    limits: v.optional(
-      v.strictObject({
-        connections: v.optional(count, 2_000),
-        /** Requests served at once; the next is told to come back later. */
-        requestsInFlight: v.optional(count, 1_024),
-        /** Requests a second of one client address (IPv6: of one /64); absent means no limit. */
-        requestsPerSecondPerClient: v.optional(count),
-      }),
-      {},
-    ),
+    limits,
   }),
   offers: [],
   needs: [

@@ -3,20 +3,16 @@ import { randomUUID } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Context } from "../../core/plugin.ts";
 import { createAdmission } from "./admission.ts";
 import { createApp } from "./app.ts";
-import { ctRoutes } from "./ct.ts";
 import { refusalText } from "./families.ts";
-import { fulcioRoutes } from "./fulcio.ts";
 import { allow, passGate } from "./gate.ts";
 import { createPlainServer, createTlsServer, listen, type Serve } from "./listeners.ts";
 import { http } from "./manifest.ts";
-import { oidcRoutes } from "./oidc.ts";
-import { rekorRoutes } from "./rekor.ts";
-import { statusRoutes } from "./status.ts";
-import { tileRoutes } from "./tiles.ts";
-import { tufRoutes } from "./tuf.ts";
+import { createRate } from "./rate.ts";
+import { doorRoutes } from "./routes.ts";
 
 type DoorContext = Context<
   typeof http.manifest.config,
@@ -25,19 +21,22 @@ type DoorContext = Context<
 >;
 
 export default http.implement(async (context) => {
-  const { ask, config, draining, journal, peers, trace } = context;
-  const { publicUrl, demo, ctLog } = config;
+  const { ask, config, journal, peers, trace } = context;
+  const { publicUrl, demo, ctLog, limits } = config;
+  const draining = new AbortController();
+  const nowMs = (): number => performance.now();
+  const rate = limits.requestsPerSecondPerClient;
   const app = await createApp({
-    routes: [
-      ...statusRoutes({ publicUrl, demo, ctLog, peers, draining: () => draining.aborted }),
-      ...fulcioRoutes(ask),
-      ...ctRoutes(ask, ctLog),
-      ...rekorRoutes(ask),
-      ...tileRoutes(ask),
-      ...tufRoutes(ask),
-      ...oidcRoutes(ask),
-    ],
-    admission: createAdmission(config.limits, () => performance.now()),
+    routes: doorRoutes(ask, {
+      publicUrl,
+      demo,
+      ctLog,
+      peers,
+      draining: () => draining.signal.aborted,
+    }),
+    admission: createAdmission(limits, rate === undefined ? null : createRate(rate, nowMs)),
+    limits,
+    draining: draining.signal,
     trace,
     journal,
   });
@@ -59,9 +58,16 @@ export default http.implement(async (context) => {
   const kept = opened.move();
   let closed: Promise<void> | null = null;
   const close = async () => await (closed ??= kept.disposeAsync());
-  // The doors shut as soon as draining begins; what came in before is served. A fault shows when the plugin is disposed.
-  draining.addEventListener("abort", () => void close().catch(() => undefined), { once: true });
-  return { handlers: {}, [Symbol.asyncDispose]: close };
+  return {
+    handlers: {},
+    /** Says that it is not ready, waits until that is known, shuts the doors, and finishes what came in before. */
+    async drain() {
+      draining.abort();
+      await sleep(limits.drainNoticeMs);
+      await close();
+    },
+    [Symbol.asyncDispose]: close,
+  };
 });
 
 /** Opens every listener of the configuration; those opened are closed again if one cannot be. */
@@ -71,13 +77,13 @@ async function openListeners(
   opened: AsyncDisposableStack,
 ): Promise<void> {
   const { config, journal, home } = context;
-  const { connections } = config.limits;
+  const { limits } = config;
   const credentials = config.tlsPort === undefined ? null : await readCredentials(home(), config);
   for (const host of config.addresses) {
-    const plain = () => createPlainServer(serve, connections);
+    const plain = () => createPlainServer(serve, limits);
     await open(host, config.port, plain);
     if (credentials !== null) {
-      await open(host, config.tlsPort ?? 0, () => createTlsServer(serve, connections, credentials));
+      await open(host, config.tlsPort ?? 0, () => createTlsServer(serve, limits, credentials));
     }
   }
 
@@ -113,12 +119,15 @@ function isAbsent(thrown: unknown): boolean {
 
 /** Before any route: a plain line of text. */
 function refuse(status: number, id: string, response: Parameters<Serve>[1]): void {
+  const text = `${refusalText(status)}\n`;
   const headers = {
     "content-type": "text/plain; charset=utf-8",
+    "content-length": text.length,
+    "x-content-type-options": "nosniff",
     "x-request-id": id,
     ...(status === 405 && { allow }),
     ...(!("stream" in response) && { connection: "close" }),
   };
-  if ("stream" in response) response.writeHead(status, headers).end(`${refusalText(status)}\n`);
-  else response.writeHead(status, headers).end(`${refusalText(status)}\n`);
+  if ("stream" in response) response.writeHead(status, headers).end(text);
+  else response.writeHead(status, headers).end(text);
 }

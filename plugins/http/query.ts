@@ -34,9 +34,12 @@ export function parseUint(text: string | undefined): bigint {
 }
 
 function unescape(text: string): string {
+  let value: string;
   try {
-    return decodeURIComponent(text.replaceAll("+", " "));
+    value = decodeURIComponent(text.replaceAll("+", " "));
   } catch (cause) {
     throw new Malformed("query: broken escape", { cause });
   }
+  if (value.includes("\0")) throw new Malformed("query: U+0000");
+  return value;
 }

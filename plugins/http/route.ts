@@ -45,6 +45,8 @@ export interface Route {
   /** `:name` is one path segment, a final `*` the rest. */
   readonly path: string;
   readonly family: Family;
+  /** True for the routes that say how the installation is: they are served however busy it is. */
+  readonly probe?: true;
   /** Present exactly for POST. */
   readonly body?: { readonly mediaType: string; readonly maxBytes: number };
   handle(asked: Asked): Promise<Answered>;

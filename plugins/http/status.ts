@@ -17,11 +17,13 @@ const uncached = { "cache-control": "no-store" };
 /** `/healthz`, `/ping`, `/readyz` and `/`. */
 export function statusRoutes(installation: Installation): readonly Route[] {
   const page = homePage(installation);
+  const peers = singly(installation.peers);
   return [
     {
       method: "GET",
       path: "/healthz",
       family,
+      probe: true,
       handle: async () => ({ ...json({ status: "SERVING" }), headers: uncached }),
     },
     {
@@ -40,7 +42,8 @@ export function statusRoutes(installation: Installation): readonly Route[] {
       method: "GET",
       path: "/readyz",
       family,
-      handle: async () => await readiness(installation),
+      probe: true,
+      handle: async () => await readiness({ ...installation, peers }),
     },
     {
       method: "GET",
@@ -57,6 +60,15 @@ export function statusRoutes(installation: Installation): readonly Route[] {
       }),
     },
   ];
+}
+
+/** One round through the rooms at a time, whoever asks meanwhile: a probe is let in however many there are. */
+function singly<T>(ask: () => Promise<T>): () => Promise<T> {
+  let asking: Promise<T> | null = null;
+  return async () => {
+    asking ??= ask().finally(() => (asking = null));
+    return await asking;
+  };
 }
 
 /** Ready if every room is well. Reasons stay inside; names are enough to know where to look. */

@@ -1,0 +1,24 @@
+/** Ends exchanges that take too long, which Node does for the reading of HTTP/1 requests only. */
+import type { ServerResponse } from "node:http";
+import type { Http2ServerResponse } from "node:http2";
+
+/** A response of either protocol. */
+export type Response = ServerResponse | Http2ServerResponse;
+
+/** Ends `response` after `ms`, unless it is closed or the result disposed before. */
+export function endAfter(
+  response: Response,
+  ms: number,
+  end = () => destroy(response),
+): Disposable {
+  const timer = setTimeout(end, ms);
+  const clear = (): void => clearTimeout(timer);
+  response.once("close", clear);
+  return { [Symbol.dispose]: clear };
+}
+
+/** With it goes the connection, or the stream in HTTP/2. */
+function destroy(response: Response): void {
+  if ("stream" in response) response.stream.destroy();
+  else response.destroy();
+}

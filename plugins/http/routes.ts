@@ -1,0 +1,22 @@
+/** Every route of the door, in one list: what is not in it does not exist. */
+import { ctRoutes } from "./ct.ts";
+import { fulcioRoutes } from "./fulcio.ts";
+import { oidcRoutes } from "./oidc.ts";
+import { rekorRoutes } from "./rekor.ts";
+import type { Put, Route } from "./route.ts";
+import { type Installation, statusRoutes } from "./status.ts";
+import { tileRoutes } from "./tiles.ts";
+import { tufRoutes } from "./tuf.ts";
+
+/** The routes of an installation. */
+export function doorRoutes(ask: Put, installation: Installation): readonly Route[] {
+  return [
+    ...statusRoutes(installation),
+    ...fulcioRoutes(ask),
+    ...ctRoutes(ask, installation.ctLog),
+    ...rekorRoutes(ask),
+    ...tileRoutes(ask),
+    ...tufRoutes(ask),
+    ...oidcRoutes(ask),
+  ];
+}

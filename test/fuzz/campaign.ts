@@ -1,0 +1,77 @@
+/**
+ * Sends mutated requests to every route of a house and holds each answer and its effects against the outcome rules. A failing
+ * request is made as small as possible and comes with the seed that makes it again.
+ */
+import * as fc from "fast-check";
+import { expect } from "vitest";
+import { http1, type Reply } from "../support/door-client.ts";
+import { doorRows, type Row } from "../support/door-material.ts";
+import { expectQuietError, Stored, usageOf } from "../support/outcome.ts";
+import type { House } from "./house.ts";
+import { type Mutant, mutantsOf } from "./mutations.ts";
+
+/** How long, and from where. */
+export interface Campaign {
+  readonly seed: number;
+  /** Cases, spread over the routes: those with a body get five times as many. */
+  readonly cases: number;
+}
+
+/** What was seen: answers by route and status. */
+export type Tally = ReadonlyMap<string, ReadonlyMap<number, number>>;
+
+/** The statuses that the documentation of the routes has for something a client did. */
+const documented = new Set([200, 201, 400, 404, 405, 409, 413, 415, 422]);
+
+/** Runs a campaign. @throws with seed, path and the smallest request found if a rule is broken. */
+export async function fuzz(house: House, { seed, cases }: Campaign): Promise<Tally> {
+  const send = http1({ host: "127.0.0.1", port: house.port });
+  const rows = await doorRows(send, house.home);
+  using stored = new Stored(house.home);
+  const tally = new Map<string, Map<number, number>>();
+  const weightOf = ({ good }: Row): number => (good.method === "POST" ? 5 : 1);
+  const unit = cases / rows.reduce((sum, row) => sum + weightOf(row), 0);
+  for (const row of rows) {
+    const seen = new Map<number, number>();
+    tally.set(row.route, seen);
+    await settled(stored);
+    let before = look(house, stored);
+    const property = fc.asyncProperty(mutantsOf(row.good), async ({ wish, how }: Mutant) => {
+      const startedAt = performance.now();
+      const usage = usageOf([process.pid]);
+      const reply = await send(wish);
+      const used = usageOf([process.pid]);
+      seen.set(reply.status, (seen.get(reply.status) ?? 0) + 1);
+      expectDocumented(reply, `${row.route}: ${how}`);
+      expect(performance.now() - startedAt - (used.waitedMs - usage.waitedMs)).toBeLessThan(1_000);
+      expect(used.rssMiB - usage.rssMiB).toBeLessThan(64);
+      expect(house.errors).toEqual([]);
+      if (reply.status >= 400) {
+        expect(look(house, stored), how).toEqual(before);
+        return;
+      }
+      // Accepted after all, as when an unknown member is all that was changed: its effects end before the next request.
+      if (wish.method === "POST") await settled(stored);
+      before = look(house, stored);
+    });
+    const numRuns = Math.ceil(unit * weightOf(row));
+    await fc.assert(property, { seed, numRuns, endOnFailure: false });
+    expect((await send(row.good)).status).toBe(row.status);
+  }
+  return tally;
+}
+
+function expectDocumented(reply: Reply, about: string): void {
+  expect(documented, `${about}: ${JSON.stringify(reply)}`).toContain(reply.status);
+  if (reply.status >= 400 && reply.status !== 409) expectQuietError(reply);
+}
+
+function look({ signatures }: House, stored: Stored) {
+  return { effects: stored.effects(), signatures: signatures() };
+}
+
+async function settled(stored: Stored): Promise<void> {
+  for (let last = ""; last !== (last = stored.effects().content);) {
+    await new Promise((resolve) => setTimeout(resolve, 150));
+  }
+}

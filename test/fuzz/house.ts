@@ -1,0 +1,58 @@
+/** A whole installation in this process: its home by the real genesis, its rooms on a memory bus, its token behind the counting module. */
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { openStorage, readConfiguration } from "../../config/load.ts";
+import { plugins } from "../../config/plugins.ts";
+import { createFetch } from "../../core/fetch.ts";
+import { makeInstance } from "../../deploy/genesis.ts";
+import { bootForTest, silentJournal } from "../support/boot.ts";
+import { faultModule } from "../support/fault-module.ts";
+import { freePort } from "../support/instance.ts";
+
+/** An installation that runs here. */
+export interface House extends AsyncDisposable {
+  readonly home: string;
+  readonly port: number;
+  /** Signatures the token has made. */
+  readonly signatures: () => number;
+  /** Errors the rooms have written into their journals. */
+  readonly errors: readonly string[];
+}
+
+/** Makes and boots it. */
+export async function openHouse(): Promise<House> {
+  const folder = await mkdtemp(join(tmpdir(), "chancery-fuzz-"));
+  const home = join(folder, "home");
+  const [port, tlsPort] = [await freePort(), await freePort()];
+  await makeInstance({ home, port, tlsPort, publicUrl: undefined, once: true });
+  const module = faultModule();
+  process.env["SOFTHSM2_CONF"] = join(home, "softhsm2-online.conf");
+  const { sections } = await readConfiguration(join(home));
+  const errors: string[] = [];
+  const installation = await bootForTest({
+    entries: plugins,
+    config: {
+      ...sections,
+      hsm: { module: module.path, tokenLabel: "chancery-online", hangLimitMs: 0 },
+    },
+    storage: openStorage(home),
+    fetch: createFetch({ allowLoopback: true, privateHosts: [], extraAuthorities: [] }),
+    home,
+    pin: async () => (await readFile(join(home, "secrets", "pin"), "utf8")).trim(),
+    journal: (plugin) => ({
+      ...silentJournal,
+      error: (event, fields) => errors.push(`${plugin} ${event} ${String(fields?.["cause"])}`),
+    }),
+  });
+  return {
+    home,
+    port,
+    signatures: module.count,
+    errors,
+    async [Symbol.asyncDispose]() {
+      await installation.dispose();
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}

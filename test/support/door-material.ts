@@ -1,0 +1,188 @@
+/** Good requests for every route of a door, made from what a running instance has signed and logged. */
+import { createHash, generateKeyPairSync, sign } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { Transport, Wish } from "./door-client.ts";
+
+/** A route with requests that it takes. */
+export interface Row {
+  /** As the door lists it: method and path. */
+  readonly route: string;
+  readonly api: "text" | "fulcio" | "rekor" | "oauth";
+  readonly body?: "json" | "form";
+  /** Bytes a body may have. */
+  readonly maxBytes?: number;
+  /** A request that is answered with `status`. */
+  readonly good: Wish;
+  readonly status: number;
+  /** Present if every good request signs something, so that no two have the same answer. */
+  readonly signs?: true;
+}
+
+const email = "hostile@example.com";
+const json = { "content-type": "application/json" };
+
+/** Signs and logs once, and makes a row of every route. */
+export async function doorRows(send: Transport, home: string): Promise<readonly Row[]> {
+  const secret = (await readFile(join(home, "secrets", "admin"), "utf8")).trim();
+  const grant = `grant_type=urn:chancery:params:oauth:grant-type:demo&email=${email}`;
+  const tokenWish: Wish = {
+    method: "POST",
+    path: "/oidc/token",
+    headers: {
+      "content-type": "application/x-www-form-urlencoded",
+      authorization: `Bearer ${secret}`,
+    },
+    body: grant.replaceAll(":", "%3A").replaceAll("@", "%40"),
+  };
+  const { id_token: token } = await answer<{ id_token: string }>(send, tokenWish, 200);
+  const certWish = certificateWish(token);
+  const issued = await answer<Issued>(send, certWish.wish, 200);
+  const chain = issued.signedCertificateEmbeddedSct.chain.certificates.map(derOf);
+  const entryWish = entry(certWish.key, issued.signedCertificateEmbeddedSct.chain.certificates[0]);
+  const logged = await answer<object>(send, entryWish, 201);
+  const entryId = Object.keys(logged)[0] ?? "";
+  const final: Wish = {
+    ...certWish.wish,
+    path: `${ct}/add-chain`,
+    body: JSON.stringify({ chain }),
+  };
+  await answer(send, final, 200);
+  const pre: Wish = { ...final, path: `${ct}/add-pre-chain`, body: await precertificate(send) };
+  const retrieve: Wish = {
+    method: "POST",
+    path: "/api/v1/log/entries/retrieve",
+    headers: json,
+    body: JSON.stringify({ entryUUIDs: [entryId], logIndexes: [0], entries: [] }),
+  };
+  return [
+    { ...post("fulcio", certWish.wish, 262_144), signs: true },
+    { ...post("rekor", entryWish, 4_194_304), status: 409 },
+    post("rekor", retrieve, 4_194_304),
+    post("text", final, 1_048_576),
+    post("text", pre, 1_048_576),
+    { ...post("oauth", tokenWish, 8_192), body: "form", signs: true },
+    ...(await readRows(send, entryId)),
+  ];
+}
+
+const ct = "/logs/ct/ct/v1";
+
+async function readRows(send: Transport, entryId: string): Promise<readonly Row[]> {
+  const { entries } = await answer<{ entries: { leaf_input: string }[] }>(
+    send,
+    get(`${ct}/get-entries?start=0&end=0`),
+    200,
+  );
+  const leaf = Buffer.from(entries[0]?.leaf_input ?? "", "base64");
+  const hash = createHash("sha256").update(Uint8Array.of(0)).update(leaf).digest("base64");
+  const { tree_size: size } = await answer<{ tree_size: number }>(send, get(`${ct}/get-sth`), 200);
+  const escaped = encodeURIComponent(hash);
+  return [
+    read("text", "/healthz"),
+    read("text", "/readyz"),
+    read("text", "/"),
+    read("fulcio", "/api/v2/trustBundle"),
+    read("fulcio", "/api/v2/configuration"),
+    read("text", `${ct}/get-sth`),
+    read("text", `${ct}/get-sth-consistency`, `?first=1&second=${size}`),
+    read("text", `${ct}/get-proof-by-hash`, `?hash=${escaped}&tree_size=${size}`),
+    read("text", `${ct}/get-entries`, "?start=0&end=0"),
+    read("text", `${ct}/get-roots`),
+    read("rekor", "/api/v1/log/entries", "?logIndex=0"),
+    { ...read("rekor", `/api/v1/log/entries/${entryId}`), route: "GET /api/v1/log/entries/:id" },
+    read("rekor", "/api/v1/log"),
+    read("rekor", "/api/v1/log/publicKey"),
+    read("rekor", "/api/v1/log/proof", "?firstSize=1&lastSize=1"),
+    { ...read("text", "/logs/rekor/checkpoint"), route: "GET /logs/:log/checkpoint" },
+    { ...read("text", "/logs/rekor/tile/0/000.p/1"), route: "GET /logs/:log/tile/*" },
+    { ...read("text", "/tuf/1.root.json"), route: "GET /tuf/*" },
+    read("oauth", "/oidc/.well-known/openid-configuration"),
+    read("oauth", "/oidc/jwks"),
+  ];
+}
+
+/** A new hashedrekord entry, which is not logged yet. */
+export function freshEntry(): Wish {
+  const { publicKey, privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+  return entry(privateKey, publicKey.export({ type: "spki", format: "pem" }).toString());
+}
+
+interface Issued {
+  readonly signedCertificateEmbeddedSct: { readonly chain: { readonly certificates: string[] } };
+}
+
+function certificateWish(token: string) {
+  const { publicKey, privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+  const content = publicKey.export({ type: "spki", format: "pem" }).toString();
+  const body = JSON.stringify({
+    credentials: { oidcIdentityToken: token },
+    publicKeyRequest: {
+      publicKey: { algorithm: "ECDSA", content },
+      proofOfPossession: sign("sha256", Buffer.from(email), privateKey).toString("base64"),
+    },
+  });
+  const wish: Wish = { method: "POST", path: "/api/v2/signingCert", headers: json, body };
+  return { wish, key: privateKey };
+}
+
+function entry(key: ReturnType<typeof certificateWish>["key"], pem = ""): Wish {
+  const artifact = key.export({ type: "pkcs8", format: "der" });
+  const value = createHash("sha256").update(artifact).digest("hex");
+  const body = JSON.stringify({
+    apiVersion: "0.0.1",
+    kind: "hashedrekord",
+    spec: {
+      data: { hash: { algorithm: "sha256", value } },
+      signature: {
+        content: sign("sha256", artifact, key).toString("base64"),
+        publicKey: { content: Buffer.from(`${pem.trimEnd()}\n`).toString("base64") },
+      },
+    },
+  });
+  return { method: "POST", path: "/api/v1/log/entries", headers: json, body };
+}
+
+/** The chain of the log's first entry, which the issuer submitted: PrecertChainEntry of RFC 6962 §4.6. */
+async function precertificate(send: Transport): Promise<string> {
+  const { entries } = await answer<{ entries: { extra_data: string }[] }>(
+    send,
+    get(`${ct}/get-entries?start=0&end=0`),
+    200,
+  );
+  const bytes = Buffer.from(entries[0]?.extra_data ?? "", "base64");
+  const chain: string[] = [];
+  for (let at = 0; at < bytes.length;) {
+    const length = bytes.readUIntBE(at, 3);
+    // After the precertificate comes the length of all the others.
+    if (chain.length === 1 && at + 3 + length === bytes.length && bytes[at + 3] !== 0x30) at += 3;
+    const size = bytes.readUIntBE(at, 3);
+    chain.push(bytes.subarray(at + 3, at + 3 + size).toString("base64"));
+    at += 3 + size;
+  }
+  return JSON.stringify({ chain });
+}
+
+function post(api: Row["api"], good: Wish, maxBytes: number): Row {
+  return { route: `POST ${good.path}`, api, body: "json", maxBytes, good, status: 200 };
+}
+
+function read(api: Row["api"], path: string, query = ""): Row {
+  return { route: `GET ${path}`, api, good: get(`${path}${query}`), status: 200 };
+}
+
+function get(path: string): Wish {
+  return { method: "GET", path };
+}
+
+function derOf(pem: string): string {
+  return pem.replaceAll(/-----[A-Z ]+-----|\s/g, "");
+}
+
+async function answer<T>(send: Transport, wish: Wish, status: number): Promise<T> {
+  const reply = await send(wish);
+  if (reply.status !== status) {
+    throw new Error(`${wish.method} ${wish.path} answered ${reply.status}: ${reply.body}`);
+  }
+  return JSON.parse(reply.body) as T;
+}
