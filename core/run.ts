@@ -111,6 +111,8 @@ export async function startProcess(
   return { ...installation, [Symbol.asyncDispose]: async () => await owned.disposeAsync() };
 }
 
+const refusals: readonly string[] = ["VaultRefused", "LogRefused"];
+
 /** The exit code for what ended a process. */
 export function exitCodeFor(thrown: unknown): number {
   // What was released after a failed start failed too; the first failure decides.
@@ -119,7 +121,7 @@ export function exitCodeFor(thrown: unknown): number {
   if (thrown instanceof CompositionError || thrown instanceof MissingPartition) {
     return ExitCode.environment;
   }
-  // The vault's own refusal to start: the kernel knows it by name only.
-  if (thrown instanceof Error && thrown.name === "VaultRefused") return ExitCode.environment;
+  // The vault's and the log's own refusals to start: the kernel knows them by name only.
+  if (thrown instanceof Error && refusals.includes(thrown.name)) return ExitCode.environment;
   return ExitCode.crashed;
 }

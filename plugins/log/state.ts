@@ -30,6 +30,11 @@ import {
 import { Signal } from "./signal.ts";
 import { Tree } from "./tree.ts";
 
+/** A store that must not be signed over: damaged, or of another history than the vault's. No restart cures it. */
+class LogRefused extends Error {
+  override readonly name = "LogRefused";
+}
+
 /** The asks of the vault a log puts. */
 type VaultAsk = typeof sign | typeof describeKey | typeof lastSigned;
 
@@ -124,8 +129,7 @@ export async function loadLog(
     };
   } catch (thrown) {
     if (!(thrown instanceof Malformed)) throw thrown;
-    throw new Failure(
-      "log-unavailable",
+    throw new LogRefused(
       `log "${config.name}": its store is damaged: ${thrown.message}; restore it, run fsck, and sign nothing before`,
       { cause: thrown },
     );
@@ -155,8 +159,7 @@ async function checkTree(
   { name }: LogConfig,
 ): Promise<void> {
   if (signed.size > durable.size) {
-    throw new Failure(
-      "log-unavailable",
+    throw new LogRefused(
       `log "${name}": the store holds ${durable.size} entries, but its key has signed a tree of ${signed.size}: ` +
         "the store is older than the vault; restore the newer store, never sign over this one",
     );
@@ -165,8 +168,7 @@ async function checkTree(
     throw new Malformed("the tiles do not give the root of the intent");
   }
   if (!equalBytes(await tree.root(signed.size), signed.root)) {
-    throw new Failure(
-      "log-unavailable",
+    throw new LogRefused(
       `log "${name}": its key has signed another tree of ${signed.size} entries than the store holds: ` +
         "this store belongs to another history; restore the right one",
     );
