@@ -229,7 +229,11 @@ export const catalogue: readonly FaultKind[] = [
     what: "the token is slow",
     weight: 2,
     inject: async (ground, random) =>
-      await lies(ground, 1_200, () => `C_Sign delay=${random.whole(20, 900)} %${random.whole(2, 9)}`),
+      await lies(
+        ground,
+        1_200,
+        () => `C_Sign delay=${random.whole(20, 900)} %${random.whole(2, 9)}`,
+      ),
   },
   {
     id: "K4",

@@ -7,6 +7,7 @@ import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { mkdir, mkdtemp } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
 
 const run = promisify(execFile);
@@ -55,7 +56,11 @@ export async function volatileDisk(megabytes = 192): Promise<VolatileDisk> {
       await run("cp", ["--sparse=always", images[current], images[current === 0 ? 1 : 0]]);
     },
     async restore() {
-      await run("umount", [mount]);
+      // The kernel closes a killed process's files a little after the process has gone.
+      for (let tries = 0; !(await isUnmounted(mount)); tries++) {
+        if (tries === 100) throw new Error(`${mount} cannot be unmounted: it stays in use`);
+        await sleep(50);
+      }
       current = current === 0 ? 1 : 0;
       await run("mount", ["-o", "loop,commit=300", images[current], mount]);
     },
@@ -65,4 +70,11 @@ export async function volatileDisk(megabytes = 192): Promise<VolatileDisk> {
       await Promise.resolve();
     },
   };
+}
+
+async function isUnmounted(mount: string): Promise<boolean> {
+  return await run("umount", [mount]).then(
+    () => true,
+    () => false,
+  );
 }

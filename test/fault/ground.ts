@@ -42,6 +42,7 @@ export class Ground implements AsyncDisposable {
   readonly answers: string;
   readonly proxy = new NatsProxy();
   #supervisor: ChildProcess | null = null;
+  #said = "";
   #clients: ChildProcess | null = null;
   told: Told = { acknowledged: 0, failed: 0 };
   /** The furthest the clock was ever set ahead, in seconds. */
@@ -66,9 +67,9 @@ export class Ground implements AsyncDisposable {
       root,
     );
     if (made.code !== 0) throw new Error(`no instance could be made: ${made.stderr}`);
-    const { natsPort } = JSON.parse(
-      await readFile(join(place.home, "instance.json"), "utf8"),
-    ) as { natsPort: number };
+    const { natsPort } = JSON.parse(await readFile(join(place.home, "instance.json"), "utf8")) as {
+      natsPort: number;
+    };
     const ground = new Ground({ root, disk, folder, place, natsPort, real: await freePort() });
     await ground.#prepare();
     await ground.start();
@@ -157,22 +158,27 @@ export class Ground implements AsyncDisposable {
       },
     );
     this.#supervisor = supervisor;
-    let said = "";
+    this.#said = "";
     for (const stream of [supervisor.stdout, supervisor.stderr]) {
-      stream.on("data", (chunk: Buffer) => (said += chunk.toString("utf8")));
+      stream.on("data", (chunk: Buffer) => (this.#said += chunk.toString("utf8")));
     }
     const natsRecord = join(this.place.home, "run", "nats.json");
     rmSync(natsRecord, { force: true });
     while (!existsSync(natsRecord)) {
-      if (this.hasEnded) throw new Error(`the instance ended:\n${said}`);
+      if (this.hasEnded) throw new Error(`the instance ended: ${this.said}`);
       await sleep(10);
     }
     // Only now, because the supervisor looks whether the port is free.
     await this.proxy.open(this.#natsPort, this.#realNatsPort);
-    while (!said.includes("Try:")) {
-      if (this.hasEnded) throw new Error(`the instance ended:\n${said}`);
+    while (!this.#said.includes("Try:")) {
+      if (this.hasEnded) throw new Error(`the instance ended: ${this.said}`);
       await sleep(20);
     }
+  }
+
+  /** The last that the supervisor said. */
+  get said(): string {
+    return this.#said.trim().slice(-1_500);
   }
 
   /** True if the supervisor has given up. */
@@ -194,7 +200,7 @@ export class Ground implements AsyncDisposable {
     const giveUpAt = performance.now() + readyWithinMs;
     let last = "";
     while (performance.now() < giveUpAt) {
-      if (this.hasEnded) throw new Error("the supervisor has ended");
+      if (this.hasEnded) throw new Error(`the instance ended: ${this.said}`);
       try {
         const signal = AbortSignal.timeout(2_000);
         const response = await fetch(`${this.origin}/readyz`, { signal });

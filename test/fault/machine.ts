@@ -46,13 +46,13 @@ const nothing: Verdict = { acknowledged: 0, lost: 0, forks: 0, unexplained: 0, v
 
 /** Runs until the time is over or something is wrong. */
 export async function runMachine(run: MachineRun): Promise<MachineReport> {
-  const startedAt = performance.now();
   const random = seeded(run.seed);
   const kinds = catalogue.filter(({ id }) => run.kinds?.includes(id) ?? true);
   if (kinds.length === 0) throw new Error("no fault of the catalogue is chosen");
   const byKind = new Map<string, Tally>();
   await using ground = await Ground.make(run.root);
   const checker = new Checker(ground);
+  const startedAt = performance.now();
   let verdict = nothing;
   let faults = 0;
   let broken: string | null = null;
@@ -107,7 +107,8 @@ async function recovered(ground: Ground, id: string): Promise<void> {
   const giveUpAt = performance.now() + recoveredWithinMs;
   let last: unknown = null;
   do {
-    if (ground.hasEnded) throw new Error(`L8: the instance has given up after ${id}`);
+    if (ground.hasEnded)
+      throw new Error(`L8: the instance has given up after ${id}: ${ground.said}`);
     try {
       const target = { origin: ground.origin, home: ground.place.home };
       const email = "probe@example.com";
