@@ -86,6 +86,20 @@ export const catalogue: readonly FaultKind[] = [
     },
   },
   {
+    id: "P4x",
+    what: "SIGSTOP for 60 s (the supervisor replaces what is silent for 15 s)",
+    weight: 0.1,
+    async inject(ground, random) {
+      const name = random.pick(children);
+      const stopped = ground.pid(name);
+      if (stopped === null) return 0;
+      process.kill(stopped, "SIGSTOP");
+      await sleep(60_000);
+      if (ground.pid(name) === stopped) process.kill(stopped, "SIGCONT");
+      return 1;
+    },
+  },
+  {
     id: "D1",
     what: "power cut of the whole machine",
     weight: 4,
