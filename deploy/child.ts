@@ -1,9 +1,10 @@
 /** One supervised process: started, watched, restarted with back-off, drained. */
 import { type ChildProcess, spawn } from "node:child_process";
-import { createWriteStream, type WriteStream } from "node:fs";
+import { close, openSync, write } from "node:fs";
 import { once } from "node:events";
+import { Writable } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
-import { forgetProcess, recordProcess } from "./processes.ts";
+import { describeProcess, forgetProcess, isRunning, recordProcess } from "./processes.ts";
 
 /** How to run a child and how to judge it. */
 export interface ChildPlan {
@@ -35,6 +36,7 @@ const pingEveryMs = 1_000;
 const silentForMs = 15_000;
 /** Longer than a process takes until it gives up draining by itself. */
 const drainMs = 35_000;
+const recordAgainMs = 500;
 
 /** A process that is kept running until it is stopped. */
 export class Child {
@@ -96,7 +98,7 @@ export class Child {
   /** Resolves with the exit code or the signal's name once the process is gone. */
   async #runOnce(): Promise<number | string> {
     const { name, home } = this.#plan;
-    const output = createWriteStream(`${home}/journal/${name}.jsonl`, { flags: "a", mode: 0o600 });
+    const output = journalFile(`${home}/journal/${name}.jsonl`);
     const secret = await this.#plan.secret?.();
     const child = this.#spawn(output);
     this.#process = child;
@@ -107,7 +109,7 @@ export class Child {
       ),
     );
     if (child.pid === undefined) return "could not be started";
-    await recordProcess(home, name, child.pid);
+    await keepRecord(home, name, child.pid);
     if (secret !== undefined) handOver(child, secret);
     const watch = this.#plan.heartbeat ? watchHeartbeat(child) : undefined;
     const [code, signal] = await exited;
@@ -118,7 +120,7 @@ export class Child {
     return code ?? signal ?? "unknown";
   }
 
-  #spawn(output: WriteStream): ChildProcess {
+  #spawn(output: Writable): ChildProcess {
     const { command, args, environment, secret, heartbeat } = this.#plan;
     const child = spawn(command, [...args], {
       env: { ...environment },
@@ -129,6 +131,27 @@ export class Child {
     child.stdout?.pipe(output, { end: false });
     child.stderr?.pipe(output, { end: false });
     return child;
+  }
+}
+
+/** A journal that loses lines while the disk takes none: neither the child nor we may stop for that. */
+function journalFile(path: string): Writable {
+  const descriptor = openSync(path, "a", 0o600);
+  return new Writable({
+    write: (chunk: Buffer, _encoding, done) => write(descriptor, chunk, () => done()),
+    final: (done) => close(descriptor, () => done()),
+  });
+}
+
+/** Without the record a later supervisor would not find the child if we died; a full disk is no reason to die. */
+async function keepRecord(home: string, name: string, pid: number): Promise<void> {
+  try {
+    await recordProcess(home, name, pid);
+  } catch {
+    const again = setTimeout(() => {
+      if (isRunning(describeProcess(pid))) void keepRecord(home, name, pid);
+    }, recordAgainMs);
+    again.unref();
   }
 }
 

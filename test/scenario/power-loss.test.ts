@@ -2,13 +2,9 @@
  * A power cut in the middle of signings: nothing acknowledged is lost, no key is lost. The disk is an ext4 on a loop device whose
  * write-back is off, so that its backing file holds what was fsynced and nothing else (reliability.md, appendix D). Needs root.
  */
-import { execFile } from "node:child_process";
 import { readFileSync } from "node:fs";
-import { copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { promisify } from "node:util";
 import { expect, test } from "vitest";
 import {
   chancery,
@@ -17,11 +13,10 @@ import {
   type Place,
   startInstance,
 } from "../support/instance.ts";
+import { volatileDisk } from "../fault/disk.ts";
 import { expectKept } from "../support/oracle.ts";
 import { type Acknowledged, demoToken, signOnce } from "../support/signer.ts";
 
-const run = promisify(execFile);
-const writeBack = "/proc/sys/vm/dirty_writeback_centisecs";
 const email = "power@example.com";
 const cutAfter = 25;
 
@@ -99,34 +94,4 @@ function isAlive(pid: number): boolean {
   } catch {
     return false;
   }
-}
-
-/** An ext4 that only fsync reaches; `cut` takes its content, `restore` mounts that instead, as after the power came back. */
-async function volatileDisk() {
-  const folder = await mkdtemp(join(tmpdir(), "chancery-power-"));
-  const [image, crash, mount] = ["disk.img", "crash.img", "mnt"].map((name) =>
-    join(folder, name),
-  ) as [string, string, string];
-  await mkdir(mount);
-  await run("truncate", ["-s", "192M", image]);
-  await run("mkfs.ext4", ["-q", "-F", image]);
-  await run("mount", ["-o", "loop,commit=300", image, mount]);
-  await run("sync", []);
-  const setting = (await readFile(writeBack, "utf8")).trim();
-  await writeFile(writeBack, "0");
-  return {
-    mount,
-    async cut() {
-      await copyFile(image, crash);
-    },
-    async restore() {
-      await run("umount", [mount]);
-      await run("mount", ["-o", "loop", crash, mount]);
-    },
-    async [Symbol.asyncDispose]() {
-      await writeFile(writeBack, setting);
-      await run("umount", ["-l", mount]).catch(() => undefined);
-      await rm(folder, { recursive: true, force: true });
-    },
-  };
 }

@@ -1,5 +1,6 @@
 /** An installation in one process, over a memory bus that takes every message through the wire codec. */
 import { createHmac } from "node:crypto";
+import type { Bus } from "../../core/bus.ts";
 import { configure, type Entry, boot, type Installation } from "../../core/kernel.ts";
 import { type Clock, systemClock } from "../../core/clock.ts";
 import type { OutboundFetch } from "../../core/fetch.ts";
@@ -30,6 +31,8 @@ export interface TestBoot {
   readonly only?: readonly string[];
   readonly pollMs?: number;
   readonly fatal?: Surroundings["fatal"];
+  /** Puts something around the bus. */
+  readonly around?: (bus: Bus) => Bus;
 }
 
 /** A booted installation. */
@@ -51,7 +54,8 @@ export async function bootForTest(test: TestBoot): Promise<TestInstallation> {
   for (const { name, shape } of partitionsOf(manifests, await configure(manifests, config))) {
     await storage.create(name, shape).catch(() => undefined);
   }
-  const bus = memoryBus({ clock, overWire: true });
+  const inner = memoryBus({ clock, overWire: true });
+  const bus = test.around?.(inner) ?? inner;
   const installation = await boot(
     entries,
     config,

@@ -1,5 +1,5 @@
 /** The smallest keyless signer over the public HTTP interfaces, written apart from our client so that the two check each other. */
-import { createHash, generateKeyPairSync, randomBytes, sign } from "node:crypto";
+import { createHash, generateKeyPairSync, type KeyObject, randomBytes, sign } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 
@@ -36,18 +36,42 @@ export async function demoToken({ origin, home }: SignerTarget, email: string): 
   return token;
 }
 
+/** A certificate that was handed out, and the key that it is for. */
+export interface Certified {
+  /** PEM, leaf first. */
+  readonly certificates: readonly string[];
+  readonly privateKey: KeyObject;
+}
+
 /** Gets a certificate for a new key, signs a random artifact, and logs it. Rejects unless everything was acknowledged. */
 export async function signOnce(
   target: SignerTarget,
   token: string,
   email: string,
 ): Promise<Acknowledged> {
+  return await logSignature(target, await certify(target, token, email));
+}
+
+/** The first half of {@link signOnce}: a certificate for a new key. */
+export async function certify(
+  target: SignerTarget,
+  token: string,
+  email: string,
+): Promise<Certified> {
   const { publicKey, privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
   const pem = publicKey.export({ type: "spki", format: "pem" }).toString();
   const certificates = await requestCertificate(target.origin, token, {
     publicKey: { algorithm: "ECDSA", content: pem },
     proofOfPossession: sign("sha256", Buffer.from(email), privateKey).toString("base64"),
   });
+  return { certificates, privateKey };
+}
+
+/** The second half of {@link signOnce}: a signature over a random artifact, logged. */
+export async function logSignature(
+  target: SignerTarget,
+  { certificates, privateKey }: Certified,
+): Promise<Acknowledged> {
   const artifact = randomBytes(64);
   const response = await fetch(`${target.origin}/api/v1/log/entries`, {
     method: "POST",

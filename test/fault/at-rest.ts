@@ -1,0 +1,150 @@
+/** Damage to files while nothing runs: reliability.md §4.7 and §4.8. The files themselves are damaged in a copy of the home. */
+import { cpSync, existsSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Ground } from "./ground.ts";
+import type { Random } from "./random.ts";
+import { run as runFsck } from "../../config/fsck-command.ts";
+
+/** The files that have a detector of their own: every row of the logs, and ledger, heads and roles of the vault. */
+const guarded = ["data/log-ct.db", "data/log-rekor.db", "vault/vault.db"] as const;
+
+/** Tables of which nothing is derived that `fsck` could compare, or that a running instance rebuilds or reads only once. */
+const unguarded = new Set(["meta", "unfinished", "stamps", "certificates"]);
+
+/** Flips, cuts and deletes in copies, and holds each against `fsck`; then the instance goes on. Answers how many. */
+export async function damageAtRest(ground: Ground, random: Random): Promise<number> {
+  await ground.clients(0);
+  await ground.stop();
+  const scratch = await ground.scratch("at-rest");
+  let count = 0;
+  try {
+    for (; count < 8; count++) {
+      const file = random.pick(guarded);
+      rmSync(scratch, { recursive: true, force: true });
+      cpSync(ground.place.home, scratch, {
+        recursive: true,
+        filter: (path) => !/\/(journal|tokens|run|nats|trust|ceremony|lost\+found)$/.test(path),
+      });
+      const what = damage(join(scratch, file), random);
+      await expectNoticed(ground.place.home, scratch, { file, what });
+    }
+  } finally {
+    rmSync(scratch, { recursive: true, force: true });
+  }
+  await ground.start();
+  return count;
+}
+
+/** The stores go back while vault and token stay: the instance must refuse to start until the right ones are there again. */
+export async function restoreOldBackup(ground: Ground, random: Random): Promise<number> {
+  const { home } = ground.place;
+  await ground.clients(0);
+  await ground.stop();
+  const old = await ground.scratch("old-data");
+  cpSync(join(home, "data"), old, { recursive: true });
+  await ground.start();
+  await ground.clients(2);
+  if (!(await ground.answered(random.whole(6, 14), 20_000))) throw new Error("L9: no answers");
+  await ground.clients(0);
+  await ground.stop();
+  const right = await ground.scratch("right-data");
+  cpSync(join(home, "data"), right, { recursive: true });
+  replace(old, join(home, "data"));
+  await expectRefusal(ground, /older than the vault/);
+  replace(right, join(home, "data"));
+  await sleep(50);
+  await ground.start();
+  return 1;
+}
+
+/** @throws unless the instance stays down and says why. */
+async function expectRefusal(ground: Ground, why: RegExp): Promise<void> {
+  const journal = join(ground.place.home, "journal", "services.jsonl");
+  const before = readFileSync(journal, "utf8").length;
+  let started = false;
+  const starting = ground.start().then(
+    () => (started = true),
+    () => undefined,
+  );
+  const giveUpAt = performance.now() + 20_000;
+  while (!started && !why.test(readFileSync(journal, "utf8").slice(before))) {
+    if (performance.now() > giveUpAt) break;
+    await sleep(50);
+  }
+  const said = why.test(readFileSync(journal, "utf8").slice(before));
+  await ground.killAll();
+  await starting;
+  if (started || !said) throw new Error(`L8: started: ${started}, ${String(why)} said: ${said}`);
+}
+
+function replace(from: string, to: string): void {
+  rmSync(to, { recursive: true, force: true });
+  cpSync(from, to, { recursive: true });
+}
+
+/** Damages a file; answers what was done. */
+function damage(path: string, random: Random): string {
+  const bytes = readFileSync(path);
+  switch (random.pick(["flip", "flip", "flip", "cut", "delete"] as const)) {
+    case "flip": {
+      const at = random.whole(0, bytes.length);
+      const bit = random.whole(0, 8);
+      bytes[at] = (bytes[at] ?? 0) ^ (1 << bit);
+      writeFileSync(path, bytes);
+      return `bit ${bit} of byte ${at} flipped`;
+    }
+    case "cut": {
+      const to = random.whole(0, bytes.length);
+      truncateSync(path, to);
+      return `cut to ${to} of ${bytes.length} bytes`;
+    }
+    case "delete":
+      rmSync(path);
+      return "deleted";
+  }
+}
+
+/** @throws unless `fsck` reports damage, or what is stored has not changed. */
+async function expectNoticed(
+  home: string,
+  scratch: string,
+  { file, what }: { readonly file: string; readonly what: string },
+): Promise<void> {
+  if (await isDamaged(scratch)) return;
+  if (content(join(scratch, file)) === content(join(home, file))) return;
+  throw new Error(`D7: nobody notices that ${file} is damaged: ${what}`);
+}
+
+async function isDamaged(home: string): Promise<boolean> {
+  let said = "";
+  try {
+    const code = await runFsck([], {
+      folder: home,
+      environment: { CHANCERY_HOME: home },
+      print: (line: string) => (said += line),
+    } as unknown as Parameters<typeof runFsck>[1]);
+    return code !== 0;
+  } catch {
+    return true;
+  }
+}
+
+/** Everything the guarded tables of a file hold, as text; an unreadable file has none. */
+function content(path: string): string | null {
+  if (!existsSync(path)) return null;
+  try {
+    using database = new DatabaseSync(path, { readOnly: true });
+    const tables = database
+      .prepare("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")
+      .all()
+      .map((row) => String(row["name"]));
+    return tables
+      .filter((table) => !unguarded.has(table))
+      .map((table) => JSON.stringify(database.prepare(`SELECT * FROM "${table}"`).all()))
+      .join("\n");
+  } catch {
+    return null;
+  }
+}

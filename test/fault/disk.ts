@@ -1,0 +1,80 @@
+/**
+ * An ext4 on a loop device whose write-back is off, so that its backing file holds what was fsynced and nothing else
+ * (reliability.md, appendix D). Needs root. It is unmounted and the kernel's setting restored even if the program is interrupted.
+ */
+import { execFile, execFileSync } from "node:child_process";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdir, mkdtemp } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { promisify } from "node:util";
+
+const run = promisify(execFile);
+const writeBack = "/proc/sys/vm/dirty_writeback_centisecs";
+/** The kernel's own value, for when we find the one that another run has set. */
+const usualSetting = "500";
+
+/** The disk. */
+export interface VolatileDisk extends AsyncDisposable {
+  readonly mount: string;
+  /** Takes what a device would hold if the power went now. Every writer must be frozen. */
+  cut(): Promise<void>;
+  /** Mounts what the last {@link cut} took. Every writer must have ended. */
+  restore(): Promise<void>;
+}
+
+/** Makes and mounts one. */
+export async function volatileDisk(megabytes = 192): Promise<VolatileDisk> {
+  const folder = await mkdtemp(join(tmpdir(), "chancery-power-"));
+  const images = [join(folder, "a.img"), join(folder, "b.img")] as const;
+  const mount = join(folder, "mnt");
+  await mkdir(mount);
+  await run("truncate", ["-s", `${megabytes}M`, images[0]]);
+  await run("mkfs.ext4", ["-q", "-F", images[0]]);
+  await run("mount", ["-o", "loop,commit=300", images[0], mount]);
+  const setting = readFileSync(writeBack, "utf8").trim();
+  let clean = false;
+  const cleanUp = (): void => {
+    if (clean) return;
+    clean = true;
+    writeFileSync(writeBack, setting === "0" ? usualSetting : setting);
+    try {
+      execFileSync("umount", ["-l", mount], { stdio: "ignore" });
+    } catch {
+      // Not mounted: a cut was under way.
+    }
+    rmSync(folder, { recursive: true, force: true });
+  };
+  process.once("exit", cleanUp);
+  await run("sync", ["-f", mount]);
+  writeFileSync(writeBack, "0");
+  let current: 0 | 1 = 0;
+  return {
+    mount,
+    async cut() {
+      await run("cp", ["--sparse=always", images[current], images[current === 0 ? 1 : 0]]);
+    },
+    async restore() {
+      // The kernel closes a killed process's files a little after the process has gone.
+      for (let tries = 0; !(await isUnmounted(mount)); tries++) {
+        if (tries === 100) throw new Error(`${mount} cannot be unmounted: it stays in use`);
+        await sleep(50);
+      }
+      current = current === 0 ? 1 : 0;
+      await run("mount", ["-o", "loop,commit=300", images[current], mount]);
+    },
+    async [Symbol.asyncDispose]() {
+      cleanUp();
+      process.off("exit", cleanUp);
+      await Promise.resolve();
+    },
+  };
+}
+
+async function isUnmounted(mount: string): Promise<boolean> {
+  return await run("umount", [mount]).then(
+    () => true,
+    () => false,
+  );
+}

@@ -1,0 +1,351 @@
+/**
+ * The ground that faults fall on: a real instance (supervisor, nats-server, vault, services) whose disk can lose power, whose clock
+ * can jump, whose bus runs through a proxy and whose token lies, and clients that write down every answer on another disk.
+ */
+import { type ChildProcess, execFileSync, fork, spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { environmentOf, freePort, type Place, run } from "../support/instance.ts";
+import { softHsmModule } from "../support/vault.ts";
+import { volatileDisk, type VolatileDisk } from "./disk.ts";
+import { NatsProxy } from "./tcp-proxy.ts";
+
+const here = new URL("./", import.meta.url).pathname;
+const checkout = new URL("../../", import.meta.url).pathname;
+const faketime = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
+const readyWithinMs = 60_000;
+
+/** A child of the supervisor. */
+export type ChildName = "nats" | "vault" | "services";
+
+/** What the clients have told. */
+export interface Told {
+  readonly acknowledged: number;
+  readonly failed: number;
+}
+
+/** See above. */
+export class Ground implements AsyncDisposable {
+  readonly #root: string;
+  readonly #disk: VolatileDisk;
+  readonly #natsPort: number;
+  readonly #realNatsPort: number;
+  readonly place: Place;
+  readonly origin: string;
+  /** A folder that no power cut reaches. */
+  readonly folder: string;
+  /** The file of every answer. */
+  readonly answers: string;
+  readonly proxy = new NatsProxy();
+  #supervisor: ChildProcess | null = null;
+  #said = "";
+  #clients: ChildProcess | null = null;
+  told: Told = { acknowledged: 0, failed: 0 };
+  /** The furthest the clock was ever set ahead, in seconds. */
+  furthestAhead = 0;
+
+  /** Makes an instance of the checkout `root` and starts it. */
+  static async make(root = checkout): Promise<Ground> {
+    if (!existsSync(faketime)) {
+      throw new Error(`${faketime} is missing: install the Debian package libfaketime`);
+    }
+    const folder = await mkdtemp(join(tmpdir(), "chancery-fault-"));
+    const disk = await volatileDisk(256);
+    const place = {
+      home: join(disk.mount, "home"),
+      port: await freePort(),
+      tlsPort: await freePort(),
+    };
+    const made = await run(
+      process.execPath,
+      [join(root, "deploy", "start.ts"), "--once"],
+      environmentOf(place),
+      root,
+    );
+    if (made.code !== 0) throw new Error(`no instance could be made: ${made.stderr}`);
+    const { natsPort } = JSON.parse(await readFile(join(place.home, "instance.json"), "utf8")) as {
+      natsPort: number;
+    };
+    const ground = new Ground({ root, disk, folder, place, natsPort, real: await freePort() });
+    await ground.#prepare();
+    await ground.start();
+    await ground.#startClients();
+    return ground;
+  }
+
+  private constructor(parts: {
+    readonly root: string;
+    readonly disk: VolatileDisk;
+    readonly folder: string;
+    readonly place: Place;
+    readonly natsPort: number;
+    readonly real: number;
+  }) {
+    this.#root = parts.root;
+    this.#disk = parts.disk;
+    this.#natsPort = parts.natsPort;
+    this.#realNatsPort = parts.real;
+    this.folder = parts.folder;
+    this.place = parts.place;
+    this.origin = `http://localhost:${parts.place.port}`;
+    this.answers = join(parts.folder, "answers.jsonl");
+    writeFileSync(this.answers, "");
+    // Nothing of an interrupted run may stay behind: no process, no mount.
+    process.once("exit", this.#leave);
+  }
+
+  readonly #leave = (): void => {
+    this.#clients?.kill("SIGKILL");
+    for (const pid of this.pids()) kill(pid, "SIGKILL");
+    rmSync(this.folder, { recursive: true, force: true });
+  };
+
+  /** Points the home at the module that lies, and everything else at its files. */
+  async #prepare(): Promise<void> {
+    const { home } = this.place;
+    const module = join(this.folder, "libp11fault.so");
+    const paths = { REAL: softHsmModule, FAULT: "faults", TALLY: "tally", HITS: "hits" };
+    const defines = Object.entries(paths).map(
+      ([name, path]) => `-D${name}="${path.startsWith("/") ? path : join(this.folder, path)}"`,
+    );
+    const flags = ["-O2", "-shared", "-fPIC", "-pthread", "-I/usr/include/p11-kit-1/p11-kit"];
+    const source = join(here, "p11-fault-shim.c");
+    execFileSync("gcc", [...flags, ...defines, "-o", module, source, "-ldl"]);
+    for (const name of ["faults", "tally", "hits"]) writeFileSync(join(this.folder, name), "");
+    const configuration = await readFile(join(home, "config.yaml"), "utf8");
+    await writeFile(join(home, "config.yaml"), configuration.replace(softHsmModule, module));
+    const nats = await readFile(join(home, "nats", "nats.conf"), "utf8");
+    const natsConfiguration = join(this.folder, "nats.conf");
+    await writeFile(
+      natsConfiguration,
+      nats.replace(`:${this.#natsPort}"`, `:${this.#realNatsPort}"`),
+    );
+    this.setClock(0);
+    const environment = {
+      LD_PRELOAD: faketime,
+      FAKETIME_TIMESTAMP_FILE: join(this.folder, "clock"),
+      FAKETIME_CACHE_DURATION: "1",
+      FAKETIME_DONT_FAKE_MONOTONIC: "1",
+      NO_FAKE_STAT: "1",
+    };
+    await writeFile(
+      join(this.folder, "launch.json"),
+      JSON.stringify({ natsConfiguration, environment }),
+    );
+    await copyFile(join(home, "vault", "vault.db"), join(this.folder, "vault-before.db"));
+    // What is prepared lies on the disk that loses power.
+    execFileSync("sync", ["-f", home]);
+  }
+
+  /** Starts the supervisor and waits until the instance is ready. @throws with what it said if it ends instead */
+  async start(): Promise<void> {
+    await this.proxy.close();
+    const launch = join(here, "launch-child.ts");
+    const supervisor = spawn(
+      process.execPath,
+      ["--import", launch, join(this.#root, "deploy", "start.ts")],
+      {
+        env: {
+          ...environmentOf(this.place),
+          CHANCERY_FAULT_LAUNCH: join(this.folder, "launch.json"),
+        },
+        cwd: this.#root,
+        stdio: ["ignore", "pipe", "pipe"],
+      },
+    );
+    this.#supervisor = supervisor;
+    this.#said = "";
+    for (const stream of [supervisor.stdout, supervisor.stderr]) {
+      stream.on("data", (chunk: Buffer) => (this.#said += chunk.toString("utf8")));
+    }
+    const natsRecord = join(this.place.home, "run", "nats.json");
+    rmSync(natsRecord, { force: true });
+    while (!existsSync(natsRecord)) {
+      if (this.hasEnded) throw new Error(`the instance ended: ${this.said}`);
+      await sleep(10);
+    }
+    // Only now, because the supervisor looks whether the port is free.
+    await this.proxy.open(this.#natsPort, this.#realNatsPort);
+    while (!this.#said.includes("Try:")) {
+      if (this.hasEnded) throw new Error(`the instance ended: ${this.said}`);
+      await sleep(20);
+    }
+  }
+
+  /** The last that the supervisor said. */
+  get said(): string {
+    return this.#said.trim().slice(-1_500);
+  }
+
+  /** True if the supervisor has given up. */
+  get hasEnded(): boolean {
+    const supervisor = this.#supervisor;
+    return supervisor === null || supervisor.exitCode !== null || supervisor.signalCode !== null;
+  }
+
+  /** Asks the supervisor to stop and waits. */
+  async stop(): Promise<void> {
+    if (this.hasEnded || this.#supervisor === null) return;
+    const ended = once(this.#supervisor, "exit");
+    this.#supervisor.kill("SIGTERM");
+    await ended;
+  }
+
+  /** Waits until the door says that all rooms are well. */
+  async ready(): Promise<void> {
+    const giveUpAt = performance.now() + readyWithinMs;
+    let last = "";
+    while (performance.now() < giveUpAt) {
+      if (this.hasEnded) throw new Error(`the instance ended: ${this.said}`);
+      try {
+        const signal = AbortSignal.timeout(2_000);
+        const response = await fetch(`${this.origin}/readyz`, { signal });
+        if (response.ok) return;
+        last = await response.text();
+      } catch (thrown) {
+        last = String(thrown);
+      }
+      await sleep(50);
+    }
+    throw new Error(`not ready after ${readyWithinMs / 1000} s: ${last}`);
+  }
+
+  /** The pid of a child, or null while it has none. */
+  pid(name: ChildName): number | null {
+    try {
+      const file = join(this.place.home, "run", `${name}.json`);
+      const { pid } = JSON.parse(readFileSync(file, "utf8")) as { pid: number };
+      return isAlive(pid) ? pid : null;
+    } catch {
+      return null;
+    }
+  }
+
+  /** Every process of the instance, the supervisor first. */
+  pids(): number[] {
+    const supervisor = this.hasEnded ? null : (this.#supervisor?.pid ?? null);
+    const children = (["services", "vault", "nats"] as const).map((name) => this.pid(name));
+    return [supervisor, ...children].filter((pid) => pid !== null);
+  }
+
+  signal(name: ChildName, signal: NodeJS.Signals): boolean {
+    const pid = this.pid(name);
+    if (pid !== null) kill(pid, signal);
+    return pid !== null;
+  }
+
+  /** The power goes: only what was fsynced is there afterwards. `meanwhile` runs when all is dark. */
+  async powerCut(): Promise<void> {
+    const pids = this.pids();
+    for (const pid of pids) kill(pid, "SIGSTOP");
+    // Answers that were under way when the power went are the clients': they arrive.
+    await sleep(100);
+    await this.#disk.cut();
+    for (const pid of pids) kill(pid, "SIGKILL");
+    while (pids.some(isAlive)) await sleep(10);
+    await this.proxy.close();
+    await this.#disk.restore();
+  }
+
+  /** Kills everything at once, as the machine's operator would with `kill -9`. */
+  async killAll(): Promise<void> {
+    const pids = this.pids();
+    for (const pid of pids) kill(pid, "SIGKILL");
+    while (pids.some(isAlive)) await sleep(10);
+  }
+
+  /** Sets the rules of the lying module. */
+  lie(...rules: readonly string[]): void {
+    writeFileSync(join(this.folder, "faults"), rules.map((rule) => `${rule}\n`).join(""));
+  }
+
+  /** How often the module has lied. */
+  lies(): number {
+    return statSync(join(this.folder, "hits")).size;
+  }
+
+  /** Sets the wall clock of the vault and the services this far from the true one. */
+  setClock(offsetSeconds: number): void {
+    this.furthestAhead = Math.max(this.furthestAhead, offsetSeconds);
+    const sign = offsetSeconds < 0 ? "" : "+";
+    writeFileSync(join(this.folder, "clock"), `${sign}${offsetSeconds}\n`);
+  }
+
+  /** Has the clients sign on this many lanes; resolves when it is so. With 0 every answer has been written down. */
+  async clients(lanes: number): Promise<void> {
+    const clients = this.#clients;
+    if (clients === null) throw new Error("there are no clients");
+    const done = new Promise<void>((resolve) => {
+      const listen = (message: { readonly lanes?: number }): void => {
+        if (message.lanes !== lanes) return;
+        clients.off("message", listen);
+        resolve();
+      };
+      clients.on("message", listen);
+    });
+    clients.send({ lanes });
+    await done;
+  }
+
+  /** Waits until the clients were given this many answers more. */
+  async answered(count: number, withinMs: number): Promise<boolean> {
+    const goal = this.told.acknowledged + count;
+    for (const giveUpAt = performance.now() + withinMs; this.told.acknowledged < goal;) {
+      if (performance.now() > giveUpAt) return false;
+      await sleep(20);
+    }
+    return true;
+  }
+
+  async #startClients(): Promise<void> {
+    const clients = fork(
+      join(here, "client-child.ts"),
+      [this.origin, this.place.home, this.answers],
+      { stdio: ["ignore", "inherit", "inherit", "ipc"] },
+    );
+    clients.on("message", ({ acknowledged, failed }: Told) => {
+      this.told = { acknowledged, failed };
+    });
+    this.#clients = clients;
+    await once(clients, "message");
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#clients?.kill("SIGKILL");
+    await this.killAll();
+    await this.proxy.close();
+    await this.#disk[Symbol.asyncDispose]();
+    await rm(this.folder, { recursive: true, force: true });
+    process.off("exit", this.#leave);
+  }
+
+  /** A fresh folder beside the home, on the same disk. */
+  async scratch(name: string): Promise<string> {
+    const path = join(this.folder, name);
+    await rm(path, { recursive: true, force: true });
+    await mkdir(path);
+    return path;
+  }
+}
+
+function kill(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal);
+  } catch {
+    // It has ended by itself.
+  }
+}
+
+/** A zombie that nobody reaps is dead enough. */
+function isAlive(pid: number): boolean {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+    return !stat.slice(stat.lastIndexOf(")") + 2).startsWith("Z");
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,168 @@
+/** The fault machine: traffic, faults by a seed, recovery within 30 s (L8, L9), and a check of everything after each group. */
+import { setTimeout as sleep } from "node:timers/promises";
+import { catalogue, type FaultKind } from "./catalogue.ts";
+import { Checker, type Verdict } from "./checker.ts";
+import { Ground } from "./ground.ts";
+import { type Random, seeded } from "./random.ts";
+import { certify, demoToken, logSignature } from "../support/signer.ts";
+
+/** What to run. */
+export interface MachineRun {
+  readonly seed: number;
+  /** Ids of the catalogue; absent for all. */
+  readonly kinds?: readonly string[];
+  /** Ends after the group in which this many faults are reached, or this much time has passed. */
+  readonly maxFaults?: number;
+  readonly maxMs: number;
+  /** Every kind once, in the order given, instead of by lot. */
+  readonly eachOnce?: boolean;
+  /** The checkout that is tested; absent for this one. */
+  readonly root?: string;
+  readonly say: (line: string) => void;
+}
+
+/** Faults of a kind. */
+export interface Tally {
+  groups: number;
+  faults: number;
+}
+
+/** How a run ended. */
+export interface MachineReport {
+  readonly seed: number;
+  readonly byKind: ReadonlyMap<string, Tally>;
+  readonly faults: number;
+  readonly verdict: Verdict;
+  /** Requests that were answered with a failure; nothing was promised by them. */
+  readonly failed: number;
+  readonly minutes: number;
+  /** Why it ended before its time, or null. */
+  readonly broken: string | null;
+}
+
+const lanes = 3;
+const recoveredWithinMs = 30_000;
+const nothing: Verdict = { acknowledged: 0, lost: 0, forks: 0, unexplained: 0, violations: [] };
+
+/** Runs until the time is over or something is wrong. */
+export async function runMachine(run: MachineRun): Promise<MachineReport> {
+  const random = seeded(run.seed);
+  const kinds = catalogue.filter(({ id }) => run.kinds?.includes(id) ?? true);
+  if (kinds.length === 0) throw new Error("no fault of the catalogue is chosen");
+  const byKind = new Map<string, Tally>();
+  await using ground = await Ground.make(run.root);
+  const checker = new Checker(ground);
+  const startedAt = performance.now();
+  let verdict = nothing;
+  let faults = 0;
+  let broken: string | null = null;
+  const isOver = (group: number): boolean =>
+    run.eachOnce === true
+      ? group >= kinds.length
+      : performance.now() - startedAt > run.maxMs || faults >= (run.maxFaults ?? Infinity);
+  for (let group = 0; broken === null && !isOver(group); group++) {
+    const kind = run.eachOnce ? (kinds[group] ?? random.pick(kinds)) : choose(kinds, random);
+    const tally = byKind.get(kind.id) ?? { groups: 0, faults: 0 };
+    byKind.set(kind.id, tally);
+    const groupAt = performance.now();
+    try {
+      const count = await oneGroup(ground, kind, random);
+      tally.groups++;
+      tally.faults += count;
+      faults += count;
+      verdict = await checkQuietly(ground, checker);
+      if (!isSound(verdict)) broken = verdict.violations.join("; ");
+    } catch (thrown) {
+      broken = thrown instanceof Error ? thrown.message : String(thrown);
+      verdict = await lastLook(ground, checker, verdict);
+    }
+    const seconds = ((performance.now() - groupAt) / 1_000).toFixed(1);
+    run.say(
+      `${String(group).padStart(4)} ${kind.id.padEnd(4)} ${seconds} s, ${faults} faults, ${verdict.acknowledged} acknowledged` +
+        (broken === null ? "" : `: ${broken}`),
+    );
+  }
+  const minutes = (performance.now() - startedAt) / 60_000;
+  return { seed: run.seed, byKind, faults, verdict, failed: ground.told.failed, minutes, broken };
+}
+
+/** True if nothing is wrong. */
+export function isSound({ lost, forks, unexplained, violations }: Verdict): boolean {
+  return lost === 0 && forks === 0 && unexplained === 0 && violations.length === 0;
+}
+
+async function oneGroup(ground: Ground, kind: FaultKind, random: Random): Promise<number> {
+  await ground.clients(lanes);
+  // A fault that falls on nobody shows nothing.
+  if (!(await ground.answered(3, recoveredWithinMs))) {
+    throw new Error(`L9: nothing was answered for 30 s before ${kind.id}`);
+  }
+  const count = await kind.inject(ground, random);
+  await recovered(ground, kind.id);
+  return count;
+}
+
+/** L8 and L9: without anybody's help, every kind of request succeeds again. */
+async function recovered(ground: Ground, id: string): Promise<void> {
+  const giveUpAt = performance.now() + recoveredWithinMs;
+  let last: unknown = null;
+  do {
+    if (ground.hasEnded)
+      throw new Error(`L8: the instance has given up after ${id}: ${ground.said}`);
+    try {
+      const target = { origin: ground.origin, home: ground.place.home };
+      const email = "probe@example.com";
+      const token = await demoToken(target, email);
+      const entry = await logSignature(target, await certify(target, token, email));
+      await expectAnswers(ground.origin, entry.entryId);
+      return;
+    } catch (thrown) {
+      last = thrown;
+      await sleep(50);
+    }
+  } while (performance.now() < giveUpAt);
+  throw new Error(`L9: not every request succeeds 30 s after ${id}: ${String(last)}`);
+}
+
+async function expectAnswers(origin: string, entryId: string): Promise<void> {
+  const paths = [
+    "/readyz",
+    `/api/v1/log/entries/${entryId}`,
+    "/api/v1/log",
+    "/logs/ct/ct/v1/get-sth",
+    "/api/v2/trustBundle",
+    "/tuf/timestamp.json",
+  ];
+  for (const path of paths) {
+    const response = await fetch(`${origin}${path}`, { signal: AbortSignal.timeout(10_000) });
+    const text = await response.text();
+    if (!response.ok) throw new Error(`${path} answered ${response.status}: ${text}`);
+  }
+}
+
+/** Lets the clients finish what they have begun, and looks at what is there. */
+async function checkQuietly(ground: Ground, checker: Checker): Promise<Verdict> {
+  await ground.clients(0);
+  // A request that its client has given up may still be under way: its intent is open as long.
+  for (const giveUpAt = performance.now() + 15_000; ;) {
+    const verdict = checker.check();
+    if (isSound(verdict) || performance.now() > giveUpAt) return verdict;
+    await sleep(250);
+  }
+}
+
+/** After a failure: what the disk says all the same. */
+async function lastLook(ground: Ground, checker: Checker, before: Verdict): Promise<Verdict> {
+  await ground.killAll();
+  await sleep(200);
+  try {
+    return checker.check();
+  } catch {
+    return before;
+  }
+}
+
+function choose(kinds: readonly FaultKind[], random: Random): FaultKind {
+  let left = random.next() * kinds.reduce((sum, { weight }) => sum + weight, 0);
+  return kinds.find(({ weight }) => (left -= weight) < 0) ?? random.pick(kinds);
+}

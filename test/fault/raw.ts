@@ -1,0 +1,155 @@
+/** What lies in a home's SQLite files, read without the product's code and without writing. */
+import { createHash } from "node:crypto";
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+
+/** A row of the vault's ledger. */
+export interface LedgerRow {
+  readonly sequence: number;
+  readonly type: "start" | "intent" | "outcomes" | "refusal";
+  readonly key?: string;
+  readonly purpose?: string;
+  readonly count?: number;
+  readonly retryOf?: number;
+  readonly binding?: {
+    readonly kind: string;
+    readonly size?: string;
+    readonly root?: string;
+    readonly serial?: string;
+  };
+  readonly results?: readonly {
+    readonly of: number;
+    readonly status: "ok" | "failed" | "bad" | "unknown-signed";
+    readonly made: number;
+  }[];
+}
+
+/** A log's rows. */
+export interface RawLog {
+  readonly entries: readonly { readonly atMs: bigint; readonly entry: Uint8Array }[];
+  /** False if the indices are not 0, 1, 2, … */
+  readonly contiguous: boolean;
+  readonly heads: readonly {
+    readonly size: number;
+    readonly root: string;
+    readonly timestampMs: bigint | null;
+  }[];
+}
+
+/** The vault's rows. */
+export interface RawVault {
+  readonly rows: readonly LedgerRow[];
+  /** Sequence numbers that do not follow from the row before. */
+  readonly breaks: readonly number[];
+  readonly heads: readonly { readonly key: string; readonly size: number; readonly root: string }[];
+}
+
+/** The issuer's rows by serial, in hex. */
+export interface RawIssuer {
+  readonly intents: ReadonlySet<string>;
+  readonly open: ReadonlySet<string>;
+  readonly outcomes: ReadonlyMap<
+    string,
+    { readonly outcome: string; readonly certificate?: string; readonly reason?: string }
+  >;
+}
+
+/** Reads `<home>/data/log-<name>.db`. */
+export function readLog(home: string, name: string): RawLog {
+  using database = open(join(home, "data", `log-${name}.db`));
+  let contiguous = true;
+  const entries = rowsOf(database, "table_entries").map(({ key, value }, at) => {
+    contiguous &&= Number(view(key).getBigUint64(0)) === at;
+    const length = view(value).getUint32(8);
+    return { atMs: view(value).getBigUint64(0), entry: value.subarray(12, 12 + length) };
+  });
+  const heads = rowsOf(database, "table_heads").map(({ key, value }) => ({
+    size: Number(view(key).getBigUint64(0)),
+    root: value.subarray(1, 33).toHex(),
+    timestampMs: value[0] === 1 ? view(value).getBigUint64(33) : null,
+  }));
+  return { entries, contiguous, heads };
+}
+
+/** Reads `<home>/vault/vault.db`. */
+export function readVault(home: string): RawVault {
+  return readVaultFile(join(home, "vault", "vault.db"));
+}
+
+/** Reads a vault's state. */
+export function readVaultFile(path: string): RawVault {
+  using database = open(path);
+  database.exec("BEGIN");
+  const rows: LedgerRow[] = [];
+  const breaks: number[] = [];
+  let previous: Uint8Array = new Uint8Array(32);
+  const statement = database.prepare("SELECT sequence, body, hash FROM ledger ORDER BY sequence");
+  for (const row of statement.iterate()) {
+    const sequence = Number(row["sequence"]);
+    const body = String(row["body"]);
+    const number = new Uint8Array(8);
+    view(number).setBigUint64(0, BigInt(sequence));
+    const hash = createHash("sha256").update(previous).update(number).update(body).digest();
+    const stored = row["hash"] as Uint8Array;
+    if (sequence !== rows.length + 1 || Buffer.compare(hash, stored) !== 0) breaks.push(sequence);
+    previous = stored;
+    rows.push({ sequence, ...(JSON.parse(body) as Omit<LedgerRow, "sequence">) });
+  }
+  const heads = database
+    .prepare("SELECT key, size, root FROM heads")
+    .all()
+    .map((row) => ({
+      key: String(row["key"]),
+      size: Number(row["size"]),
+      root: (row["root"] as Uint8Array).toHex(),
+    }));
+  return { rows, breaks, heads };
+}
+
+/** Reads `<home>/data/issuer.db`. */
+export function readIssuer(home: string): RawIssuer {
+  using database = open(join(home, "data", "issuer.db"));
+  const keys = (table: string) => new Set(rowsOf(database, table).map(({ key }) => key.toHex()));
+  const outcomes = new Map(
+    rowsOf(database, "table_outcomes").map(({ key, value }) => [
+      key.toHex(),
+      JSON.parse(new TextDecoder().decode(value)) as { outcome: string },
+    ]),
+  );
+  return { intents: keys("table_intents"), open: keys("table_open"), outcomes };
+}
+
+/** Sequence numbers that are missing from a partition's stream of facts. */
+export function missingFacts(home: string, partition: string): number {
+  using database = open(join(home, "data", `${partition}.db`));
+  const row = database
+    .prepare('SELECT count(*) AS n, coalesce(max("sequence"), 0) AS last FROM "stream_facts"')
+    .get();
+  return Number(row?.["last"]) - Number(row?.["n"]);
+}
+
+/** Signatures that the token has made, by key label, since the counter began. */
+export function readTally(folder: string): ReadonlyMap<string, number> {
+  const tally = new Map<string, number>();
+  for (const label of readFileSync(join(folder, "tally"), "utf8").split("\n").filter(Boolean)) {
+    tally.set(label, (tally.get(label) ?? 0) + 1);
+  }
+  return tally;
+}
+
+function open(path: string): DatabaseSync {
+  if (!existsSync(path)) throw new Error(`${path} is missing`);
+  return new DatabaseSync(path, { readOnly: true, timeout: 5_000 });
+}
+
+function rowsOf(database: DatabaseSync, table: string) {
+  return database
+    .prepare(`SELECT "key", "value" FROM "${table}" ORDER BY "key"`)
+    .all()
+    .map((row) => ({ key: row["key"] as Uint8Array, value: row["value"] as Uint8Array }));
+}
+
+function view(bytes: Uint8Array): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
