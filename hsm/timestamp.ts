@@ -23,7 +23,7 @@ export function prepareTimestamp(
   key: VaultKey,
   nowMs: number,
 ): Prepared {
-  const [certificate] = key.chain ?? [];
+  const [certificate, ...above] = key.chain ?? [];
   if (certificate === undefined || key.policy === undefined || signable.policy !== key.policy) {
     throw new Failure("purpose-refused", `${key.label} does not sign under this timestamp policy`);
   }
@@ -61,6 +61,7 @@ export function prepareTimestamp(
         signature,
         certificate,
         includeCertificate: signable.includeCertificate,
+        ...(signable.includeChain === true && { above }),
       }),
   };
 }

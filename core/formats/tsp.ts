@@ -5,8 +5,8 @@ import { concat } from "./encoding.ts";
 import { Malformed } from "./malformed.ts";
 import { parseCertificate, type SignatureAlgorithm, signatureOids } from "./x509.ts";
 
-// Hashes a message imprint may be made with.
-const imprintHashes = {
+/** Hashes a message imprint may be made with. */
+export const imprintHashes = {
   sha256: { oid: "2.16.840.1.101.3.4.2.1", length: 32 },
   sha384: { oid: "2.16.840.1.101.3.4.2.2", length: 48 },
   sha512: { oid: "2.16.840.1.101.3.4.2.3", length: 64 },
@@ -53,7 +53,23 @@ export interface TimestampTokenParts {
   readonly signature: Uint8Array;
   readonly certificate: Uint8Array;
   readonly includeCertificate: boolean;
+  /** Certificates above it that are included with it, DER. */
+  readonly above?: readonly Uint8Array[];
 }
+
+/** Why a request is not granted, by the bits of PKIFailureInfo (RFC 3161 §2.4.2). */
+const failureBits = {
+  badAlg: 0,
+  badDataFormat: 5,
+  unacceptedPolicy: 15,
+  unacceptedExtension: 16,
+} as const;
+
+/** The name of a reason. */
+export type TimestampFailure = keyof typeof failureBits;
+
+/** The request has an extension, and none is known here. */
+export class UnacceptedExtension extends Malformed {}
 
 const oids = {
   signedData: "1.2.840.113549.1.7.2",
@@ -136,7 +152,7 @@ export function formatTimestampToken(parts: TimestampTokenParts): Uint8Array {
     der.integer(3n),
     der.setOf(digestAlgorithm),
     der.sequence(der.oid(oids.tstInfo), content),
-    ...(parts.includeCertificate ? [der.implicit(0, parts.certificate, true)] : []),
+    ...(parts.includeCertificate ? [certificateSet(parts)] : []),
     der.setOf(signerInfo),
   );
   return der.sequence(der.oid(oids.signedData), der.explicit(0, signedData));
@@ -147,11 +163,25 @@ export function formatTimestampResponse(token: Uint8Array): Uint8Array {
   return der.sequence(der.sequence(der.integer(0n)), token);
 }
 
+/** TimeStampResp with status rejection, without a token. */
+export function formatTimestampRejection(failure: TimestampFailure, reason: string): Uint8Array {
+  const bit = failureBits[failure];
+  const octets = new Uint8Array((bit >> 3) + 1);
+  octets[bit >> 3] = 0x80 >> (bit & 7);
+  const text = der.sequence(der.utf8String(reason));
+  return der.sequence(der.sequence(der.integer(2n), text, der.bitString(octets, 7 - (bit & 7))));
+}
+
 /*
  * TimeStampReq ::= SEQUENCE { version INTEGER { v1(1) }, messageImprint SEQUENCE { hashAlgorithm, hashedMessage OCTET STRING },
  *   reqPolicy OID OPTIONAL, nonce INTEGER OPTIONAL, certReq BOOLEAN DEFAULT FALSE, extensions [0] IMPLICIT OPTIONAL }
  */
-/** @throws {Malformed} on anything but one request in DER, and on an imprint of the wrong length or an extension. */
+/**
+ * Reads a request.
+ *
+ * @throws {UnacceptedExtension} if there is an extension, critical or not, because none can be honoured.
+ * @throws {Malformed} on anything but one request in DER, and on an imprint of the wrong length.
+ */
 export function parseTimestampRequest(bytes: Uint8Array): TimestampRequest {
   const fields = der.walk(der.readDer(bytes), "time stamp request");
   if (der.readInteger(fields.take("version")) !== 1n) {
@@ -170,10 +200,11 @@ export function parseTimestampRequest(bytes: Uint8Array): TimestampRequest {
   const policy = fields.maybe(der.tags.oid);
   const nonce = fields.maybe(der.tags.integer);
   const flag = fields.maybe(der.tags.boolean);
-  // No extension is known here, so one that is there cannot be honoured, critical or not.
+  const extensions = fields.maybe(0xa0);
   fields.end();
   const certReq = flag !== null && der.readBoolean(flag);
   if (flag !== null && !certReq) throw new Malformed("time stamp request: default written out");
+  if (extensions !== null) throw new UnacceptedExtension("time stamp request: an extension");
   return {
     hashAlgorithm,
     messageImprint,
@@ -188,6 +219,11 @@ const digestNames = {
   "ecdsa-sha384": "sha384",
   "rsa-sha256": "sha256",
 } as const satisfies Record<SignatureAlgorithm, ImprintHash>;
+
+function certificateSet({ certificate, above = [] }: TimestampTokenParts): Uint8Array {
+  // [0] IMPLICIT SET OF, in the order that DER asks for.
+  return concat(Uint8Array.of(0xa0), der.setOf(certificate, ...above).subarray(1));
+}
 
 function directoryName(name: Uint8Array): Uint8Array {
   return der.explicit(4, name);

@@ -7,7 +7,8 @@ import { existsSync } from "node:fs";
 import { chmod, mkdir, readdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { durableWrite, syncPath } from "../../core/durable.ts";
-import { encodeHex } from "../../core/formats/encoding.ts";
+import { encodeHex, equalBytes } from "../../core/formats/encoding.ts";
+import { parseCertificate } from "../../core/formats/x509.ts";
 import { VaultRefused } from "../errors.ts";
 import { attributeFaults, findKey, findPublicKey, type PinnedKey } from "../keyring.ts";
 import { type KeyAlgorithm, type KeyHandle, Module, type Session } from "../pkcs11.ts";
@@ -98,6 +99,21 @@ export class Bench implements Disposable {
     const certificate = this.certificates.get(label);
     if (!certificate) throw new VaultRefused(`"${label}" is used before it has a certificate`);
     return certificate;
+  }
+
+  /** The certificate of a key and those above it, as each names its issuer; the root last. */
+  chain(label: string): Uint8Array[] {
+    const own = this.certificate(label);
+    const chain = [own];
+    for (let last = parseCertificate(own); !equalBytes(last.issuer, last.subject);) {
+      const above = [...this.certificates.values()]
+        .map(parseCertificate)
+        .find(({ subject }) => equalBytes(subject, last.issuer));
+      if (above === undefined) throw new VaultRefused(`the chain of "${label}" has no root`);
+      chain.push(above.der);
+      last = above;
+    }
+    return chain;
   }
 
   /** Generates a pair, reads everything back, and finds it again. */

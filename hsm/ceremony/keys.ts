@@ -69,7 +69,7 @@ export async function performState(bench: Bench, step: StepOf<"vaultState">): Pr
 
 function bound(bench: Bench, key: CeremonyKey): VaultKey {
   const { label, id, algorithm, publicKey, publicKeySha256, step } = key;
-  const { purposes, askers, origin, noteName, roles, issuer } = step;
+  const { purposes, askers, origin, noteName, roles, issuer, policy } = step;
   if (!purposes || !askers) {
     throw new VaultRefused(`the key "${label}" is online but has no purposes or no askers`);
   }
@@ -85,13 +85,10 @@ function bound(bench: Bench, key: CeremonyKey): VaultKey {
     ...(noteName !== undefined && { noteName }),
     ...(roles && { roles }),
     ...(issuer !== undefined && { issuer }),
-    ...(purposes.includes("certificate") && { chain: chainOf(bench, label) }),
+    ...(policy !== undefined && { policy }),
+    ...(purposes.some((purpose) => certified.includes(purpose)) && { chain: bench.chain(label) }),
   };
 }
 
-/** Own certificate first, root last. */
-function chainOf(bench: Bench, label: string): Uint8Array[] {
-  const own = bench.certificate(label);
-  const others = [...bench.certificates].filter(([other]) => other !== label);
-  return [own, ...others.map(([, certificate]) => certificate)];
-}
+/** Purposes for which a key needs a certificate of its own. */
+const certified: readonly string[] = ["certificate", "timestamp"];

@@ -8,6 +8,7 @@ import { performIssuing, performRoot } from "./authorities.ts";
 import { Bench } from "./bench.ts";
 import { performGenerate, performInitialise, performState } from "./keys.ts";
 import { outputsOf, parseScript, type Script, type Step } from "./script.ts";
+import { performTimestamp } from "./timestamp.ts";
 import { performTls } from "./tls.ts";
 import { Transcript } from "./transcript.ts";
 import { performTrust, performTuf } from "./trust.ts";
@@ -76,6 +77,9 @@ async function perform(bench: Bench, step: Step): Promise<void> {
     case "issuingCertificate":
       await performIssuing(bench, step);
       return;
+    case "timestampCertificate":
+      await performTimestamp(bench, step);
+      return;
     case "tlsCertificate":
       await performTls(bench, step);
       return;
@@ -114,6 +118,7 @@ function titleOf(step: Step): string {
       return `generate ${step.label} (${step.algorithm}) on the ${step.token} token`;
     case "rootCertificate":
     case "issuingCertificate":
+    case "timestampCertificate":
       return `certify ${step.key}`;
     case "tlsCertificate":
       return `certify the TLS listener for ${step.names.join(", ")}`;

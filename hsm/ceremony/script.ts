@@ -32,6 +32,7 @@ const generateKey = v.strictObject({
   noteName: v.optional(text),
   roles: v.optional(v.array(v.picklist(["snapshot", "timestamp"]))),
   issuer: v.optional(text),
+  policy: v.optional(v.pipe(v.string(), v.regex(/^[0-2](?:\.(?:0|[1-9]\d{0,9}))+$/))),
 });
 const rootCertificate = v.strictObject({
   step: v.literal("rootCertificate"),
@@ -43,6 +44,15 @@ const rootCertificate = v.strictObject({
 });
 const issuingCertificate = v.strictObject({
   step: v.literal("issuingCertificate"),
+  key: keyLabel,
+  issuer: keyLabel,
+  organization: text,
+  commonName: text,
+  years,
+  out: path,
+});
+const timestampCertificate = v.strictObject({
+  step: v.literal("timestampCertificate"),
   key: keyLabel,
   issuer: keyLabel,
   organization: text,
@@ -70,6 +80,10 @@ const trustMaterial = v.strictObject({
   issuingKey: keyLabel,
   ctKey: keyLabel,
   logKey: keyLabel,
+  /** The key of a Rekor v2 log; with it, a second signing configuration that prefers that log. */
+  logV2: v.optional(v.strictObject({ key: keyLabel, signingConfigOut: path })),
+  /** A timestamp authority's key, and the whole URL of its service. */
+  timestamps: v.optional(v.strictObject({ key: keyLabel, url: text, commonName: text })),
   trustedRootOut: path,
   signingConfigOut: path,
 });
@@ -86,7 +100,7 @@ const tufRepository = v.strictObject({
       v.strictObject({
         name: v.pipe(v.string(), v.regex(/^[\w.-]+$/)),
         from: v.union([v.strictObject({ file: path }), v.strictObject({ publicKey: keyLabel })]),
-        usage: v.optional(v.picklist(["Fulcio", "Rekor", "CTFE"])),
+        usage: v.optional(v.picklist(["Fulcio", "Rekor", "CTFE", "TSA"])),
       }),
     ),
     v.minLength(1),
@@ -112,6 +126,7 @@ const script = v.strictObject({
         generateKey,
         rootCertificate,
         issuingCertificate,
+        timestampCertificate,
         tlsCertificate,
         trustMaterial,
         tufRepository,
@@ -171,11 +186,16 @@ export function outputsOf(step: Step): readonly string[] {
       return [];
     case "rootCertificate":
     case "issuingCertificate":
+    case "timestampCertificate":
       return [step.out];
     case "tlsCertificate":
       return [step.keyOut, step.certificateOut, step.authorityOut];
     case "trustMaterial":
-      return [step.trustedRootOut, step.signingConfigOut];
+      return [
+        step.trustedRootOut,
+        step.signingConfigOut,
+        ...(step.logV2 ? [step.logV2.signingConfigOut] : []),
+      ];
     case "tufRepository":
       return [`${step.out}/1.root.json`, `${step.out}/1.targets.json`, step.rootCopyOut];
     case "vaultState":

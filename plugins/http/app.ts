@@ -12,7 +12,7 @@ import { Malformed } from "../../core/formats/malformed.ts";
 import { Failure } from "../../events/failure.ts";
 import type { Admission } from "./admission.ts";
 import { textFamily } from "./families.ts";
-import { isAcceptable } from "./gate.ts";
+import { isAcceptable, mediaTypeOf } from "./gate.ts";
 import { parseParameters } from "./query.ts";
 import type { Answered, Asked, Family, Route } from "./route.ts";
 
@@ -76,7 +76,8 @@ function addRoute(app: FastifyInstance, route: Route, serving: Serving): void {
     // Before the body is read: what is refused here is not uploaded.
     onRequest(request, reply, done) {
       const { "content-type": type, "content-encoding": encoding } = request.headers;
-      if (body !== undefined && !isAcceptable(body.mediaType, type, encoding)) {
+      const accepted = body && [body.mediaType, ...(body.alternatives ?? [])];
+      if (accepted?.some((mediaType) => isAcceptable(mediaType, type, encoding)) === false) {
         refuse(reply, family, 415, serving);
         return;
       }
@@ -127,6 +128,7 @@ function askedBy(request: FastifyRequest): Asked {
     query: parseParameters(text),
     authorization: request.headers.authorization,
     body: request.body instanceof Uint8Array ? request.body : noBody,
+    mediaType: mediaTypeOf(request.headers["content-type"]) ?? "",
   };
 }
 

@@ -14,7 +14,8 @@ import { listIssuers } from "../../events/identity.ts";
 import { describeProvider, issueDemoToken } from "../../events/idp.ts";
 import { issueCertificate, trustBundle } from "../../events/issuer.ts";
 import { latestHead, logName, readTile } from "../../events/log.ts";
-import { createEntry, describeLog, getEntry, proveLog } from "../../events/rekor.ts";
+import { createEntry, createEntryV2, describeLog, getEntry, proveLog } from "../../events/rekor.ts";
+import { createTimestamp, timestampChain } from "../../events/timestamp.ts";
 import { readTrustFile } from "../../events/trust.ts";
 
 const port = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(65_535));
@@ -37,6 +38,8 @@ export const http = definePlugin({
     tlsKey: v.optional(path, "secrets/tls/key.pem"),
     /** The RFC 6962 log that `/logs/<name>/ct/v1/` serves. */
     ctLog: v.optional(logName, "ct"),
+    /** The active Rekor v2 log, which `/checkpoint` and `/tile/` serve; absent means that there is none. */
+    rekorV2Log: v.optional(logName),
     /** True shows on the home page that demo accounts are on. */
     demo: v.optional(v.boolean(), false),
     limits: v.optional(
@@ -55,6 +58,8 @@ export const http = definePlugin({
     addChain,
     addPreChain,
     createEntry,
+    createEntryV2,
+    createTimestamp,
     describeLog,
     describeProvider,
     getEntries,
@@ -70,6 +75,7 @@ export const http = definePlugin({
     proveLog,
     readTile,
     readTrustFile,
+    timestampChain,
     trustBundle,
   ],
   emits: [],

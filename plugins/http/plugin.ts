@@ -13,9 +13,11 @@ import { allow, passGate } from "./gate.ts";
 import { createPlainServer, createTlsServer, listen, type Serve } from "./listeners.ts";
 import { http } from "./manifest.ts";
 import { oidcRoutes } from "./oidc.ts";
+import { rekorV2Routes } from "./rekor-v2.ts";
 import { rekorRoutes } from "./rekor.ts";
 import { statusRoutes } from "./status.ts";
 import { tileRoutes } from "./tiles.ts";
+import { timestampRoutes } from "./timestamp.ts";
 import { tufRoutes } from "./tuf.ts";
 
 type DoorContext = Context<
@@ -26,14 +28,16 @@ type DoorContext = Context<
 
 export default http.implement(async (context) => {
   const { ask, config, draining, journal, peers, trace } = context;
-  const { publicUrl, demo, ctLog } = config;
+  const { publicUrl, demo, ctLog, rekorV2Log } = config;
   const app = await createApp({
     routes: [
       ...statusRoutes({ publicUrl, demo, ctLog, peers, draining: () => draining.aborted }),
       ...fulcioRoutes(ask),
       ...ctRoutes(ask, ctLog),
       ...rekorRoutes(ask),
-      ...tileRoutes(ask),
+      ...rekorV2Routes(ask),
+      ...timestampRoutes(ask),
+      ...tileRoutes(ask, rekorV2Log),
       ...tufRoutes(ask),
       ...oidcRoutes(ask),
     ],

@@ -19,6 +19,8 @@ export interface Asked {
   readonly authorization: string | undefined;
   /** Empty for GET. */
   readonly body: Uint8Array;
+  /** The body's type without parameters, lower-case; empty for GET. */
+  readonly mediaType: string;
 }
 
 /** A response. */
@@ -44,7 +46,12 @@ export interface Route {
   readonly path: string;
   readonly family: Family;
   /** Present exactly for POST. */
-  readonly body?: { readonly mediaType: string; readonly maxBytes: number };
+  readonly body?: {
+    readonly mediaType: string;
+    /** Other types that are taken too. */
+    readonly alternatives?: readonly string[];
+    readonly maxBytes: number;
+  };
   handle(asked: Asked): Promise<Answered>;
 }
 
