@@ -71,7 +71,8 @@ export type TimestampFailure = keyof typeof failureBits;
 /** The request has an extension, and none is known here. */
 export class UnacceptedExtension extends Malformed {}
 
-const oids = {
+/** Object identifiers of tokens and of their signed attributes. */
+export const tspOids = {
   signedData: "1.2.840.113549.1.7.2",
   tstInfo: "1.2.840.113549.1.9.16.1.4",
   contentType: "1.2.840.113549.1.9.3",
@@ -120,10 +121,10 @@ export function formatSignedAttributes(parts: {
   const certificates = der.sequence(der.sequence(certHash, issuerSerial));
   const contentDigest = hash(digestNames[parts.signatureAlgorithm], parts.tstInfo, "buffer");
   return der.setOf(
-    attribute(oids.contentType, der.oid(oids.tstInfo)),
-    attribute(oids.signingTime, der.time(parts.signingTime)),
-    attribute(oids.messageDigest, der.octetString(contentDigest)),
-    attribute(oids.signingCertificateV2, der.sequence(certificates)),
+    attribute(tspOids.contentType, der.oid(tspOids.tstInfo)),
+    attribute(tspOids.signingTime, der.time(parts.signingTime)),
+    attribute(tspOids.messageDigest, der.octetString(contentDigest)),
+    attribute(tspOids.signingCertificateV2, der.sequence(certificates)),
   );
 }
 
@@ -151,11 +152,11 @@ export function formatTimestampToken(parts: TimestampTokenParts): Uint8Array {
   const signedData = der.sequence(
     der.integer(3n),
     der.setOf(digestAlgorithm),
-    der.sequence(der.oid(oids.tstInfo), content),
+    der.sequence(der.oid(tspOids.tstInfo), content),
     ...(parts.includeCertificate ? [certificateSet(parts)] : []),
     der.setOf(signerInfo),
   );
-  return der.sequence(der.oid(oids.signedData), der.explicit(0, signedData));
+  return der.sequence(der.oid(tspOids.signedData), der.explicit(0, signedData));
 }
 
 /** TimeStampResp with status granted. */
@@ -176,6 +177,21 @@ export function formatTimestampRejection(failure: TimestampFailure, reason: stri
  * TimeStampReq ::= SEQUENCE { version INTEGER { v1(1) }, messageImprint SEQUENCE { hashAlgorithm, hashedMessage OCTET STRING },
  *   reqPolicy OID OPTIONAL, nonce INTEGER OPTIONAL, certReq BOOLEAN DEFAULT FALSE, extensions [0] IMPLICIT OPTIONAL }
  */
+/** A TimeStampReq. */
+export function formatTimestampRequest(
+  request: TimestampRequest & { readonly hashAlgorithm: ImprintHash },
+): Uint8Array {
+  const { hashAlgorithm, messageImprint, policy, nonce, certReq } = request;
+  const algorithm = der.sequence(der.oid(imprintHashes[hashAlgorithm].oid));
+  return der.sequence(
+    der.integer(1n),
+    der.sequence(algorithm, der.octetString(messageImprint)),
+    ...(policy === null ? [] : [der.oid(policy)]),
+    ...(nonce === null ? [] : [der.integer(nonce)]),
+    ...(certReq ? [der.boolean(true)] : []),
+  );
+}
+
 /**
  * Reads a request.
  *
@@ -238,7 +254,8 @@ function signatureAlgorithmIdentifier(algorithm: SignatureAlgorithm): Uint8Array
   return algorithm === "rsa-sha256" ? der.sequence(oid, der.nullValue()) : der.sequence(oid);
 }
 
-function imprintHash(oid: string): ImprintHash | null {
+/** The hash with this object identifier; null for one that is not accepted. */
+export function imprintHash(oid: string): ImprintHash | null {
   for (const name of ["sha256", "sha384", "sha512"] as const) {
     if (imprintHashes[name].oid === oid) return name;
   }
