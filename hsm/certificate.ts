@@ -7,6 +7,7 @@ import {
   withoutPoison,
   withoutSctList,
 } from "../core/formats/leaf-profile.ts";
+import { parseSctList } from "../core/formats/sct.ts";
 import { decodeVerdict } from "../core/formats/verdict.ts";
 import { keyIdentifier, parseCertificate, type SignatureAlgorithm } from "../core/formats/x509.ts";
 import { Failure } from "../events/failure.ts";
@@ -48,6 +49,8 @@ export function prepareCertificate(
   if (!namesPrincipal(fields, verdict.principal)) {
     throw new Failure("purpose-refused", "the certificate does not name the verdict's principal");
   }
+  // One SCT at least, and nothing else in its place.
+  if (end.kind === "sctList") parseSctList(end.list);
   const verdictHash = hash("sha256", sealed.verdict, "buffer");
   const precertificate = end.kind === "poison";
   const core = hash("sha256", precertificate ? withoutPoison(tbs) : withoutSctList(tbs), "buffer");

@@ -283,6 +283,8 @@ export class Vault implements AsyncDisposable {
       const outcome = await this.#signer.perform(job, mode);
       if (outcome instanceof Failure) {
         asked.reject(outcome);
+        // A retry whose row could not be written, perhaps.
+        if (this.#parts.ledger.broken) this.#parts.onBroken(outcome);
         return;
       }
       const signed = job.prepared.signed?.(outcome.signatures);
@@ -317,6 +319,7 @@ export class Vault implements AsyncDisposable {
       ledger.transaction(() => guard.forget(nowMs - 4_000 * limits.verdictFreshSeconds));
     } catch (error) {
       this.#parts.journal.error("vault-state-unwritable", { error });
+      if (ledger.broken && error instanceof Error) this.#parts.onBroken(error);
     }
   }
 }

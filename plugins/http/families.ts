@@ -52,6 +52,7 @@ export function refusalText(status: number): string {
 
 /** Fulcio: grpc-gateway bodies, with the messages of `fulcio:pkg/server/error.go`. Every fault of a token is a 400. */
 export const fulcioFamily: Family = {
+  crossOrigin: true,
   statuses: { ...statuses, "log-unavailable": 500, "key-unavailable": 500 },
   word: (status, code) =>
     json({ code: grpcCode(status), message: fulcioMessage(status, code), details: [] }, status),
@@ -99,6 +100,7 @@ function grpcCode(status: number): number {
 
 /** Rekor v1: `{code, message}`, and nothing at all for 404. */
 export const rekorFamily: Family = {
+  crossOrigin: true,
   statuses,
   word(status, code) {
     if (status === 404) return { status, contentType: "application/json", body: "" };
@@ -118,12 +120,14 @@ const rekorMessages: { readonly [Code in FailureCode]?: string } = {
 
 /** Timestamps (`timestamp-authority:openapi.yaml`): `{code, message}`. */
 export const timestampFamily: Family = {
+  crossOrigin: true,
   statuses,
   word: (status) => json({ code: status, message: refusalText(status) }, status),
 };
 
 /** Rekor v2: grpc-gateway bodies, with the messages of `rekor-tiles:internal/server`. */
 export const rekorV2Family: Family = {
+  crossOrigin: true,
   statuses,
   word(status, code) {
     const message = (code === null ? undefined : rekorV2Messages[code]) ?? refusalText(status);
@@ -140,10 +144,15 @@ const rekorV2Messages: { readonly [Code in FailureCode]?: string } = {
 };
 
 /** RFC 6962 and tlog-tiles: a line of text. */
-export const textFamily: Family = { statuses, word: (status) => text(status) };
+export const textFamily: Family = {
+  crossOrigin: true,
+  statuses,
+  word: (status) => text(status),
+};
 
-/** RFC 6749 §5.2: `{error}`. */
+/** RFC 6749 §5.2: `{error}`. Nothing in a page has the admin secret. */
 export const oauthFamily: Family = {
+  crossOrigin: false,
   statuses: { ...statuses, "access-denied": 400 },
   word(status, code) {
     const error =
