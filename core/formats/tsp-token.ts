@@ -70,7 +70,7 @@ export function parseTimestampResponse(bytes: Uint8Array): TimestampToken {
 function parseSignedData(element: der.DerElement): TimestampToken {
   const fields = der.walk(element, "signed data");
   if (der.readInteger(fields.take("version")) !== 3n) throw new Malformed("signed data: version");
-  fields.take("digestAlgorithms", der.tags.set);
+  const digests = fields.take("digestAlgorithms", der.tags.set).children().map(readHash);
   const encapsulated = der.walk(fields.take("encapContentInfo"), "content");
   expectOid(encapsulated.take("eContentType"), tspOids.tstInfo, "content: not a TSTInfo");
   const inner = der.walk(encapsulated.take("eContent"), "content", 0xa0);
@@ -87,10 +87,12 @@ function parseSignedData(element: der.DerElement): TimestampToken {
   const [only, ...more] = signers;
   // Whom to believe of two signers is not a question to be asked.
   if (only === undefined || more.length > 0) throw new Malformed("signed data: not one signer");
+  const signer = parseSigner(only);
+  if (!digests.includes(signer.digestAlgorithm)) throw new Malformed("signed data: digests");
   return {
     ...parseTstInfo(tstInfo),
     tstInfo,
-    signer: parseSigner(only),
+    signer,
     certificates: certificates.map(({ encoded }) => encoded),
   };
 }

@@ -31,8 +31,20 @@ export function verifyTimestamps(
 }
 
 const digitalSignature = 0;
-const ecdsaPrefix = "1.2.840.10045.4.3.";
-const rsaEncryption = "1.2.840.113549.1.1.";
+
+/** How signer infos name ECDSA and RSA PKCS#1 v1.5 (RFC 5754 §3); RSA's may leave the hash to the digest algorithm. */
+const signatureAlgorithms = {
+  ecdsa: {
+    sha256: ["1.2.840.10045.4.3.2"],
+    sha384: ["1.2.840.10045.4.3.3"],
+    sha512: ["1.2.840.10045.4.3.4"],
+  },
+  rsa: {
+    sha256: ["1.2.840.113549.1.1.11", "1.2.840.113549.1.1.1"],
+    sha384: ["1.2.840.113549.1.1.12", "1.2.840.113549.1.1.1"],
+    sha512: ["1.2.840.113549.1.1.13", "1.2.840.113549.1.1.1"],
+  },
+} as const;
 
 function verifyTimestamp(
   response: Uint8Array,
@@ -113,9 +125,11 @@ function checkToken({ signer, tstInfo }: TimestampToken, own: Certificate): void
     throw wrong("it was signed for a certificate of another issuer or serial number");
   }
   const key = importPublicKey(own.publicKey);
-  const family = isEcdsa(key.algorithm) ? ecdsaPrefix : rsaEncryption;
-  const isOfKey = key.algorithm !== "ed25519" && signer.signatureAlgorithm.startsWith(family);
-  if (!isOfKey || !verifySignature(key, signedAttributes, signer.signature, digestAlgorithm)) {
+  if (key.algorithm === "ed25519") throw wrong("its authority's key is of no kind that is known");
+  const { [digestAlgorithm]: names } =
+    signatureAlgorithms[isEcdsa(key.algorithm) ? "ecdsa" : "rsa"];
+  const isNamedSo = names.some((oid) => oid === signer.signatureAlgorithm);
+  if (!isNamedSo || !verifySignature(key, signedAttributes, signer.signature, digestAlgorithm)) {
     throw wrong("its signature does not verify");
   }
 }
