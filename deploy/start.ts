@@ -1,4 +1,5 @@
 /** `npm start`: makes an instance if there is none, runs it, proves that it works, and keeps it running. */
+import { writeAccess } from "./access.ts";
 import { greet, progress } from "./greeting.ts";
 import { makeInstance } from "./genesis.ts";
 import type { Instance } from "../config/schema.ts";
@@ -29,6 +30,7 @@ async function start(settings: Settings): Promise<number> {
   const found = await readInstance(settings);
   if (found !== null) await refuseSecondStart(settings.home);
   const instance = found ?? (await makeInstance(settings));
+  if (found !== null) await writeAccess(settings.home, found);
   await refuseBusyPorts(instance);
 
   await recordProcess(settings.home, "supervisor", process.pid);

@@ -2,12 +2,10 @@
 import { rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Health } from "../../core/plugin.ts";
+import { confirmationPath } from "./commands.ts";
 import type { TimestampContext } from "./manifest.ts";
 import { TimeSources } from "./sources.ts";
 import { SteadyClock } from "./steady.ts";
-
-/** Where `chancery timestamp confirm-clock` leaves its word, below the home. */
-export const confirmationPath = join("run", "confirm-clock");
 
 const watchEveryMs = 100;
 const lookEveryMs = 500;

@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { createPrivateKey, randomBytes, X509Certificate } from "node:crypto";
+import { createPrivateKey, generateKeyPairSync, randomBytes, X509Certificate } from "node:crypto";
 import {
   existsSync,
   mkdirSync,
@@ -13,12 +13,20 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import * as der from "../../core/formats/der.ts";
 import { parseTrustedRoot } from "../../core/formats/trusted-root.ts";
 import { type CeremonyRequest, performCeremony, verifyTranscript } from "../../hsm/commands.ts";
 import { lintAuthority } from "../../hsm/ceremony/lint.ts";
 import { parseScript } from "../../hsm/ceremony/script.ts";
 import { readKeyring } from "../../hsm/keyring.ts";
-import { parseCertificate } from "../../core/formats/x509.ts";
+import {
+  type Extension,
+  extensionOids,
+  formatName,
+  formatTbs,
+  parseCertificate,
+} from "../../core/formats/x509.ts";
+import { lintTimestampTbs, timestampExtensions } from "../../hsm/ceremony/timestamp.ts";
 import { softHsmModule } from "../support/vault.ts";
 
 const script = new URL("../../deploy/ceremonies/demo-genesis.yaml", import.meta.url).pathname;
@@ -28,6 +36,32 @@ const parameters = {
   logOrigin: "localhost",
   organization: "Chancery demo",
 };
+
+const spki = new Uint8Array(
+  generateKeyPairSync("ec", { namedCurve: "P-256" }).publicKey.export({
+    format: "der",
+    type: "spki",
+  }),
+);
+const stampExtensions = timestampExtensions({ subject: spki, issuer: spki });
+const stampTbs = {
+  serial: new Uint8Array(20).fill(0x42),
+  issuer: formatName({ commonName: "root" }),
+  subject: formatName({ commonName: "tsa" }),
+  notBefore: new Date(0),
+  notAfter: new Date(1_000),
+  publicKey: spki,
+  signatureAlgorithm: "ecdsa-sha256",
+} as const;
+const caExtension: Extension = {
+  oid: extensionOids.basicConstraints,
+  critical: true,
+  value: der.sequence(der.boolean(true)),
+};
+const withPurpose = (critical: boolean) =>
+  stampExtensions.map((one) =>
+    one.oid === extensionOids.extendedKeyUsage ? { ...one, critical } : one,
+  );
 
 let home: string;
 let request: CeremonyRequest;
@@ -62,8 +96,8 @@ test("refuses a transcript with a changed, missing or cut line", () => {
 
 test("keeps every private key sensitive and never extractable, as pkcs11-tool sees it", () => {
   for (const [name, pinFile, count] of [
-    ["online", "pin", 7],
-    ["offline", "offline-pin", 3],
+    ["online", "pin", 8],
+    ["offline", "offline-pin", 4],
   ] as const) {
     const pin = readFileSync(join(home, "secrets", pinFile), "utf8").trim();
     const listed = pkcs11Tool(name, [
@@ -92,6 +126,27 @@ test("makes a chain that openssl accepts", () => {
   expect(openssl("x509", "-in", root, "-noout", "-text")).toMatch(/ASN1 OID: secp384r1/);
 });
 
+test("makes a timestamp authority's chain that openssl accepts", () => {
+  const [root, leaf] = [join(home, "trust/tsa-root.pem"), join(home, "trust/tsa-leaf.pem")];
+  const strict = ["-x509_strict", "-purpose", "timestampsign", "-CAfile", root, leaf];
+  expect(openssl("verify", ...strict)).toContain("OK");
+  const text = openssl("x509", "-in", leaf, "-noout", "-text");
+  expect(text).toMatch(/Extended Key Usage: critical\s*\n\s*Time Stamping\s*\n/);
+  expect(text).toMatch(/Key Usage: critical\s*\n\s*Digital Signature\s*\n/);
+});
+
+test.for<[string, readonly Extension[], RegExp]>([
+  ["a CA", [...stampExtensions, caExtension], /timestamp-not-ca/],
+  ["for nothing", stampExtensions.toSpliced(1, 1), /timestamp-only-purpose/],
+  ["without critical purpose", withPurpose(false), /timestamp-purpose-critical/],
+  ["without key usage", stampExtensions.slice(1), /timestamp-key-usage/],
+  ["without key identifiers", stampExtensions.slice(0, 2), /timestamp-key-identifiers/],
+])("does not sign a timestamp certificate that is %s", ([, extensions, rule]) => {
+  const tbs = (list: readonly Extension[]) => formatTbs({ ...stampTbs, extensions: list });
+  expect(() => lintTimestampTbs(tbs(stampExtensions))).not.toThrow();
+  expect(() => lintTimestampTbs(tbs(extensions))).toThrow(rule);
+});
+
 test("makes a TLS certificate for the local names, whose CA key exists nowhere", () => {
   const [ca, cert] = [join(home, "trust/tls/ca.pem"), join(home, "trust/tls/cert.pem")];
   expect(openssl("verify", "-CAfile", ca, "-verify_hostname", "localhost", cert)).toContain("OK");
@@ -107,7 +162,7 @@ test("writes trust material that parses, with targets under their hashes", async
   expect(trusted.tlogs[0]?.publicKey).toEqual(key("rekor-v1-log")?.publicKey);
   expect(trusted.ctlogs[0]?.publicKey).toEqual(key("ct-log")?.publicKey);
   expect(key("issuing-ca")?.chain).toEqual(trusted.certificateAuthorities[0]?.certificates);
-  expect(readdirSync(join(home, "trust/tuf/targets"))).toHaveLength(6);
+  expect(readdirSync(join(home, "trust/tuf/targets"))).toHaveLength(9);
   expect(readFileSync(join(home, "trust/1.root.json"))).toEqual(
     readFileSync(join(home, "trust/tuf/1.root.json")),
   );

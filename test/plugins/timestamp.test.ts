@@ -14,7 +14,7 @@ import { formatTimestampRequest } from "../../core/formats/tsp.ts";
 import { parseTimestampResponse } from "../../core/formats/tsp-token.ts";
 import { type Extension, extensionOids, keyPurposes } from "../../core/formats/x509.ts";
 import { createTimestamp, timestampChain } from "../../events/timestamp.ts";
-import { confirmationPath } from "../../plugins/timestamp/doubt.ts";
+import { confirmClock } from "../../plugins/timestamp/commands.ts";
 import plugin from "../../plugins/timestamp/plugin.ts";
 import { bootForTest, type TestInstallation } from "../support/boot.ts";
 import { ownExtensions, purposes, softTsa, type TsaChanges } from "../support/soft-tsa.ts";
@@ -347,7 +347,7 @@ describe("tells no time", () => {
     clock.offsetMs = 2_000;
     await expect(asked(query())).toFailWith("time-unavailable");
     await sleep(300);
-    writeFileSync(join(vault.home, confirmationPath), "");
+    await confirmClock(vault.home);
     await sleep(1_000);
     const { response } = await asked(query());
     const { genTime } = parseTimestampResponse(response);
@@ -356,7 +356,7 @@ describe("tells no time", () => {
     clock.offsetMs = 0;
     await expect(asked(query())).toFailWith("time-unavailable");
     await sleep(2_000);
-    writeFileSync(join(vault.home, confirmationPath), "");
+    await confirmClock(vault.home);
     await sleep(1_000);
     expect((await asked(query())).granted).toBe(true);
   });
