@@ -3,7 +3,7 @@ import { hash } from "node:crypto";
 import * as der from "./der.ts";
 import { concat } from "./encoding.ts";
 import { Malformed } from "./malformed.ts";
-import { parseCertificate, type SignatureAlgorithm, signatureOids } from "./x509.ts";
+import { type Certificate, type SignatureAlgorithm, signatureOids } from "./x509.ts";
 
 /** Hashes a message imprint may be made with. */
 export const imprintHashes = {
@@ -43,7 +43,10 @@ export interface TimestampRequest {
   readonly certReq: boolean;
 }
 
-/** Everything a token is put together from; the certificate is the authority's own, DER. */
+/** What a token says of the certificate of its signer, a parsed certificate. */
+export type SignerCertificate = Pick<Certificate, "der" | "issuer" | "serial">;
+
+/** Everything a token is put together from; the certificate is the authority's own. */
 export interface TimestampTokenParts {
   readonly tstInfo: Uint8Array;
   /** From {@link formatSignedAttributes}. */
@@ -51,7 +54,7 @@ export interface TimestampTokenParts {
   readonly signatureAlgorithm: SignatureAlgorithm;
   /** Over the signed attributes. */
   readonly signature: Uint8Array;
-  readonly certificate: Uint8Array;
+  readonly certificate: SignerCertificate;
   readonly includeCertificate: boolean;
   /** Certificates above it that are included with it, DER. */
   readonly above?: readonly Uint8Array[];
@@ -111,13 +114,13 @@ export function formatTstInfo(info: TstInfo): Uint8Array {
 export function formatSignedAttributes(parts: {
   readonly tstInfo: Uint8Array;
   readonly signingTime: Date;
-  readonly certificate: Uint8Array;
+  readonly certificate: SignerCertificate;
   readonly signatureAlgorithm: SignatureAlgorithm;
 }): Uint8Array {
-  const { issuer, serial } = parseCertificate(parts.certificate);
+  const { issuer, serial, der: certificate } = parts.certificate;
   const issuerSerial = der.sequence(der.sequence(directoryName(issuer)), der.integer(serial));
   // SHA-256 is ESSCertIDv2's default hash and therefore not written.
-  const certHash = der.octetString(hash("sha256", parts.certificate, "buffer"));
+  const certHash = der.octetString(hash("sha256", certificate, "buffer"));
   const certificates = der.sequence(der.sequence(certHash, issuerSerial));
   const contentDigest = hash(digestNames[parts.signatureAlgorithm], parts.tstInfo, "buffer");
   return der.setOf(
@@ -135,7 +138,7 @@ export function formatSignedAttributes(parts: {
  */
 /** A TimeStampToken. */
 export function formatTimestampToken(parts: TimestampTokenParts): Uint8Array {
-  const { issuer, serial } = parseCertificate(parts.certificate);
+  const { issuer, serial } = parts.certificate;
   const digestAlgorithm = der.sequence(
     der.oid(imprintHashes[digestNames[parts.signatureAlgorithm]].oid),
   );
@@ -238,7 +241,7 @@ const digestNames = {
 
 function certificateSet({ certificate, above = [] }: TimestampTokenParts): Uint8Array {
   // [0] IMPLICIT SET OF, in the order that DER asks for.
-  return concat(Uint8Array.of(0xa0), der.setOf(certificate, ...above).subarray(1));
+  return concat(Uint8Array.of(0xa0), der.setOf(certificate.der, ...above).subarray(1));
 }
 
 function directoryName(name: Uint8Array): Uint8Array {

@@ -1,7 +1,13 @@
 /** A timestamp authority whose keys are in memory, and whose tokens can be made wrong in one place. */
 import * as der from "../../core/formats/der.ts";
 import { digest } from "../../core/crypto/hash.ts";
-import { extensionOids, type Extension, formatName, keyPurposes } from "../../core/formats/x509.ts";
+import {
+  extensionOids,
+  type Extension,
+  formatName,
+  keyPurposes,
+  parseCertificate,
+} from "../../core/formats/x509.ts";
 import * as tsp from "../../core/formats/tsp.ts";
 import {
   certificate,
@@ -101,14 +107,14 @@ function response(
     accuracySeconds: 1,
     tsaName: name,
   });
-  const bound = { signatureAlgorithm, certificate: change.boundTo ?? own };
+  const bound = { signatureAlgorithm, certificate: parseCertificate(change.boundTo ?? own) };
   const signedAttributes = tsp.formatSignedAttributes({ ...bound, tstInfo, signingTime: at });
   const token = tsp.formatTimestampToken({
     tstInfo: change.tstInfo?.(tstInfo) ?? tstInfo,
     signedAttributes,
     signatureAlgorithm,
     signature: softSign(change.key ?? key, signedAttributes),
-    certificate: own,
+    certificate: parseCertificate(own),
     includeCertificate: change.included !== undefined,
     above: change.included ?? [],
   });
