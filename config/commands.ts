@@ -31,6 +31,12 @@ const roomCommands: readonly Command[] = [
     ],
     load: async () => await import("./ceremony-command.ts"),
   },
+  {
+    name: "timestamp confirm-clock",
+    summary: "tell the timestamp authority that a clock which was set is right",
+    usage: [""],
+    load: async () => await import("./confirm-clock-command.ts"),
+  },
 ];
 
 /**

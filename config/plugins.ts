@@ -8,6 +8,7 @@ import { idp } from "../plugins/idp/manifest.ts";
 import { issuer } from "../plugins/issuer/manifest.ts";
 import { log } from "../plugins/log/manifest.ts";
 import { rekor } from "../plugins/rekor/manifest.ts";
+import { timestamp } from "../plugins/timestamp/manifest.ts";
 import { trust } from "../plugins/trust/manifest.ts";
 
 /** A plugin and the process it runs in unless `placement` in `config.yaml` says otherwise. */
@@ -24,6 +25,7 @@ export const plugins: readonly Placed[] = [
   { ...ct, process: "services", load: () => import("../plugins/ct/plugin.ts") },
   { ...log, process: "services", load: () => import("../plugins/log/plugin.ts") },
   { ...rekor, process: "services", load: () => import("../plugins/rekor/plugin.ts") },
+  { ...timestamp, process: "services", load: () => import("../plugins/timestamp/plugin.ts") },
   { ...trust, process: "services", load: () => import("../plugins/trust/plugin.ts") },
   { ...http, process: "services", load: () => import("../plugins/http/plugin.ts") },
 ];

@@ -8,8 +8,8 @@ export const softHsmModule = "/usr/lib/softhsm/libsofthsm2.so";
 /** The CA of the TLS listener, below the home. */
 const localAuthority = "trust/tls/ca.pem";
 
-/** Names of the logs of a demo: the CT log's and Rekor v1's partitions and URLs. */
-export const demoLogs = { ct: "ct", rekor: "rekor" } as const;
+/** Names of the logs of a demo: the CT log's and both Rekors' partitions and URLs. */
+export const demoLogs = { ct: "ct", rekor: "rekor", rekorV2: "rekor-v2" } as const;
 
 /** The text of a new home's `config.yaml`. */
 export function formatConfiguration({ origin, port, tlsPort, treeId }: Instance): string {
@@ -24,11 +24,13 @@ export function formatConfiguration({ origin, port, tlsPort, treeId }: Instance)
       logs: [
         { name: demoLogs.ct, format: "rfc6962", key: "ct-log" },
         { name: demoLogs.rekor, format: "rekor-v1", key: "rekor-v1-log", treeId },
+        { name: demoLogs.rekorV2, format: "rekor-v2", key: "rekor-v2-log" },
       ],
     },
-    rekor: { log: demoLogs.rekor, treeId },
+    rekor: { log: demoLogs.rekor, treeId, v2: { log: demoLogs.rekorV2 } },
+    timestamp: { key: "timestamp" },
     trust: {},
-    http: { publicUrl: origin, port, tlsPort, demo: true },
+    http: { publicUrl: origin, port, tlsPort, demo: true, rekorV2Log: demoLogs.rekorV2 },
     ...ownAuthority(origin),
   };
   const head = [

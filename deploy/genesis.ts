@@ -5,20 +5,18 @@
 import { randomInt } from "node:crypto";
 import { mkdir, readdir, rename, rm, rmdir } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import { pairs, permissions } from "../core/acl.ts";
 import { durableWrite, syncPath } from "../core/durable.ts";
 import { createStorage } from "../config/storage.ts";
 import type { Instance } from "../config/schema.ts";
-import { plugins } from "../config/plugins.ts";
+import { writeAccess } from "./access.ts";
 import { formatConfiguration } from "./configuration.ts";
 import { performGenesisCeremony } from "./ceremony.ts";
 import { progress } from "./greeting.ts";
 import { defaultPort, defaultTlsPort, homeFolders } from "./home.ts";
-import { formatNatsConfiguration } from "./nats.ts";
 import { isPortFree, pickPort } from "./ports.ts";
 import { describeProcess, isRunning } from "./processes.ts";
 import { Refusal } from "./refusal.ts";
-import { writeAdminSecret, writeNkeys, writePairKeys } from "./secrets.ts";
+import { writeAdminSecret } from "./secrets.ts";
 import type { Settings } from "./settings.ts";
 import { writeTokenConfiguration } from "./token.ts";
 
@@ -55,6 +53,7 @@ export async function makeInstance(
 
 async function fillDraft(draft: string, instance: Instance): Promise<void> {
   await writeAccess(draft, instance);
+  await writeAdminSecret(draft);
   await writeText(draft, "config.yaml", formatConfiguration(instance));
   await writeText(draft, "instance.json", `${JSON.stringify(instance, null, 2)}\n`);
   await writeTokenConfiguration(draft);
@@ -125,27 +124,6 @@ async function makeFolders(home: string): Promise<string> {
     );
   }
   return draft;
-}
-
-async function writeAccess(draft: string, instance: Instance): Promise<void> {
-  const manifests = plugins.map(({ manifest }) => manifest);
-  const rights = permissions(manifests);
-  const publicKeys = await writeNkeys(
-    draft,
-    manifests.map(({ name }) => name),
-  );
-  await writePairKeys(draft, pairs(manifests));
-  await writeAdminSecret(draft);
-  const users = [...rights].map(([name, allowed]) => ({
-    name,
-    publicKey: publicKeys.get(name) ?? "",
-    permissions: allowed,
-  }));
-  await writeText(
-    draft,
-    join("nats", "nats.conf"),
-    formatNatsConfiguration(instance.natsPort, users),
-  );
 }
 
 async function writeText(home: string, name: string, text: string): Promise<void> {

@@ -1,5 +1,5 @@
 /** The NATS server's configuration: one user a plugin, allowed exactly what its manifest says. */
-import { createUser } from "@nats-io/nkeys";
+import { createUser, fromSeed } from "@nats-io/nkeys";
 import type { Permissions } from "../core/acl.ts";
 
 /** A new nkey: `seed` is secret (SU…), `publicKey` (U…) goes into the server's configuration. */
@@ -12,6 +12,11 @@ export interface Nkey {
 export function createNkey(): Nkey {
   const user = createUser();
   return { seed: new TextDecoder().decode(user.getSeed()), publicKey: user.getPublicKey() };
+}
+
+/** The public half of a seed. @throws if it is no seed. */
+export function publicNkey(seed: string): string {
+  return fromSeed(new TextEncoder().encode(seed.trim())).getPublicKey();
 }
 
 /** A plugin's identity and rights on the bus. */

@@ -1,4 +1,5 @@
 /** `npm start`: makes an instance if there is none, runs it, proves that it works, and keeps it running. */
+import { writeAccess } from "./access.ts";
 import { callOf, greet, progress } from "./greeting.ts";
 import { makeInstance } from "./genesis.ts";
 import type { Instance } from "../config/schema.ts";
@@ -34,6 +35,7 @@ async function start(settings: Settings): Promise<number> {
   if (found !== null) await refuseSecondStart(settings.home);
   const instance = found ?? (await makeInstance(settings, asked.signal));
   if (instance === null) return 0;
+  if (found !== null) await writeAccess(settings.home, found);
   await refuseBusyPorts(instance);
   const processes = await readProcesses(settings.home);
 

@@ -82,6 +82,11 @@ const meanings = {
     retry: false,
     means: "signing this would shrink, fork or replay what the key signed before",
   },
+  "time-unavailable": {
+    blame: "operator",
+    retry: true,
+    means: "the clock is in doubt: it was set, or the time sources disagree",
+  },
   conflict: {
     blame: "nobody",
     retry: true,

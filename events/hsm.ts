@@ -66,6 +66,8 @@ export const signable = v.variant("purpose", [
     genTimeMs: uint,
     nonce: v.optional(bytesUpTo(20)),
     includeCertificate: v.boolean(),
+    /** With the certificate, those above it. */
+    includeChain: v.optional(v.boolean()),
   }),
   /** A TUF role's `signed` part as JSON text. The vault re-encodes it canonically. Answer: one signature; `signed` is the canonical JSON. */
   v.strictObject({ purpose: v.literal("tufRole"), role: v.pipe(v.string(), v.maxLength(524_288)) }),
@@ -99,6 +101,8 @@ export const describeKey = ask("hsm", "describeKey", {
     origin: v.optional(v.string()),
     /** Logs only: the name on the checkpoint's signature line. */
     noteName: v.optional(v.string()),
+    /** Timestamp authorities only: the policy they sign under, a dotted object identifier. */
+    policy: v.optional(v.string()),
     /** Issuing CAs and timestamp authorities only: its certificate first, root last, each DER. */
     chain: v.optional(v.array(bytes)),
   }),

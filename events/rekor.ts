@@ -1,4 +1,4 @@
-/** Rekor v1: typed entries in a transparency log. */
+/** Rekor v1 and v2: typed entries in a transparency log. */
 import * as v from "valibot";
 import { bytesUpTo, hash, uint } from "./bytes.ts";
 import { ask } from "./contract.ts";
@@ -34,6 +34,35 @@ export const createEntry = ask("rekor", "createEntry", {
   question: v.strictObject({ proposed: bytesUpTo(4_194_304) }),
   answer: v.strictObject({ entry: logEntry, known: v.boolean() }),
   failures: [
+    "entry-unsupported",
+    "signature-invalid",
+    "key-malformed",
+    "key-insecure",
+    "log-unavailable",
+    "key-unavailable",
+  ],
+  deadlineMs: 20_000,
+});
+
+/** Rekor v2's `createEntry`: the same entry again gives the same place. */
+export const createEntryV2 = ask("rekor", "createEntryV2", {
+  /** A CreateEntryRequest in Protobuf's JSON form. */
+  question: v.strictObject({ request: bytesUpTo(4_194_304) }),
+  answer: v.strictObject({
+    index: uint,
+    /** SHA-256 of the log key's SubjectPublicKeyInfo. */
+    logId: hash,
+    kind: v.picklist(["hashedrekord", "dsse"]),
+    version: v.string(),
+    /** The canonical body. */
+    body: bytesUpTo(4_194_304),
+    size: uint,
+    root: hash,
+    hashes: v.array(hash),
+    checkpoint: v.string(),
+  }),
+  failures: [
+    "not-found",
     "entry-unsupported",
     "signature-invalid",
     "key-malformed",

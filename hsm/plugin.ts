@@ -96,13 +96,14 @@ function handlersOf(vault: Vault): Answers<typeof hsm.manifest.offers> {
   return {
     sign: async (question, envelope) => await vault.sign(question, envelope),
     async describeKey({ key: label }) {
-      const { algorithm, publicKey, purposes, origin, noteName, chain } = vault.key(label);
+      const { algorithm, publicKey, purposes, origin, noteName, policy, chain } = vault.key(label);
       return {
         algorithm,
         publicKey,
         purposes,
         ...(origin !== undefined && { origin }),
         ...(noteName !== undefined && { noteName }),
+        ...(policy !== undefined && { policy }),
         ...(chain && { chain }),
       };
     },

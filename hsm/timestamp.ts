@@ -23,14 +23,15 @@ export function prepareTimestamp(
   key: VaultKey,
   nowMs: number,
 ): Prepared {
-  const [certificate] = key.chain ?? [];
-  if (certificate === undefined || key.policy === undefined || signable.policy !== key.policy) {
+  const [own, ...above] = key.chain ?? [];
+  if (own === undefined || key.policy === undefined || signable.policy !== key.policy) {
     throw new Failure("purpose-refused", `${key.label} does not sign under this timestamp policy`);
   }
   const { hashAlgorithm, messageImprint, policy, serial, nonce, genTimeMs } = signable;
   if (Math.abs(Number(genTimeMs) - nowMs) > maxSkewMs) {
     throw new Malformed("timestamp: genTime is not now");
   }
+  const certificate = parseCertificate(own);
   const genTime = new Date(Number(genTimeMs));
   const signatureAlgorithm = signatureAlgorithmOf(key);
   const tstInfo = formatTstInfo({
@@ -40,7 +41,7 @@ export function prepareTimestamp(
     serial,
     genTime,
     accuracySeconds,
-    tsaName: parseCertificate(certificate).subject,
+    tsaName: certificate.subject,
     ...(nonce && { nonce }),
   });
   const signedAttributes = formatSignedAttributes({
@@ -61,6 +62,7 @@ export function prepareTimestamp(
         signature,
         certificate,
         includeCertificate: signable.includeCertificate,
+        ...(signable.includeChain === true && { above }),
       }),
   };
 }

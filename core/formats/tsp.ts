@@ -3,10 +3,10 @@ import { hash } from "node:crypto";
 import * as der from "./der.ts";
 import { concat } from "./encoding.ts";
 import { Malformed } from "./malformed.ts";
-import { parseCertificate, type SignatureAlgorithm, signatureOids } from "./x509.ts";
+import { type Certificate, type SignatureAlgorithm, signatureOids } from "./x509.ts";
 
-// Hashes a message imprint may be made with.
-const imprintHashes = {
+/** Hashes a message imprint may be made with. */
+export const imprintHashes = {
   sha256: { oid: "2.16.840.1.101.3.4.2.1", length: 32 },
   sha384: { oid: "2.16.840.1.101.3.4.2.2", length: 48 },
   sha512: { oid: "2.16.840.1.101.3.4.2.3", length: 64 },
@@ -43,7 +43,10 @@ export interface TimestampRequest {
   readonly certReq: boolean;
 }
 
-/** Everything a token is put together from; the certificate is the authority's own, DER. */
+/** What a token says of the certificate of its signer, a parsed certificate. */
+export type SignerCertificate = Pick<Certificate, "der" | "issuer" | "serial">;
+
+/** Everything a token is put together from; the certificate is the authority's own. */
 export interface TimestampTokenParts {
   readonly tstInfo: Uint8Array;
   /** From {@link formatSignedAttributes}. */
@@ -51,11 +54,28 @@ export interface TimestampTokenParts {
   readonly signatureAlgorithm: SignatureAlgorithm;
   /** Over the signed attributes. */
   readonly signature: Uint8Array;
-  readonly certificate: Uint8Array;
+  readonly certificate: SignerCertificate;
   readonly includeCertificate: boolean;
+  /** Certificates above it that are included with it, DER. */
+  readonly above?: readonly Uint8Array[];
 }
 
-const oids = {
+/** Why a request is not granted, by the bits of PKIFailureInfo (RFC 3161 §2.4.2). */
+const failureBits = {
+  badAlg: 0,
+  badDataFormat: 5,
+  unacceptedPolicy: 15,
+  unacceptedExtension: 16,
+} as const;
+
+/** The name of a reason. */
+export type TimestampFailure = keyof typeof failureBits;
+
+/** The request has an extension, and none is known here. */
+export class UnacceptedExtension extends Malformed {}
+
+/** Object identifiers of tokens and of their signed attributes. */
+export const tspOids = {
   signedData: "1.2.840.113549.1.7.2",
   tstInfo: "1.2.840.113549.1.9.16.1.4",
   contentType: "1.2.840.113549.1.9.3",
@@ -94,20 +114,20 @@ export function formatTstInfo(info: TstInfo): Uint8Array {
 export function formatSignedAttributes(parts: {
   readonly tstInfo: Uint8Array;
   readonly signingTime: Date;
-  readonly certificate: Uint8Array;
+  readonly certificate: SignerCertificate;
   readonly signatureAlgorithm: SignatureAlgorithm;
 }): Uint8Array {
-  const { issuer, serial } = parseCertificate(parts.certificate);
+  const { issuer, serial, der: certificate } = parts.certificate;
   const issuerSerial = der.sequence(der.sequence(directoryName(issuer)), der.integer(serial));
   // SHA-256 is ESSCertIDv2's default hash and therefore not written.
-  const certHash = der.octetString(hash("sha256", parts.certificate, "buffer"));
+  const certHash = der.octetString(hash("sha256", certificate, "buffer"));
   const certificates = der.sequence(der.sequence(certHash, issuerSerial));
   const contentDigest = hash(digestNames[parts.signatureAlgorithm], parts.tstInfo, "buffer");
   return der.setOf(
-    attribute(oids.contentType, der.oid(oids.tstInfo)),
-    attribute(oids.signingTime, der.time(parts.signingTime)),
-    attribute(oids.messageDigest, der.octetString(contentDigest)),
-    attribute(oids.signingCertificateV2, der.sequence(certificates)),
+    attribute(tspOids.contentType, der.oid(tspOids.tstInfo)),
+    attribute(tspOids.signingTime, der.time(parts.signingTime)),
+    attribute(tspOids.messageDigest, der.octetString(contentDigest)),
+    attribute(tspOids.signingCertificateV2, der.sequence(certificates)),
   );
 }
 
@@ -118,7 +138,7 @@ export function formatSignedAttributes(parts: {
  */
 /** A TimeStampToken. */
 export function formatTimestampToken(parts: TimestampTokenParts): Uint8Array {
-  const { issuer, serial } = parseCertificate(parts.certificate);
+  const { issuer, serial } = parts.certificate;
   const digestAlgorithm = der.sequence(
     der.oid(imprintHashes[digestNames[parts.signatureAlgorithm]].oid),
   );
@@ -135,11 +155,11 @@ export function formatTimestampToken(parts: TimestampTokenParts): Uint8Array {
   const signedData = der.sequence(
     der.integer(3n),
     der.setOf(digestAlgorithm),
-    der.sequence(der.oid(oids.tstInfo), content),
-    ...(parts.includeCertificate ? [der.implicit(0, parts.certificate, true)] : []),
+    der.sequence(der.oid(tspOids.tstInfo), content),
+    ...(parts.includeCertificate ? [certificateSet(parts)] : []),
     der.setOf(signerInfo),
   );
-  return der.sequence(der.oid(oids.signedData), der.explicit(0, signedData));
+  return der.sequence(der.oid(tspOids.signedData), der.explicit(0, signedData));
 }
 
 /** TimeStampResp with status granted. */
@@ -147,11 +167,40 @@ export function formatTimestampResponse(token: Uint8Array): Uint8Array {
   return der.sequence(der.sequence(der.integer(0n)), token);
 }
 
+/** TimeStampResp with status rejection, without a token. */
+export function formatTimestampRejection(failure: TimestampFailure, reason: string): Uint8Array {
+  const bit = failureBits[failure];
+  const octets = new Uint8Array((bit >> 3) + 1);
+  octets[bit >> 3] = 0x80 >> (bit & 7);
+  const text = der.sequence(der.utf8String(reason));
+  return der.sequence(der.sequence(der.integer(2n), text, der.bitString(octets, 7 - (bit & 7))));
+}
+
 /*
  * TimeStampReq ::= SEQUENCE { version INTEGER { v1(1) }, messageImprint SEQUENCE { hashAlgorithm, hashedMessage OCTET STRING },
  *   reqPolicy OID OPTIONAL, nonce INTEGER OPTIONAL, certReq BOOLEAN DEFAULT FALSE, extensions [0] IMPLICIT OPTIONAL }
  */
-/** @throws {Malformed} on anything but one request in DER, and on an imprint of the wrong length or an extension. */
+/** A TimeStampReq. */
+export function formatTimestampRequest(
+  request: TimestampRequest & { readonly hashAlgorithm: ImprintHash },
+): Uint8Array {
+  const { hashAlgorithm, messageImprint, policy, nonce, certReq } = request;
+  const algorithm = der.sequence(der.oid(imprintHashes[hashAlgorithm].oid));
+  return der.sequence(
+    der.integer(1n),
+    der.sequence(algorithm, der.octetString(messageImprint)),
+    ...(policy === null ? [] : [der.oid(policy)]),
+    ...(nonce === null ? [] : [der.integer(nonce)]),
+    ...(certReq ? [der.boolean(true)] : []),
+  );
+}
+
+/**
+ * Reads a request.
+ *
+ * @throws {UnacceptedExtension} if there is an extension, critical or not, because none can be honoured.
+ * @throws {Malformed} on anything but one request in DER, and on an imprint of the wrong length.
+ */
 export function parseTimestampRequest(bytes: Uint8Array): TimestampRequest {
   const fields = der.walk(der.readDer(bytes), "time stamp request");
   if (der.readInteger(fields.take("version")) !== 1n) {
@@ -170,10 +219,11 @@ export function parseTimestampRequest(bytes: Uint8Array): TimestampRequest {
   const policy = fields.maybe(der.tags.oid);
   const nonce = fields.maybe(der.tags.integer);
   const flag = fields.maybe(der.tags.boolean);
-  // No extension is known here, so one that is there cannot be honoured, critical or not.
+  const extensions = fields.maybe(0xa0);
   fields.end();
   const certReq = flag !== null && der.readBoolean(flag);
   if (flag !== null && !certReq) throw new Malformed("time stamp request: default written out");
+  if (extensions !== null) throw new UnacceptedExtension("time stamp request: an extension");
   return {
     hashAlgorithm,
     messageImprint,
@@ -189,6 +239,11 @@ const digestNames = {
   "rsa-sha256": "sha256",
 } as const satisfies Record<SignatureAlgorithm, ImprintHash>;
 
+function certificateSet({ certificate, above = [] }: TimestampTokenParts): Uint8Array {
+  // [0] IMPLICIT SET OF, in the order that DER asks for.
+  return concat(Uint8Array.of(0xa0), der.setOf(certificate.der, ...above).subarray(1));
+}
+
 function directoryName(name: Uint8Array): Uint8Array {
   return der.explicit(4, name);
 }
@@ -202,7 +257,8 @@ function signatureAlgorithmIdentifier(algorithm: SignatureAlgorithm): Uint8Array
   return algorithm === "rsa-sha256" ? der.sequence(oid, der.nullValue()) : der.sequence(oid);
 }
 
-function imprintHash(oid: string): ImprintHash | null {
+/** The hash with this object identifier; null for one that is not accepted. */
+export function imprintHash(oid: string): ImprintHash | null {
   for (const name of ["sha256", "sha384", "sha512"] as const) {
     if (imprintHashes[name].oid === oid) return name;
   }

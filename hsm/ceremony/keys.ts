@@ -221,6 +221,9 @@ export function boundKey(bench: Bench, key: CeremonyKey): VaultKey {
     ...(roles && { roles }),
     ...(issuer !== undefined && { issuer }),
     ...(policy !== undefined && { policy }),
-    ...(bench.certificates.has(label) && { chain: bench.chain(label) }),
+    ...(purposes.some((purpose) => certified.includes(purpose)) && { chain: bench.chain(label) }),
   };
 }
+
+/** Purposes for which a key needs a certificate of its own. */
+const certified: readonly string[] = ["certificate", "timestamp"];

@@ -103,6 +103,10 @@ const trustMaterial = v.strictObject({
   issuingKey: keyLabel,
   ctKey: keyLabel,
   logKey: keyLabel,
+  /** The key of a Rekor v2 log; with it, a second signing configuration that prefers that log. */
+  logV2: v.optional(v.strictObject({ key: keyLabel, signingConfigOut: path })),
+  /** A timestamp authority's key, and the whole URL of its service. */
+  timestamps: v.optional(v.strictObject({ key: keyLabel, url: text, commonName: text })),
   trustedRootOut: path,
   signingConfigOut: path,
 });

@@ -138,7 +138,11 @@ const stepKinds: { readonly [Kind in Step["step"]]: StepKind<Kind> } = {
   },
   trustMaterial: {
     title: () => "write trusted root and signing configuration",
-    outputs: ({ trustedRootOut, signingConfigOut }) => [trustedRootOut, signingConfigOut],
+    outputs: ({ trustedRootOut, signingConfigOut, logV2 }) => [
+      trustedRootOut,
+      signingConfigOut,
+      logV2?.signingConfigOut,
+    ],
     precondition: "keys and certificates are known to the ceremony",
     again: "the same bytes are left, others stop the ceremony",
     checks: "both parse strictly",

@@ -22,7 +22,10 @@ export async function performTrust(bench: Bench, step: StepOf<"trustMaterial">):
     return { baseUrl, publicKey, validFor, logId, keyDetails: "PKIX_ECDSA_P256_SHA_256" };
   };
   const trustedRoot = formatTrustedRoot({
-    tlogs: [log(step.origin, step.logKey)],
+    tlogs: [
+      log(step.origin, step.logKey),
+      ...(step.logV2 ? [log(step.origin, step.logV2.key)] : []),
+    ],
     certificateAuthorities: [
       {
         organization: step.operator,
@@ -33,20 +36,41 @@ export async function performTrust(bench: Bench, step: StepOf<"trustMaterial">):
       },
     ],
     ctlogs: [log(step.ctUrl, step.ctKey)],
-    timestampAuthorities: [],
+    timestampAuthorities: step.timestamps
+      ? [
+          {
+            organization: step.operator,
+            commonName: step.timestamps.commonName,
+            uri: step.timestamps.url,
+            certificates: bench.chain(step.timestamps.key),
+            validFor,
+          },
+        ]
+      : [],
   });
   parseTrustedRoot(trustedRoot);
   const { operator } = step;
-  const service = (url: string) => ({ url, majorApiVersion: 1, validFor, operator });
-  const signingConfig = formatSigningConfig({
+  const service = (url: string, majorApiVersion = 1) => ({
+    url,
+    majorApiVersion,
+    validFor,
+    operator,
+  });
+  const services = {
     caUrls: [service(step.origin)],
     oidcUrls: [service(step.issuer)],
     rekorTlogUrls: [service(step.origin)],
-    tsaUrls: [],
-  });
+    tsaUrls: step.timestamps ? [service(step.timestamps.url)] : [],
+  };
+  const signingConfig = formatSigningConfig(services);
   parseSigningConfig(signingConfig);
   await bench.write(step.trustedRootOut, trustedRoot);
   await bench.write(step.signingConfigOut, signingConfig);
+  if (!step.logV2) return;
+  const rekorTlogUrls = [service(step.origin, 2), service(step.origin)];
+  const preferringV2 = formatSigningConfig({ ...services, rekorTlogUrls });
+  parseSigningConfig(preferringV2);
+  await bench.write(step.logV2.signingConfigOut, preferringV2);
 }
 
 /** Version 1 of root and targets, signed on the offline token, and the target files. */

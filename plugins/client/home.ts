@@ -4,6 +4,7 @@ import { join, resolve } from "node:path";
 import { decodeUtf8 } from "../../core/formats/encoding.ts";
 import { parseJsonBytes } from "../../core/formats/json.ts";
 import { Malformed } from "../../core/formats/malformed.ts";
+import { type SigningConfig, parseSigningConfig } from "../../core/formats/signing-config.ts";
 import { type TrustedRoot, parseTrustedRoot } from "../../core/formats/trusted-root.ts";
 import { readBounded } from "./files.ts";
 import { type Terminal, environmentError } from "./terminal.ts";
@@ -94,6 +95,23 @@ export async function readTrustedRoot(
   } catch (cause) {
     if (!(cause instanceof Malformed)) throw cause;
     throw environmentError(`${path} is not a trusted root: ${cause.message}`, cause);
+  }
+}
+
+/**
+ * Where the instance's services are, as its genesis wrote it down.
+ *
+ * @throws {CommandError} with exit code 3 if the file is there and is not a signing configuration.
+ */
+export async function readSigningConfig(terminal: Terminal): Promise<SigningConfig | null> {
+  const path = join(homeOf(terminal), "trust", "signing_config.v0.2.json");
+  if (!existsSync(path)) return null;
+  try {
+    const bytes = await readBounded(path, "the signing configuration", maxTrustedRootBytes);
+    return parseSigningConfig(decodeUtf8(bytes));
+  } catch (cause) {
+    if (!(cause instanceof Malformed)) throw cause;
+    throw environmentError(`${path} is not a signing configuration: ${cause.message}`, cause);
   }
 }
 

@@ -10,7 +10,7 @@ export interface Request {
   readonly method: "GET" | "POST";
   readonly url: string;
   readonly headers?: Readonly<{ [name: string]: string }>;
-  readonly body?: string;
+  readonly body?: string | Uint8Array;
   /** What is asked for, in errors: "the certificate". */
   readonly what: string;
   /** Statuses that are an answer; any other is an error. */

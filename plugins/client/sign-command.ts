@@ -5,9 +5,10 @@ import { parseJsonBytes } from "../../core/formats/json.ts";
 import { Malformed } from "../../core/formats/malformed.ts";
 import { type Arguments, parseArguments, required } from "./arguments.ts";
 import { checkOutput, openFile, readBounded, writeNew } from "./files.ts";
-import { type Instance, readInstance, readTrustedRoot } from "./home.ts";
+import { type Instance, readInstance, readSigningConfig, readTrustedRoot } from "./home.ts";
 import { type IdToken, readIdToken, requestDemoToken } from "./id-token.ts";
 import { type Attestation, signArtifact } from "./sign.ts";
+import { chooseTimestampUrl } from "./timestamp.ts";
 import { type ExitCode, type Terminal, exitCodes, usageError } from "./terminal.ts";
 
 /** Signs FILE and writes the bundle, which has been verified then. */
@@ -26,10 +27,18 @@ export async function run(args: readonly string[], terminal: Terminal): Promise<
   const attestation = await readAttestation(parsed, path, terminal);
   const instance = await readInstance(terminal);
   const trustedRoot = await readTrustedRoot(terminal, parsed.value("trusted-root"));
+  const timestampUrl = chooseTimestampUrl(await readSigningConfig(terminal), new Date());
   const token = await readToken(parsed, instance, terminal);
 
   const { origin } = instance;
-  const signed = await signArtifact({ origin, trustedRoot, token, path, attestation });
+  const signed = await signArtifact({
+    origin,
+    timestampUrl,
+    trustedRoot,
+    token,
+    path,
+    attestation,
+  });
   await writeNew(output, encodeUtf8(`${signed.bundle}\n`));
 
   const { identity, times, indices } = signed.verified;

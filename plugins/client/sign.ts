@@ -10,6 +10,7 @@ import { readArtifact } from "./artifact-file.ts";
 import { type EphemeralKey, requestCertificate } from "./fulcio.ts";
 import type { IdToken } from "./id-token.ts";
 import { logEntry, proposeDsse, proposeHashedRekord } from "./rekor.ts";
+import { requestTimestamp } from "./timestamp.ts";
 import { CommandError, exitCodes } from "./terminal.ts";
 import { loadVerifyDigest } from "./verify-digest.ts";
 import type { Artifact } from "./verify/artifact.ts";
@@ -20,6 +21,8 @@ import { type Verified, verifyBundle } from "./verify/verify.ts";
 /** What is signed, for whom, and where. */
 export interface Signing {
   readonly origin: string;
+  /** The whole URL of the timestamp authority; null if there is none. */
+  readonly timestampUrl: string | null;
   readonly trustedRoot: TrustedRoot;
   readonly token: IdToken;
   /** Path of the artifact. */
@@ -50,12 +53,13 @@ export async function signArtifact(signing: Signing): Promise<Signed> {
       ? await signMessage(signing.path, key)
       : await signStatement(signing.path, key, signing.attestation);
   const certificate = await requestCertificate(signing.origin, signing.token, key);
+  const timestamp = await requestTimestamp(signing.timestampUrl, content.signature);
   const entry = await logEntry(signing.origin, propose(content, artifact, certificate));
   const text = formatBundle({
     version: "0.3",
     signer: { kind: "certificate", leaf: certificate, others: [] },
     entries: [entry],
-    timestamps: [],
+    timestamps: timestamp === null ? [] : [timestamp],
     content,
   });
   return { bundle: text, verified: await prove(parseBundle(text), artifact, signing.trustedRoot) };

@@ -13,7 +13,7 @@ import { Failure } from "../../events/failure.ts";
 import type { Admission, Admitted } from "./admission.ts";
 import { endAfter } from "./deadline.ts";
 import { textFamily } from "./families.ts";
-import { isAcceptable } from "./gate.ts";
+import { isAcceptable, mediaTypeOf } from "./gate.ts";
 import type { Limits } from "./manifest.ts";
 import { parseParameters } from "./query.ts";
 import type { Answered, Asked, Family, Route } from "./route.ts";
@@ -95,7 +95,8 @@ function addRoute(app: FastifyInstance, route: Route, serving: Serving): void {
     onRequest(request, reply, done) {
       const { "content-type": type, "content-encoding": encoding } = request.headers;
       if (family.crossOrigin) void reply.header(...anyOrigin);
-      if (body !== undefined && !isAcceptable(body.mediaType, type, encoding)) {
+      const accepted = body && [body.mediaType, ...(body.alternatives ?? [])];
+      if (accepted?.some((mediaType) => isAcceptable(mediaType, type, encoding)) === false) {
         refuse(reply, family, { status: 415 }, serving);
         return;
       }
@@ -169,6 +170,7 @@ function askedBy(request: FastifyRequest): Asked {
     query: parseParameters(text),
     authorization: request.headers.authorization,
     body: request.body instanceof Uint8Array ? request.body : noBody,
+    mediaType: mediaTypeOf(request.headers["content-type"]) ?? "",
   };
 }
 

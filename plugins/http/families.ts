@@ -22,6 +22,7 @@ const statuses = {
   "key-unavailable": 503,
   "purpose-refused": 500,
   "guard-refused": 500,
+  "time-unavailable": 503,
   conflict: 503,
   overloaded: 503,
   "deadline-exceeded": 504,
@@ -117,6 +118,31 @@ const rekorMessages: { readonly [Code in FailureCode]?: string } = {
   "key-malformed": "the verifier could not be parsed",
   "key-insecure": "the verifier is not of an accepted kind",
   "out-of-range": "the requested size lies outside the tree",
+};
+
+/** Timestamps (`timestamp-authority:openapi.yaml`): `{code, message}`. */
+export const timestampFamily: Family = {
+  crossOrigin: true,
+  statuses,
+  word: (status) => json({ code: status, message: refusalText(status) }, status),
+};
+
+/** Rekor v2: grpc-gateway bodies, with the messages of `rekor-tiles:internal/server`. */
+export const rekorV2Family: Family = {
+  crossOrigin: true,
+  statuses,
+  word(status, code) {
+    const message = (code === null ? undefined : rekorV2Messages[code]) ?? refusalText(status);
+    return json({ code: grpcCode(status), message, details: [] }, status);
+  },
+};
+
+const rekorV2Messages: { readonly [Code in FailureCode]?: string } = {
+  malformed: "invalid hashedrekord request",
+  "entry-unsupported": "invalid type, must be hashedrekord",
+  "signature-invalid": "invalid signature",
+  "key-malformed": "invalid verifier",
+  "key-insecure": "unsupported key details",
 };
 
 /** RFC 6962 and tlog-tiles: a line of text. */

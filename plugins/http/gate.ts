@@ -88,9 +88,14 @@ export function isAcceptable(
   contentEncoding: string | undefined,
 ): boolean {
   if (contentEncoding !== undefined && contentEncoding.toLowerCase() !== "identity") return false;
-  if (contentType === undefined || contentType.length > 256) return false;
+  return mediaTypeOf(contentType) === mediaType;
+}
+
+/** The type and subtype, lower-case, of a Content-Type that has no parameter but UTF-8's; null of any other. */
+export function mediaTypeOf(contentType: string | undefined): string | null {
+  if (contentType === undefined || contentType.length > 256) return null;
   const match = /^([a-z0-9/+.-]+)[ \t]*(?:;[ \t]*charset="?utf-8"?[ \t]*)?$/i.exec(
     contentType.trim(),
   );
-  return match?.[1]?.toLowerCase() === mediaType;
+  return match?.[1]?.toLowerCase() ?? null;
 }

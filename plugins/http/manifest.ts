@@ -15,7 +15,8 @@ import { listIssuers } from "../../events/identity.ts";
 import { describeProvider, issueDemoToken } from "../../events/idp.ts";
 import { issueCertificate, trustBundle } from "../../events/issuer.ts";
 import { latestHead, logName, readTile } from "../../events/log.ts";
-import { createEntry, describeLog, getEntry, proveLog } from "../../events/rekor.ts";
+import { createEntry, createEntryV2, describeLog, getEntry, proveLog } from "../../events/rekor.ts";
+import { createTimestamp, timestampChain } from "../../events/timestamp.ts";
 import { readTrustFile } from "../../events/trust.ts";
 
 const port = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(65_535));
@@ -78,6 +79,8 @@ export const http = definePlugin({
     tlsKey: v.optional(path, "secrets/tls/key.pem"),
     /** The RFC 6962 log that `/logs/<name>/ct/v1/` serves. */
     ctLog: v.optional(logName, "ct"),
+    /** The active Rekor v2 log, which `/checkpoint` and `/tile/` serve; absent means that there is none. */
+    rekorV2Log: v.optional(logName),
     /** True shows on the home page that demo accounts are on. */
     demo: v.optional(v.boolean(), false),
     limits,
@@ -87,6 +90,8 @@ export const http = definePlugin({
     addChain,
     addPreChain,
     createEntry,
+    createEntryV2,
+    createTimestamp,
     describeLog,
     describeProvider,
     getEntries,
@@ -103,6 +108,7 @@ export const http = definePlugin({
     proveLog,
     readTile,
     readTrustFile,
+    timestampChain,
     trustBundle,
   ],
   emits: [],

@@ -22,7 +22,7 @@ type DoorContext = Context<
 
 export default http.implement(async (context) => {
   const { ask, config, journal, peers, trace } = context;
-  const { publicUrl, demo, ctLog, limits } = config;
+  const { publicUrl, demo, ctLog, rekorV2Log, limits } = config;
   const draining = new AbortController();
   const nowMs = (): number => performance.now();
   const rate = limits.requestsPerSecondPerClient;
@@ -31,6 +31,7 @@ export default http.implement(async (context) => {
       publicUrl,
       demo,
       ctLog,
+      rekorV2Log,
       peers,
       draining: () => draining.signal.aborted,
     }),

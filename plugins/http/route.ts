@@ -19,6 +19,8 @@ export interface Asked {
   readonly authorization: string | undefined;
   /** Empty for GET. */
   readonly body: Uint8Array;
+  /** The body's type without parameters, lower-case; empty for GET. */
+  readonly mediaType: string;
 }
 
 /** A response. */
@@ -48,7 +50,12 @@ export interface Route {
   /** True for the routes that say how the installation is: they are served however busy it is. */
   readonly probe?: true;
   /** Present exactly for POST. */
-  readonly body?: { readonly mediaType: string; readonly maxBytes: number };
+  readonly body?: {
+    readonly mediaType: string;
+    /** Other types that are taken too. */
+    readonly alternatives?: readonly string[];
+    readonly maxBytes: number;
+  };
   handle(asked: Asked): Promise<Answered>;
 }
 

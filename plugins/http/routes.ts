@@ -2,10 +2,12 @@
 import { ctRoutes } from "./ct.ts";
 import { fulcioRoutes } from "./fulcio.ts";
 import { oidcRoutes } from "./oidc.ts";
+import { rekorV2Routes } from "./rekor-v2.ts";
 import { rekorRoutes } from "./rekor.ts";
 import type { Put, Route } from "./route.ts";
 import { type Installation, statusRoutes } from "./status.ts";
 import { tileRoutes } from "./tiles.ts";
+import { timestampRoutes } from "./timestamp.ts";
 import { tufRoutes } from "./tuf.ts";
 
 /** The routes of an installation. */
@@ -15,7 +17,9 @@ export function doorRoutes(ask: Put, installation: Installation): readonly Route
     ...fulcioRoutes(ask),
     ...ctRoutes(ask, installation.ctLog),
     ...rekorRoutes(ask),
-    ...tileRoutes(ask),
+    ...rekorV2Routes(ask),
+    ...timestampRoutes(ask),
+    ...tileRoutes(ask, installation.rekorV2Log),
     ...tufRoutes(ask),
     ...oidcRoutes(ask),
   ];

@@ -8,6 +8,8 @@ export interface Installation {
   readonly publicUrl: string;
   readonly demo: boolean;
   readonly ctLog: string;
+  /** The active Rekor v2 shard, if there is one. */
+  readonly rekorV2Log: string | undefined;
   readonly peers: () => Promise<Readonly<{ [room: string]: Health }>>;
   readonly draining: () => boolean;
 }

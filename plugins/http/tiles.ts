@@ -1,4 +1,4 @@
-/** Every log as c2sp.org/tlog-tiles serves it, below `/logs/<name>`. */
+/** Every log as c2sp.org/tlog-tiles serves it, below `/logs/<name>`; the active Rekor v2 shard at the origin and below `/api/v2` too. */
 import { Malformed } from "../../core/formats/malformed.ts";
 import { parseTilePath, tileWidth } from "../../core/formats/tile.ts";
 import { Failure } from "../../events/failure.ts";
@@ -6,15 +6,26 @@ import { latestHead, readTile } from "../../events/log.ts";
 import { textFamily as family } from "./families.ts";
 import type { Put, Route } from "./route.ts";
 
-/** The routes of all logs. */
-export function tileRoutes(ask: Put): readonly Route[] {
+/** The routes of all logs; `active` is the log whose tiles are at the origin too, as clients of Rekor v2 want it. */
+export function tileRoutes(ask: Put, active: string | undefined): readonly Route[] {
+  if (active === undefined) return logRoutes(ask, "/logs/:log", logIn);
+  return [
+    ...logRoutes(ask, "/logs/:log", logIn),
+    ...logRoutes(ask, "", () => active),
+    ...logRoutes(ask, "/api/v2", () => active),
+  ];
+}
+
+type Path = Parameters<Route["handle"]>[0]["path"];
+
+function logRoutes(ask: Put, base: string, nameIn: (path: Path) => string): readonly Route[] {
   return [
     {
       method: "GET",
-      path: "/logs/:log/checkpoint",
+      path: `${base}/checkpoint`,
       family,
       async handle({ path }) {
-        const { head } = await ask(latestHead, { log: logIn(path) });
+        const { head } = await ask(latestHead, { log: nameIn(path) });
         return {
           status: 200,
           contentType: "text/plain; charset=utf-8",
@@ -25,11 +36,11 @@ export function tileRoutes(ask: Put): readonly Route[] {
     },
     {
       method: "GET",
-      path: "/logs/:log/tile/*",
+      path: `${base}/tile/*`,
       family,
       async handle({ path }) {
         const at = tileIn(path["*"] ?? "");
-        const { tile } = await ask(readTile, { log: logIn(path), ...at });
+        const { tile } = await ask(readTile, { log: nameIn(path), ...at });
         // A tile never changes; a partial one is superseded and may be dropped.
         const lifetime = at.width === tileWidth ? "max-age=31536000, immutable" : "max-age=60";
         return {
@@ -43,7 +54,7 @@ export function tileRoutes(ask: Put): readonly Route[] {
   ];
 }
 
-function logIn({ log = "" }: { readonly [name: string]: string | undefined }): string {
+function logIn({ log = "" }: Path): string {
   if (!/^[a-z][a-z0-9-]{0,31}$/.test(log)) throw new Failure("not-found", "no such log");
   return log;
 }

@@ -88,7 +88,8 @@ function admitDsse(entry: ProposedDsse) {
   return dsseEntry(entry, used);
 }
 
-function readKey({ label, der }: Verifier): PublicKey {
+/** The key of a certificate, or a key alone. @throws {Failure} key-malformed or key-insecure. */
+export function readKey({ label, der }: Verifier): PublicKey {
   try {
     return importPublicKey(label === "CERTIFICATE" ? parseCertificate(der).publicKey : der);
   } catch (cause) {

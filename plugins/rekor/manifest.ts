@@ -1,4 +1,4 @@
-/** The Rekor v1 service: it holds typed entries against their signatures and puts their canonical form into a log. */
+/** The Rekor service, v1 and v2: it holds typed entries against their signatures and puts their canonical form into a log. */
 import * as v from "valibot";
 import { definePlugin } from "../../core/plugin.ts";
 import { describeKey, keyLabel } from "../../events/hsm.ts";
@@ -11,13 +11,13 @@ import {
   proveInclusion,
   readEntries,
 } from "../../events/log.ts";
-import { createEntry, describeLog, getEntry, proveLog } from "../../events/rekor.ts";
+import { createEntry, createEntryV2, describeLog, getEntry, proveLog } from "../../events/rekor.ts";
 
 const largestTreeId = 2n ** 63n - 1n;
 
 export const rekor = definePlugin({
   name: "rekor",
-  summary: "Logs signatures of artifacts and attestations (Rekor v1)",
+  summary: "Logs signatures of artifacts and attestations (Rekor v1 and v2)",
   config: v.strictObject({
     /** The log that takes the entries, of format `rekor-v1`. */
     log: v.optional(logName, "rekor"),
@@ -29,8 +29,17 @@ export const rekor = definePlugin({
       v.regex(/^[1-9]\d{0,18}$/),
       v.check((id) => BigInt(id) <= largestTreeId, "expected a tree id below 2^63"),
     ),
+    /** Rekor v2; absent means that there is none. */
+    v2: v.optional(
+      v.strictObject({
+        /** The log that takes its entries, of format `rekor-v2`. */
+        log: v.optional(logName, "rekor-v2"),
+        /** How a `dsseRequestV002` is logged; `dsse` only for fleets of verifiers from before 2026-06. */
+        dsse: v.optional(v.picklist(["hashedrekord", "dsse"]), "hashedrekord"),
+      }),
+    ),
   }),
-  offers: [createEntry, getEntry, describeLog, proveLog],
+  offers: [createEntry, createEntryV2, getEntry, describeLog, proveLog],
   needs: [
     appendEntry,
     findLeaf,

@@ -1,8 +1,10 @@
-/** Rekor v1 over the log plugin: entries by index, id or proposed form, and the log's head and consistency. */
+/** Rekor over the log plugin, v1 and v2: entries by index, id or proposed form, and the log's head and consistency. */
 import { leafHash } from "../../core/formats/merkle.ts";
 import { Failure, type FailureCode } from "../../events/failure.ts";
 import { describeKey } from "../../events/hsm.ts";
 import { appendEntry, latestHead, proveConsistency } from "../../events/log.ts";
+import { rekorV2Version } from "../../core/formats/rekor-v2.ts";
+import { admitV2 } from "./admission-v2.ts";
 import { admit } from "./admission.ts";
 import { checkTree, entryAt, entryBy, formatEntry, readId } from "./entries.ts";
 import { rekor } from "./manifest.ts";
@@ -21,6 +23,18 @@ export default rekor.implement(async (context) => {
         const { head, inclusionProof: proof, known } = appended;
         const inclusion = { head, proof };
         return { entry: formatEntry(treeId, { ...appended, body, inclusion }), known };
+      },
+
+      async createEntryV2({ request }) {
+        const { v2 } = config;
+        if (v2 === undefined) throw new Failure("not-found", "this installation has no Rekor v2");
+        const { kind, body } = admitV2(request, v2.dsse);
+        const entry = { kind: "body", body } as const;
+        const appended = await unavailable(["not-found"], ask(appendEntry, { log: v2.log, entry }));
+        const { index, logId, head, inclusionProof: hashes } = appended;
+        const { size, root, checkpoint } = head;
+        const version = rekorV2Version;
+        return { index, logId, kind, version, body, size, root, hashes, checkpoint };
       },
 
       async getEntry({ by }) {

@@ -5,7 +5,12 @@ import { concat, encodeHex, encodeUtf8 } from "../../core/formats/encoding.ts";
 import { Malformed } from "../../core/formats/malformed.ts";
 import { formatPem } from "../../core/formats/pem.ts";
 import * as tsp from "../../core/formats/tsp.ts";
-import { extensionOids, formatName, keyPurposes } from "../../core/formats/x509.ts";
+import {
+  extensionOids,
+  formatName,
+  keyPurposes,
+  parseCertificate,
+} from "../../core/formats/x509.ts";
 import { certificate, softAuthority, softKey, softSign } from "../crypto/soft-authority.ts";
 import { openssl } from "./openssl.ts";
 
@@ -51,7 +56,7 @@ function respond(includeCertificate: boolean, nonce?: Uint8Array): Uint8Array {
     ...(nonce && { nonce }),
     tsaName: name,
   });
-  const given = { tstInfo, certificate: own, signatureAlgorithm };
+  const given = { tstInfo, certificate: parseCertificate(own), signatureAlgorithm };
   const signedAttributes = tsp.formatSignedAttributes({ ...given, signingTime: now });
   const signature = softSign(key, signedAttributes);
   const token = { ...given, signedAttributes, signature, includeCertificate };
@@ -201,7 +206,7 @@ test("the signed attributes are a set in order, certificate hash and serial amon
     tsp.formatSignedAttributes({
       tstInfo,
       signingTime: now,
-      certificate: own,
+      certificate: parseCertificate(own),
       signatureAlgorithm: "ecdsa-sha256",
     }),
   );

@@ -25,7 +25,10 @@ export async function openHouse(): Promise<House> {
   const folder = await mkdtemp(join(tmpdir(), "chancery-fuzz-"));
   const home = join(folder, "home");
   const [port, tlsPort] = [await freePort(), await freePort()];
-  await makeInstance({ home, port, tlsPort, publicUrl: undefined, once: true });
+  await makeInstance(
+    { home, port, tlsPort, publicUrl: undefined, once: true },
+    new AbortController().signal,
+  );
   const module = faultModule();
   process.env["SOFTHSM2_CONF"] = join(home, "softhsm2-online.conf");
   const { sections } = await readConfiguration(join(home));

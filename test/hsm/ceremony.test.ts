@@ -69,7 +69,7 @@ test("refuses a transcript with a changed, missing or cut line", () => {
 
 test("keeps every private key sensitive and never extractable, as pkcs11-tool sees it", () => {
   for (const [name, pinFile, count] of [
-    ["online", "pin", 7],
+    ["online", "pin", 8],
     ["offline", "offline-pin", 4],
   ] as const) {
     const pin = readFileSync(join(home, "secrets", pinFile), "utf8").trim();
@@ -99,6 +99,15 @@ test("makes a chain that openssl accepts", () => {
   expect(openssl("x509", "-in", root, "-noout", "-text")).toMatch(/ASN1 OID: secp384r1/);
 });
 
+test("makes a timestamp authority's chain that openssl accepts", () => {
+  const [root, leaf] = [join(home, "trust/tsa-root.pem"), join(home, "trust/tsa-leaf.pem")];
+  const strict = ["-x509_strict", "-purpose", "timestampsign", "-CAfile", root, leaf];
+  expect(openssl("verify", ...strict)).toContain("OK");
+  const text = openssl("x509", "-in", leaf, "-noout", "-text");
+  expect(text).toMatch(/Extended Key Usage: critical\s*\n\s*Time Stamping\s*\n/);
+  expect(text).toMatch(/Key Usage: critical\s*\n\s*Digital Signature\s*\n/);
+});
+
 test("makes a TLS certificate for the local names, whose CA key exists nowhere", () => {
   const [ca, cert] = [join(home, "trust/tls/ca.pem"), join(home, "trust/tls/cert.pem")];
   expect(openssl("verify", "-CAfile", ca, "-verify_hostname", "localhost", cert)).toContain("OK");
@@ -114,7 +123,7 @@ test("writes trust material that parses, with targets under their hashes", async
   expect(trusted.tlogs[0]?.publicKey).toEqual(key("rekor-v1-log")?.publicKey);
   expect(trusted.ctlogs[0]?.publicKey).toEqual(key("ct-log")?.publicKey);
   expect(key("issuing-ca")?.chain).toEqual(trusted.certificateAuthorities[0]?.certificates);
-  expect(readdirSync(join(home, "trust/tuf/targets"))).toHaveLength(6);
+  expect(readdirSync(join(home, "trust/tuf/targets"))).toHaveLength(9);
   expect(readFileSync(join(home, "trust/1.root.json"))).toEqual(
     readFileSync(join(home, "trust/tuf/1.root.json")),
   );

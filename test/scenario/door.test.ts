@@ -21,6 +21,7 @@ const routes = doorRoutes(async () => await Promise.reject(new Error("nobody is 
   publicUrl: "http://localhost",
   demo: true,
   ctLog: "ct",
+  rekorV2Log: "rekor-v2",
   peers: async () => await Promise.resolve({}),
   draining: () => false,
 }).map(({ method, path }) => `${method} ${path}`);

@@ -16,6 +16,7 @@ import { describeProvider, issueDemoToken } from "../../events/idp.ts";
 import { issueCertificate, trustBundle } from "../../events/issuer.ts";
 import { latestHead, readTile } from "../../events/log.ts";
 import * as rekor from "../../events/rekor.ts";
+import { createTimestamp, timestampChain } from "../../events/timestamp.ts";
 import { readTrustFile } from "../../events/trust.ts";
 import http from "../../plugins/http/plugin.ts";
 import { bootForTest, silentJournal } from "./boot.ts";
@@ -75,6 +76,19 @@ const answers: { readonly [name: string]: unknown } = {
   },
   getRoots: { certificates: [new Uint8Array([0x30, 0])] },
   createEntry: { entry, known: false },
+  createEntryV2: {
+    index: 0n,
+    logId: hash,
+    kind: "hashedrekord",
+    version: "0.0.2",
+    body: new TextEncoder().encode("{}"),
+    size: 1n,
+    root: hash,
+    hashes: [],
+    checkpoint: "localhost\n1\n\u2014\n",
+  },
+  createTimestamp: { granted: true, response: new Uint8Array([0x30, 0]) },
+  timestampChain: { certificates: [new Uint8Array([0x30, 0]), new Uint8Array([0x30, 1, 0])] },
   getEntry: entry,
   describeLog: {
     treeId: "1",
@@ -104,9 +118,10 @@ const rooms: readonly (readonly Ask[])[] = [
     ct.getSth,
     ct.getSthConsistency,
   ],
-  [rekor.createEntry, rekor.describeLog, rekor.getEntry, rekor.proveLog],
+  [rekor.createEntry, rekor.createEntryV2, rekor.describeLog, rekor.getEntry, rekor.proveLog],
   [latestHead, readTile],
   [readTrustFile],
+  [createTimestamp, timestampChain],
   [describeProvider, issueDemoToken],
 ];
 

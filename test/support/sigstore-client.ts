@@ -18,6 +18,14 @@ export type Job =
       readonly options: object;
     }
   | {
+      readonly action: "build";
+      readonly data: Uint8Array;
+      readonly signingConfig: unknown;
+      readonly identityToken: string;
+      /** Present for an envelope. */
+      readonly payloadType?: string;
+    }
+  | {
       readonly action: "verify";
       readonly bundle: unknown;
       readonly data?: Uint8Array;

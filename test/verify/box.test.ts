@@ -136,10 +136,13 @@ describe("the log entry", () => {
     expect(() => verify(signed(box, { entry }))).toThrow(reason);
   });
 
-  test.for(["0.0.2", "0.0.9"])("whose body and version say %s fails closed", (kindVersion) => {
+  test.for([
+    ["0.0.2", "for something else"],
+    ["0.0.9", "not supported"],
+  ] as const)("whose body and version say %s fails closed", ([kindVersion, reason]) => {
     const body = encodeUtf8(`{"apiVersion":"${kindVersion}","kind":"hashedrekord","spec":{}}`);
     const entry = () => ({ ...box.log(body, "hashedrekord", at), kindVersion });
-    expect(() => verify(signed(box, { entry }))).toThrow("not supported");
+    expect(() => verify(signed(box, { entry }))).toThrow(reason);
   });
 
   test("is needed", () => {
@@ -151,8 +154,8 @@ describe("the log entry", () => {
     expect(() => verify({ ...one, signer: other.signer })).toThrow("signature or certificate");
   });
 
-  test("with timestamps that cannot be verified fails closed", () => {
-    expect(() => verify({ ...signed(box), timestamps: [Uint8Array.of(1)] })).toThrow("RFC 3161");
+  test("beside a timestamp that is none fails closed", () => {
+    expect(() => verify({ ...signed(box), timestamps: [Uint8Array.of(1)] })).toThrow("der");
   });
 });
 

@@ -31,9 +31,12 @@ export function verifyChain(
   checkLeaf(leaf, time);
   let reason = "the trusted root has no authority for the time of signing";
   for (const authority of authorities.filter(({ validFor }) => covers(validFor, time))) {
-    const outcome = follow(leaf, authority, time);
-    if (typeof outcome !== "string") return outcome;
-    reason = outcome;
+    const [issuer, ...above] = authority.certificates.map(parseCertificate);
+    if (issuer === undefined) continue;
+    const path = { time, purpose: keyPurposes.codeSigning };
+    const broken = followChain(leaf, [issuer, ...above], path);
+    if (broken === null) return issuer;
+    reason = broken;
   }
   throw new NotVerified("certificate", `no trusted authority issued the certificate: ${reason}`);
 }
@@ -75,24 +78,33 @@ function checkLeaf(leaf: Certificate, time: Date): void {
   refuseUnknownCritical(leaf);
 }
 
-/** The issuing certificate, or why this authority did not issue the leaf. */
-function follow(leaf: Certificate, authority: TrustedAuthority, time: Date): Certificate | string {
-  const chain = authority.certificates.map(parseCertificate);
+/** For what, and when, a chain must hold. */
+interface Path {
+  readonly time: Date;
+  /** Key purpose that no authority on it may exclude. */
+  readonly purpose: string;
+}
+
+/** Null if each of `chain`, issuing certificate first, issued the one before it, down to `leaf`; else what is wrong. */
+export function followChain(
+  leaf: Certificate,
+  chain: readonly Certificate[],
+  path: Path,
+): string | null {
   let child = leaf;
   for (const [depth, issuer] of chain.entries()) {
-    const reason = refuseIssuer(child, issuer, depth, time);
+    const reason = refuseIssuer(child, issuer, { ...path, depth });
     if (reason !== null) return reason;
     child = issuer;
   }
-  return chain[0] ?? "the authority has no certificate";
+  return null;
 }
 
-/** @param depth authorities between the issuer and the leaf. */
+/** `depth` counts the authorities between the issuer and the leaf. */
 function refuseIssuer(
   child: Certificate,
   issuer: Certificate,
-  depth: number,
-  time: Date,
+  { depth, time, purpose }: Path & { readonly depth: number },
 ): string | null {
   if (!equalBytes(child.issuer, issuer.subject)) return "it names another issuer";
   if (!isValidAt(issuer, time)) return "an authority's certificate was not valid then";
@@ -101,8 +113,8 @@ function refuseIssuer(
   if (pathLength !== null && pathLength < BigInt(depth)) return "the chain is too long";
   if (readKeyUsage(issuer)?.has(keyCertSign) === false)
     return "its issuer may not sign certificates";
-  if (readKeyPurposes(issuer)?.includes(keyPurposes.codeSigning) === false) {
-    return "its issuer may not issue for signing code";
+  if (readKeyPurposes(issuer)?.includes(purpose) === false) {
+    return "its issuer may not issue for this purpose";
   }
   refuseUnknownCritical(issuer);
   return isSignedBy(child, issuer) ? null : "its signature is not the authority's";

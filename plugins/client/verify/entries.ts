@@ -3,7 +3,7 @@ import { encodeBase64, equalBytes } from "../../../core/formats/encoding.ts";
 import type { LogEntry } from "../../../core/formats/bundle-entry.ts";
 import type { TrustedLog } from "../../../core/formats/trusted-root.ts";
 import { type Claim, verifyCorrespondence } from "./entry.ts";
-import { verifyInclusionProof, verifySignedEntryTimestamp } from "./inclusion.ts";
+import { isOfShard, verifyInclusionProof, verifySignedEntryTimestamp } from "./inclusion.ts";
 import { NotVerified } from "./not-verified.ts";
 
 /** What the logs vouch for. */
@@ -54,6 +54,9 @@ function verifyEntry(entry: LogEntry, tlogs: readonly TrustedLog[], claim: Claim
   const { signedEntryTimestamp, inclusionProof } = entry;
   if (signedEntryTimestamp === null && inclusionProof === null) {
     throw new NotVerified("log-entry", "the entry has neither inclusion proof nor promise");
+  }
+  if (inclusionProof === null && isOfShard(entry)) {
+    throw new NotVerified("log-entry", "the entry of a Rekor v2 log has no inclusion proof");
   }
   if (inclusionProof !== null) verifyInclusionProof(entry, inclusionProof, trusted);
   return verifySignedEntryTimestamp(entry, trusted);

@@ -2,7 +2,8 @@
  * That a log entry is about this bundle and this artifact, and not about another one: the mistake of CVE-2022-23649, made again in
  * CVE-2026-22703. The entry's body is made anew from the bundle and compared byte for byte wherever that is possible.
  */
-import { sha256 } from "../../../core/crypto/hash.ts";
+import { digest, sha256 } from "../../../core/crypto/hash.ts";
+import { importPublicKey } from "../../../core/crypto/keys.ts";
 import type { Content } from "../../../core/formats/bundle.ts";
 import type { LogEntry } from "../../../core/formats/bundle-entry.ts";
 import {
@@ -18,6 +19,13 @@ import { canonicalize } from "../../../core/formats/jcs.ts";
 import { type JsonValue, parseJsonBytes } from "../../../core/formats/json.ts";
 import { parsePem } from "../../../core/formats/pem.ts";
 import { type Field, readList, readMembers, readText } from "../../../core/formats/protojson.ts";
+import {
+  acceptedKeyDetails,
+  canonicalBodyV2,
+  keyDetailsOf,
+} from "../../../core/formats/rekor-v2.ts";
+import { parseCertificate } from "../../../core/formats/x509.ts";
+import { pae } from "../../../core/formats/dsse.ts";
 import { type EntryHash, canonicalBody } from "../../../core/formats/rekor-entry.ts";
 import type { Artifact } from "./artifact.ts";
 import { NotVerified } from "./not-verified.ts";
@@ -52,6 +60,10 @@ export function verifyCorrespondence(entry: LogEntry, claim: Claim): void {
       return matchDsse(entry, body.spec, claim);
     case "intoto 0.0.2 dsseEnvelope":
       return matchIntoto(entry, body.spec, claim);
+    case "hashedrekord 0.0.2 messageSignature":
+    case "hashedrekord 0.0.2 dsseEnvelope":
+    case "dsse 0.0.2 dsseEnvelope":
+      return matchV2(entry, claim);
   }
   throw new NotVerified(
     "log-entry",
@@ -61,11 +73,11 @@ export function verifyCorrespondence(entry: LogEntry, claim: Claim): void {
 
 function matchHashedRekord(entry: LogEntry, spec: Field, claim: Claim): void {
   const { data } = readMembers(spec, "hashedrekord", ["data", "signature"]);
-  const digest = readMembers(readMembers(data, "hashedrekord", ["hash"]).hash, "hashedrekord", [
+  const hashed = readMembers(readMembers(data, "hashedrekord", ["hash"]).hash, "hashedrekord", [
     "algorithm",
     "value",
   ]);
-  const hashAlgorithm = readHashName(digest.algorithm);
+  const hashAlgorithm = readHashName(hashed.algorithm);
   const expected = canonicalBody({
     kind: "hashedrekord",
     hashAlgorithm,
@@ -75,7 +87,7 @@ function matchHashedRekord(entry: LogEntry, spec: Field, claim: Claim): void {
   });
   if (equalBytes(expected, entry.canonicalizedBody)) return;
   // Only to say which it is; the comparison above is the one that counts.
-  const logged = decodeHex(readText(digest.value, "hashedrekord"));
+  const logged = decodeHex(readText(hashed.value, "hashedrekord"));
   throw mismatch(
     equalBytes(logged, claim.artifact.digest(hashAlgorithm))
       ? "signature or certificate"
@@ -100,6 +112,32 @@ function matchDsse(entry: LogEntry, spec: Field, claim: Claim): void {
   });
   if (!equalBytes(expected, entry.canonicalizedBody)) {
     throw mismatch("payload, signature or certificate");
+  }
+}
+
+/** Nothing of the body is believed: the bundle determines all of it. */
+function matchV2(entry: LogEntry, { content, certificate, artifact }: Claim): void {
+  const { algorithm } = importPublicKey(parseCertificate(certificate).publicKey);
+  const keyDetails = keyDetailsOf(algorithm);
+  if (keyDetails === undefined) throw mismatch("kind of key");
+  const verifier = { kind: "x509Certificate", rawBytes: certificate, keyDetails } as const;
+  const { hash } = acceptedKeyDetails[keyDetails];
+  const { signature } = content;
+  const digestOf = () =>
+    content.kind === "messageSignature"
+      ? artifact.digest(hash)
+      : digest(hash, pae(content.payloadType, content.payload));
+  const expected = canonicalBodyV2(
+    entry.kind === "dsse" && content.kind === "dsseEnvelope"
+      ? {
+          kind: "dsse",
+          payloadHash: sha256(content.payload),
+          signatures: [{ content: signature, verifier }],
+        }
+      : { kind: "hashedrekord", digest: digestOf(), signature, verifier },
+  );
+  if (!equalBytes(expected, entry.canonicalizedBody)) {
+    throw mismatch("artifact, signature or certificate");
   }
 }
 

@@ -7,6 +7,7 @@ import { encodeUtf8, equalBytes } from "../../../core/formats/encoding.ts";
 import { leafHash, verifyInclusion } from "../../../core/formats/merkle.ts";
 import { ecdsaKeyHint, parseNote } from "../../../core/formats/note.ts";
 import { formatSetPayload } from "../../../core/formats/rekor-entry.ts";
+import { rekorV2Version } from "../../../core/formats/rekor-v2.ts";
 import { type TrustedLog, covers } from "../../../core/formats/trusted-root.ts";
 import { NotVerified } from "./not-verified.ts";
 
@@ -45,6 +46,7 @@ export function verifyInclusionProof(
   if (checkpoint.size !== proof.size || !equalBytes(checkpoint.root, proof.root)) {
     throw new NotVerified("log-entry", "the inclusion proof is not for the tree of its checkpoint");
   }
+  if (isOfShard(entry)) checkShard(entry, checkpoint.origin, trusted);
   const included = verifyInclusion({
     index: proof.index,
     size: proof.size,
@@ -53,6 +55,21 @@ export function verifyInclusionProof(
     root: proof.root,
   });
   if (!included) throw new NotVerified("log-entry", "the inclusion proof does not verify");
+}
+
+/** True for entries of Rekor v2; version 0.0.2 of `intoto` is one of v1. */
+export function isOfShard({ kind, kindVersion }: LogEntry): boolean {
+  return kind !== "intoto" && kindVersion === rekorV2Version;
+}
+
+/** A v2 shard has one numbering, and its checkpoints are named after its host. @throws {NotVerified} */
+function checkShard(entry: LogEntry, origin: string, { baseUrl }: TrustedLog): void {
+  if (entry.index !== entry.inclusionProof?.index) {
+    throw new NotVerified("log-entry", "the entry's index is not that of its inclusion proof");
+  }
+  if (!URL.canParse(baseUrl) || origin !== new URL(baseUrl).hostname) {
+    throw new NotVerified("log-entry", "the checkpoint's origin is not the host of the log");
+  }
 }
 
 /**

@@ -12,6 +12,7 @@ import { type Identity, type Policy, checkIdentity, readIdentity } from "./ident
 import { NotVerified } from "./not-verified.ts";
 import { verifyScts } from "./scts.ts";
 import { type VerifyDigest, verifyContent } from "./signature.ts";
+import { verifyTimestamps } from "./timestamps.ts";
 
 /** What is to be believed, and under which conditions. */
 export interface Question {
@@ -26,7 +27,7 @@ export interface Question {
 /** What has been proven. */
 export interface Verified {
   readonly identity: Identity;
-  /** When the signature existed at the latest, as signed by each log. */
+  /** When the signature existed at the latest, as signed by each log and timestamp authority. */
   readonly times: readonly Date[];
   /** Indices of the entries in their logs. */
   readonly indices: readonly bigint[];
@@ -45,7 +46,7 @@ export function verifyBundle(question: Question): Verified {
 
   const claim = { content, certificate: leaf.der, artifact };
   const logged = verifyEntries(entries, trustedRoot.tlogs, claim);
-  const times = signingTimes(bundle, logged.times);
+  const times = signingTimes(bundle, trustedRoot, logged.times);
   for (const time of times) {
     const issuer = verifyChain(leaf, trustedRoot.certificateAuthorities, time);
     verifyScts(leaf, issuer, trustedRoot.ctlogs);
@@ -74,18 +75,20 @@ function certificateOf({ signer }: Bundle): Uint8Array {
 }
 
 /** At least one: without a proven time the certificate, valid for minutes, means nothing. */
-function signingTimes(bundle: Bundle, logTimes: readonly Date[]): readonly Date[] {
-  if (bundle.timestamps.length > 0) {
+function signingTimes(
+  { timestamps, content }: Bundle,
+  { timestampAuthorities }: TrustedRoot,
+  logTimes: readonly Date[],
+): readonly Date[] {
+  const times = [
+    ...logTimes,
+    ...verifyTimestamps(timestamps, timestampAuthorities, content.signature),
+  ];
+  if (times.length === 0) {
     throw new NotVerified(
       "signing-time",
-      "the bundle has RFC 3161 timestamps, which this version cannot verify",
+      "the time of signing is unproven: no log entry has a signed entry timestamp, and there is no RFC 3161 timestamp",
     );
   }
-  if (logTimes.length === 0) {
-    throw new NotVerified(
-      "signing-time",
-      "the time of signing is unproven: no log entry has a signed entry timestamp",
-    );
-  }
-  return logTimes;
+  return times;
 }

@@ -1,0 +1,20 @@
+/** `chancery timestamp confirm-clock`. */
+import { resolve } from "node:path";
+import {
+  type ExitCode,
+  exitCodes,
+  parseArguments,
+  type Terminal,
+} from "../plugins/client/commands.ts";
+import { confirmClock } from "../plugins/timestamp/commands.ts";
+import { readInstance } from "./load.ts";
+
+/** Leaves the operator's word in the home; the authority, if it is in doubt, takes it within a second. */
+export async function run(args: readonly string[], terminal: Terminal): Promise<ExitCode> {
+  parseArguments(args, { operands: [], values: [], switches: [] });
+  const home = resolve(terminal.folder, terminal.environment["CHANCERY_HOME"] || ".chancery");
+  await readInstance(home);
+  await confirmClock(home);
+  terminal.print("Confirmed: if the clock was in doubt, its time is told again within a second.");
+  return exitCodes.ok;
+}

@@ -1,0 +1,58 @@
+/** A home that an older release made: before timestamps and Rekor v2, and before the plugins that serve them had names on the bus. */
+import { readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { parse, stringify } from "yaml";
+import { freshPlace, runStart, startInstance } from "../support/instance.ts";
+
+interface Sections {
+  [section: string]: unknown;
+  log: { logs: { name: string }[] };
+  rekor: { v2?: unknown };
+  http: { rekorV2Log?: unknown };
+}
+
+test("starts, signs and verifies, and has neither", async () => {
+  const place = await freshPlace();
+  try {
+    expect(await runStart(place)).toMatchObject({ code: 0 });
+    await makeOld(place.home);
+    await using instance = await startInstance(place);
+    expect((await fetch(`${instance.origin}/readyz`)).status).toBe(200);
+    const post = async (path: string) =>
+      await fetch(`${instance.origin}${path}`, {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: "{}",
+      });
+    expect((await post("/api/v1/timestamp")).status).toBe(404);
+    expect((await post("/api/v2/log/entries")).status).toBe(404);
+    expect((await fetch(`${instance.origin}/checkpoint`)).status).toBe(404);
+    expect(await instance.stop()).toBe(0);
+  } finally {
+    await place.remove();
+  }
+});
+
+/** Takes away what the older release did not make; keys on the token that nobody names do no harm. */
+async function makeOld(home: string): Promise<void> {
+  const path = join(home, "config.yaml");
+  const sections = parse(await readFile(path, "utf8")) as Sections;
+  delete sections["timestamp"];
+  delete sections.rekor.v2;
+  delete sections.http.rekorV2Log;
+  sections.log.logs = sections.log.logs.filter(({ name }) => name !== "rekor-v2");
+  await writeFile(path, stringify(sections));
+  for (const folder of ["nkeys", "pairs"]) {
+    for (const name of await readdir(join(home, "secrets", folder))) {
+      if (name.includes("timestamp")) await rm(join(home, "secrets", folder, name));
+    }
+  }
+  await writeFile(join(home, "nats", "nats.conf"), "# of an older release\n");
+  await rm(join(home, "data", "log-rekor-v2.db"));
+  const signingConfig = join(home, "trust", "signing_config.v0.2.json");
+  const config = JSON.parse(await readFile(signingConfig, "utf8")) as { [name: string]: unknown };
+  delete config["tsaUrls"];
+  delete config["tsaConfig"];
+  await writeFile(signingConfig, JSON.stringify(config));
+}
