@@ -125,7 +125,7 @@ const tufRepository = v.strictObject({
       v.strictObject({
         name: v.pipe(v.string(), v.regex(/^[\w.-]+$/)),
         from: v.union([v.strictObject({ file: path }), v.strictObject({ publicKey: keyLabel })]),
-        usage: v.optional(v.picklist(["Fulcio", "Rekor", "CTFE"])),
+        usage: v.optional(v.picklist(["Fulcio", "Rekor", "CTFE", "TSA"])),
       }),
     ),
     v.minLength(1),
