@@ -49,13 +49,18 @@ test("goes on serving when nobody reads what it prints, and stops when its termi
   await place.remove();
 });
 
-test("a home that moved uses its own tokens, never those where it came from", async () => {
+test("a home that moved uses its own tokens, never those where it came from, and none without token or PIN starts", async () => {
   const place = await freshPlace();
   expect(await runStart(place)).toMatchObject({ code: 0 });
   const moved = { ...place, home: join(dirname(place.home), "Ada's home") };
   await cp(place.home, moved.home, { recursive: true });
   await rm(join(moved.home, "tokens"), { recursive: true });
   expect(await runStart(moved)).toMatchObject({ code: 3 });
+  await cp(join(place.home, "tokens"), join(moved.home, "tokens"), { recursive: true });
+  await rm(join(moved.home, "secrets", "pin"));
+  const withoutPin = await runStart(moved);
+  expect(withoutPin).toMatchObject({ code: 3 });
+  expect(withoutPin.stderr).toMatch(/^chancery: .*secrets\/pin.* is missing.*\n$/);
   await rm(moved.home, { recursive: true });
   await rename(place.home, moved.home);
   const { code, stdout } = await runStart(moved);
