@@ -1,8 +1,7 @@
 /** One supervised process: started, watched, restarted with back-off, drained. */
 import { type ChildProcess, spawn } from "node:child_process";
-import { close, openSync, write } from "node:fs";
+import { appendFileSync } from "node:fs";
 import { once } from "node:events";
-import { Writable } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 import { describeProcess, forgetProcess, isRunning, recordProcess } from "./processes.ts";
 
@@ -98,15 +97,13 @@ export class Child {
   /** Resolves with the exit code or the signal's name once the process is gone. */
   async #runOnce(): Promise<number | string> {
     const { name, home } = this.#plan;
-    const output = journalFile(`${home}/journal/${name}.jsonl`);
+    const note = (chunk: Buffer | string): void => noteIn(`${home}/journal/${name}.jsonl`, chunk);
     const secret = await this.#plan.secret?.();
-    const child = this.#spawn(output);
+    const child = this.#spawn(note);
     this.#process = child;
     const exited = once(child, "exit") as Promise<[number | null, NodeJS.Signals | null]>;
     child.once("error", (error) =>
-      output.write(
-        `${JSON.stringify({ level: "error", event: "spawn", reason: error.message })}\n`,
-      ),
+      note(`${JSON.stringify({ level: "error", event: "spawn", reason: error.message })}\n`),
     );
     if (child.pid === undefined) return "could not be started";
     await keepRecord(home, name, child.pid);
@@ -116,11 +113,10 @@ export class Child {
     watch?.[Symbol.dispose]();
     this.#process = null;
     await forgetProcess(home, name);
-    output.end();
     return code ?? signal ?? "unknown";
   }
 
-  #spawn(output: Writable): ChildProcess {
+  #spawn(note: (chunk: Buffer) => void): ChildProcess {
     const { command, args, environment, secret, heartbeat } = this.#plan;
     const child = spawn(command, [...args], {
       env: { ...environment },
@@ -128,19 +124,10 @@ export class Child {
       detached: true,
       stdio: ["ignore", "pipe", "pipe", secret ? "pipe" : "ignore", heartbeat ? "ipc" : "ignore"],
     });
-    child.stdout?.pipe(output, { end: false });
-    child.stderr?.pipe(output, { end: false });
+    child.stdout?.on("data", note);
+    child.stderr?.on("data", note);
     return child;
   }
-}
-
-/** A journal that loses lines while the disk takes none: neither the child nor we may stop for that. */
-function journalFile(path: string): Writable {
-  const descriptor = openSync(path, "a", 0o600);
-  return new Writable({
-    write: (chunk: Buffer, _encoding, done) => write(descriptor, chunk, () => done()),
-    final: (done) => close(descriptor, () => done()),
-  });
 }
 
 /** Without the record a later supervisor would not find the child if we died; a full disk is no reason to die. */
@@ -152,6 +139,15 @@ async function keepRecord(home: string, name: string, pid: number): Promise<void
       if (isRunning(describeProcess(pid))) void keepRecord(home, name, pid);
     }, recordAgainMs);
     again.unref();
+  }
+}
+
+/** A full disk costs lines of the journal until there is room again, never the instance. */
+function noteIn(file: string, chunk: Buffer | string): void {
+  try {
+    appendFileSync(file, chunk, { mode: 0o600 });
+  } catch {
+    // Nobody is there to tell: the child goes on, and says by itself what it cannot store.
   }
 }
 

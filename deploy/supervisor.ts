@@ -161,7 +161,7 @@ export class Supervisor {
   async #note(fields: Readonly<{ [name: string]: unknown }>): Promise<void> {
     const line = JSON.stringify({ time: new Date().toISOString(), ...fields });
     const file = join(this.#home, "journal", "supervisor.jsonl");
-    // A full disk must not end what keeps the others running.
+    // On a full disk the line on the terminal remains.
     await appendFile(file, `${line}\n`, { mode: 0o600 }).catch(() => undefined);
     if (fields["event"] === "restarting")
       progress(
