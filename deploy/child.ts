@@ -121,6 +121,8 @@ export class Child {
     const { command, args, environment, secret, heartbeat } = this.#plan;
     const child = spawn(command, [...args], {
       env: { ...environment },
+      // A session of its own: Ctrl-C in the terminal is for the supervisor, which drains its children in their order.
+      detached: true,
       stdio: ["ignore", "pipe", "pipe", secret ? "pipe" : "ignore", heartbeat ? "ipc" : "ignore"],
     });
     child.stdout?.pipe(output, { end: false });

@@ -1,6 +1,8 @@
 /** SoftHSM's configuration: which folder holds the token, told by an environment variable of the module. */
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { durableWrite } from "../core/durable.ts";
+import { Refusal } from "./refusal.ts";
 
 /** The tokens of a demo home. */
 export type TokenName = "online" | "offline";
@@ -13,7 +15,19 @@ export function tokenEnvironment(
   return { SOFTHSM2_CONF: join(home, `softhsm2-${name}.conf`) };
 }
 
-/** Writes both configuration files into `home`, for tokens that lie in `place`. */
+/** @throws {Refusal} if the folder that genesis made for the online token is gone: only a backup can bring it back. */
+export function refuseMissingTokens(home: string): void {
+  const folder = join(home, "tokens", "online");
+  if (existsSync(folder)) return;
+  throw new Refusal(
+    `${folder}, where the keys of ${home} are, is missing; put it back from a backup`,
+  );
+}
+
+/**
+ * Writes both configuration files into `home`, for tokens that lie in `place`. SoftHSM takes absolute paths only, so every start
+ * writes them: a home that was moved or restored elsewhere must use its own tokens, not those where it came from.
+ */
 export async function writeTokenConfiguration(home: string, place = home): Promise<void> {
   for (const name of ["online", "offline"] as const) {
     const text = [

@@ -83,16 +83,27 @@ export function signatureAlgorithmOf(key: Pick<VaultKey, "algorithm">): Signatur
   }
 }
 
-function profileOf(key: VaultKey, limits: CertificateLimits & { readonly nowMs: number }) {
+/** What of a profile is the key's own: read once, because certificates come often and keyrings never change. */
+const issuers = new WeakMap<VaultKey, ReturnType<typeof issuerOf>>();
+
+function issuerOf(key: VaultKey) {
   const [own] = key.chain ?? [];
   if (own === undefined) {
     throw new Failure("purpose-refused", `the keyring binds no certificate to ${key.label}`);
   }
-  const windowMs = (limits.verdictFreshSeconds + clockSkewSeconds) * 1_000;
   return {
     issuerName: parseCertificate(own).subject,
     authorityKeyId: keyIdentifier(key.publicKey),
     signatureAlgorithm: signatureAlgorithmOf(key),
+  };
+}
+
+function profileOf(key: VaultKey, limits: CertificateLimits & { readonly nowMs: number }) {
+  const issuer = issuers.get(key) ?? issuerOf(key);
+  issuers.set(key, issuer);
+  const windowMs = (limits.verdictFreshSeconds + clockSkewSeconds) * 1_000;
+  return {
+    ...issuer,
     maxLifetimeSeconds: limits.maxCertificateSeconds,
     notBeforeFrom: new Date(limits.nowMs - windowMs),
     notBeforeTo: new Date(limits.nowMs + clockSkewSeconds * 1_000),

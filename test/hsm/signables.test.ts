@@ -7,7 +7,7 @@ import { emptyRoot } from "../../core/formats/merkle.ts";
 import { formatPem } from "../../core/formats/pem.ts";
 import { rootRole, snapshotRole, timestampRole, tufKey } from "../../core/formats/tuf.ts";
 import { formatName } from "../../core/formats/x509.ts";
-import { sign } from "../../events/hsm.ts";
+import { sign, type Signable } from "../../events/hsm.ts";
 import { fsckVault } from "../../hsm/commands.ts";
 import { keyObject } from "../../hsm/public-key.ts";
 import { bootForTest, type TestInstallation } from "../support/boot.ts";
@@ -219,7 +219,7 @@ describe("logs", () => {
   const body = encodeUtf8("body");
   const certificate = { kind: "certificate" as const, certificate: body };
 
-  test.each([
+  const cases: readonly (readonly [string, Signable])[] = [
     ["an SCT", { purpose: "scts", entries: [{ ...certificate, timestampMs: ahead }] }],
     [
       "a tree head",
@@ -232,7 +232,9 @@ describe("logs", () => {
         entries: [{ body, integratedTimeSeconds: ahead / 1_000n, index: 0n }],
       },
     ],
-  ])("refuses %s of the future", async (_, signable) => {
+  ];
+
+  test.each(cases)("refuses %s of the future", async (_, signable) => {
     await expect(installation.ask(sign, { key: "log", signable }, "log")).rejects.toMatchObject({
       code: "lint-refused",
     });
