@@ -59,7 +59,7 @@ test("every ask is offered once and every fact is emitted by its room", () => {
 });
 
 test("the installed plugins fit together", () => {
-  expect(startOrder(manifests)).toHaveLength(9);
+  expect(startOrder(manifests)).toHaveLength(10);
 });
 
 test("each plugin's name is its folder and its code implements its manifest", async () => {
@@ -79,7 +79,7 @@ test("nobody but those who need signatures may ask the vault for one", () => {
   const signers = [...rights].flatMap(([name, { publish }]) =>
     publish.some((subject) => subject.startsWith("chancery.v1.ask.hsm.sign.")) ? [name] : [],
   );
-  expect(signers.toSorted()).toEqual(["idp", "issuer", "log", "trust"]);
+  expect(signers.toSorted()).toEqual(["idp", "issuer", "log", "timestamp", "trust"]);
   for (const { publish, subscribe } of rights.values()) {
     const broad = [...publish, ...subscribe].filter((subject) =>
       /^(>|\*|\$|_INBOX\.[>*])/.test(subject),

@@ -1,7 +1,7 @@
 /** A home that an older release made: before timestamps and Rekor v2, and before the plugins that serve them had names on the bus. */
 import { readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { expect, test } from "vitest";
+import { afterAll, beforeAll, expect, test } from "vitest";
 import { parse, stringify } from "yaml";
 import { freshPlace, runStart, startInstance } from "../support/instance.ts";
 
@@ -12,26 +12,28 @@ interface Sections {
   http: { rekorV2Log?: unknown };
 }
 
+let place: Awaited<ReturnType<typeof freshPlace>>;
+
+beforeAll(async () => {
+  place = await freshPlace();
+  expect(await runStart(place)).toMatchObject({ code: 0 });
+  await makeOld(place.home);
+});
+afterAll(async () => await place.remove());
+
 test("starts, signs and verifies, and has neither", async () => {
-  const place = await freshPlace();
-  try {
-    expect(await runStart(place)).toMatchObject({ code: 0 });
-    await makeOld(place.home);
-    await using instance = await startInstance(place);
-    expect((await fetch(`${instance.origin}/readyz`)).status).toBe(200);
-    const post = async (path: string) =>
-      await fetch(`${instance.origin}${path}`, {
-        method: "POST",
-        headers: { "content-type": "application/json" },
-        body: "{}",
-      });
-    expect((await post("/api/v1/timestamp")).status).toBe(404);
-    expect((await post("/api/v2/log/entries")).status).toBe(404);
-    expect((await fetch(`${instance.origin}/checkpoint`)).status).toBe(404);
-    expect(await instance.stop()).toBe(0);
-  } finally {
-    await place.remove();
-  }
+  await using instance = await startInstance(place);
+  expect((await fetch(`${instance.origin}/readyz`)).status).toBe(200);
+  const post = async (path: string) =>
+    await fetch(`${instance.origin}${path}`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: "{}",
+    });
+  expect((await post("/api/v1/timestamp")).status).toBe(404);
+  expect((await post("/api/v2/log/entries")).status).toBe(404);
+  expect((await fetch(`${instance.origin}/checkpoint`)).status).toBe(404);
+  expect(await instance.stop()).toBe(0);
 });
 
 /** Takes away what the older release did not make; keys on the token that nobody names do no harm. */

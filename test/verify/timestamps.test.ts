@@ -60,7 +60,9 @@ describe("a timestamp", () => {
     }
     expect(() => times(Uint8Array.of(...response, 0))).toThrow(Malformed);
   });
+});
 
+describe("a timestamp that is wrong in one thing", () => {
   test.for<[string, () => unknown, RegExp]>([
     ["of another signature", () => times(tsa.stamp(textBytes("x"), at)), /another signature/],
     [
@@ -111,8 +113,10 @@ describe("a timestamp", () => {
   ])("%s is refused", ([, attempt, reason]) => {
     expect(attempt).toThrow(reason);
   });
+});
 
-  test("whose bag holds an attacker's certificate first is the signer's (TC-V14)", () => {
+describe("a timestamp's signer", () => {
+  test("is the one that signed, also with an attacker's certificate first in the bag (TC-V14)", () => {
     const [own = textBytes(""), ...above] = tsa.chain;
     // A SET is sorted: of several attackers some come before the signer.
     const attackers = Array.from({ length: 6 }, () => softTsa(at));
@@ -128,7 +132,7 @@ describe("a timestamp", () => {
     expect(() => verifyTimestamps([forged], [trusting(above)], signature)).toThrow();
   });
 
-  test("by two signers is refused (TC-V14)", () => {
+  test("is one: two are refused (TC-V14)", () => {
     expect(() => times(withTwoSigners(tsa.stamp(signature, at)))).toThrow(/not one signer/);
   });
 
@@ -155,7 +159,7 @@ describe("a timestamp", () => {
       },
     ],
     ["for another key", { publicKey: softKey().spki }],
-  ])("of an authority whose certificate is %s is refused", ([, changes]) => {
+  ])("is refused with a certificate %s", ([, changes]) => {
     const bad = softTsa(at, changes);
     expect(() => times(bad.stamp(signature, at), bad)).toThrow(NotVerified);
   });
