@@ -158,8 +158,8 @@ export class Transcript implements Disposable {
 }
 
 /** The bytes under the last line's signature. */
-export function sealedBytes({ signature: _, ...unsigned }: TranscriptLine): Uint8Array {
-  return encodeUtf8(JSON.stringify(unsigned));
+export function sealedBytes({ sequence, at, what, detail, previous }: TranscriptLine): Uint8Array {
+  return encodeUtf8(JSON.stringify({ sequence, at, what, detail, previous }));
 }
 
 /**
