@@ -276,9 +276,10 @@ describe("certificates", () => {
 test("ASSURANCE.md has a row for each rule, and no other", () => {
   const text = readFileSync(new URL("../../hsm/ceremony/ASSURANCE.md", import.meta.url), "utf8");
   const rows = [...text.matchAll(/^\|.*\| `([a-z0-9-]+)` \| ceremony-rules \|$/gm)].map(
-    ([, id]) => id,
+    ([, id]) => id ?? "",
   );
-  expect(rows.toSorted()).toEqual([...scriptRules, ...lintRules].toSorted());
+  expect(rows).toHaveLength(scriptRules.length + lintRules.length);
+  expect(new Set(rows)).toEqual(new Set([...scriptRules, ...lintRules]));
 });
 
 test("the published schema is the one that the engine parses with", () => {
