@@ -8,7 +8,7 @@ import { answerFacts, followRoom } from "./facts.ts";
 import { CompositionError, startOrder } from "./graph.ts";
 import { describeHealth, worst } from "./health.ts";
 import type { Journal } from "./journal.ts";
-import type { Health, Manifest, Plugin, Running } from "./plugin.ts";
+import type { Envelope, Health, Manifest, Plugin, Running } from "./plugin.ts";
 import { ownStores, type OwnStores, streamsOf } from "./stores.ts";
 import type { House, Surroundings } from "./surroundings.ts";
 import { createTracing, type Tracing } from "./trace.ts";
@@ -193,7 +193,7 @@ function serve(
 function answering(ask: Ask, answerer: Answerer, tracing: Tracing, journal: Journal): Answerer {
   return async (question, envelope) => {
     try {
-      const accepted = await accept(ask.question, question, "malformed");
+      const accepted = await accepting(ask, question, envelope, journal);
       return await tracing.answering(envelope, () => answerer(accepted, envelope));
     } catch (thrown) {
       const failure = Failure.from(thrown).within(ask.failures);
@@ -205,6 +205,22 @@ function answering(ask: Ask, answerer: Answerer, tracing: Tracing, journal: Jour
       throw failure;
     }
   };
+}
+
+/** The question as its schema gives it. One that is not is refused before the plugin could write it down, so it is told here. */
+async function accepting(
+  ask: Ask,
+  question: unknown,
+  { id, trace, from }: Envelope,
+  journal: Journal,
+): Promise<unknown> {
+  try {
+    return await accept(ask.question, question, "malformed");
+  } catch (thrown) {
+    // Not what is wrong with it: that may quote a secret.
+    journal.warn("ask-malformed", { ask: ask.name, id, trace, from });
+    throw thrown;
+  }
 }
 
 function follow(

@@ -229,6 +229,14 @@ export class PinRefused extends Error {
   override readonly name = "PinRefused";
 }
 
+/**
+ * What the plugin found must not be built on, and only an operator can put it right. Thrown by `start`, it ends the process with an
+ * exit code that tells the supervisor to leave it down and show the sentence.
+ */
+export class StartRefused extends Error {
+  override readonly name = "StartRefused";
+}
+
 /** A plugin as the kernel holds it: the types have done their work and are forgotten. */
 export interface Plugin {
   readonly manifest: Manifest;

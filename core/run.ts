@@ -11,7 +11,7 @@ import { boot, type Entry, type Installation } from "./kernel.ts";
 import { memoryBus } from "./memory.ts";
 import { natsBus } from "./nats.ts";
 import { readPin } from "./pin.ts";
-import { PinRefused } from "./plugin.ts";
+import { PinRefused, StartRefused } from "./plugin.ts";
 import { sealsFrom } from "./seals.ts";
 import { readNkeySeed, readPairKeys } from "./secrets.ts";
 import { MissingPartition, type StorageDriver } from "./storage.ts";
@@ -116,9 +116,10 @@ export function exitCodeFor(thrown: unknown): number {
   // What was released after a failed start failed too; the first failure decides.
   if (thrown instanceof SuppressedError) return exitCodeFor(thrown.suppressed);
   if (thrown instanceof PinRefused) return ExitCode.pinRefused;
-  if (thrown instanceof CompositionError || thrown instanceof MissingPartition) {
-    return ExitCode.environment;
-  }
+  const isForTheOperator = [CompositionError, MissingPartition, StartRefused].some(
+    (refusal) => thrown instanceof refusal,
+  );
+  if (isForTheOperator) return ExitCode.environment;
   // The vault's own refusal to start: the kernel knows it by name only.
   if (thrown instanceof Error && thrown.name === "VaultRefused") return ExitCode.environment;
   return ExitCode.crashed;

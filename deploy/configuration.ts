@@ -5,6 +5,9 @@ import type { Instance } from "../config/schema.ts";
 /** SoftHSM's module on Debian; other modules are for installations that are not demos. */
 export const softHsmModule = "/usr/lib/softhsm/libsofthsm2.so";
 
+/** The CA of the TLS listener, below the home. */
+const localAuthority = "trust/tls/ca.pem";
+
 /** Names of the logs of a demo: the CT log's and Rekor v1's partitions and URLs. */
 export const demoLogs = { ct: "ct", rekor: "rekor" } as const;
 
@@ -26,6 +29,7 @@ export function formatConfiguration({ origin, port, tlsPort, treeId }: Instance)
     rekor: { log: demoLogs.rekor, treeId },
     trust: {},
     http: { publicUrl: origin, port, tlsPort, demo: true },
+    ...ownAuthority(origin),
   };
   const head = [
     " Chancery: one section a plugin. Written at genesis; origin, ports and the OIDC issuer's URL are in certificates and",
@@ -35,4 +39,9 @@ export function formatConfiguration({ origin, port, tlsPort, treeId }: Instance)
     /^/,
     `${head.map((line) => `#${line}`).join("\n")}\n`,
   );
+}
+
+/** The services fetch the keys of the demo's issuer from this very instance, over TLS if its origin is: then they trust its CA. */
+function ownAuthority(origin: string) {
+  return origin.startsWith("https:") ? { outbound: { authorityFiles: [localAuthority] } } : {};
 }

@@ -1,10 +1,10 @@
 /**
  * Makes an instance. Everything is built in a folder beside the home and renamed at the end, so that a home is either whole or not
- * there: a genesis that is killed on the way leaves a folder that nothing looks at, and the next start begins anew.
+ * there: a genesis that is killed on the way leaves a folder that the next one removes.
  */
 import { randomInt } from "node:crypto";
-import { mkdir, readdir, rename, rmdir } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { mkdir, readdir, rename, rm, rmdir } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
 import { pairs, permissions } from "../core/acl.ts";
 import { durableWrite, syncPath } from "../core/durable.ts";
 import { createStorage } from "../config/storage.ts";
@@ -15,27 +15,71 @@ import { performGenesisCeremony } from "./ceremony.ts";
 import { progress } from "./greeting.ts";
 import { defaultPort, defaultTlsPort, homeFolders } from "./home.ts";
 import { formatNatsConfiguration } from "./nats.ts";
-import { isPortFree, pickPort } from "./ports.ts";
+import { pickPort, stateOfPort } from "./ports.ts";
+import { describeProcess, isRunning } from "./processes.ts";
 import { Refusal } from "./refusal.ts";
 import { writeAdminSecret, writeNkeys, writePairKeys } from "./secrets.ts";
 import type { Settings } from "./settings.ts";
 import { writeTokenConfiguration } from "./token.ts";
 
-/** Performs the demo genesis at `settings.home`, which must not exist or be empty. */
-export async function makeInstance(settings: Settings): Promise<Instance> {
+/** Between a home's name and the pid of the genesis that makes it. */
+const draftMark = ".genesis-";
+
+/**
+ * Performs the demo genesis at `settings.home`, which must not exist or be empty. Null if `cancelled` came first: then, as after a
+ * failure, nothing is left of it.
+ *
+ * @throws {Refusal}
+ */
+export async function makeInstance(
+  settings: Settings,
+  cancelled: AbortSignal,
+): Promise<Instance | null> {
   const instance = await chooseInstance(settings);
   progress(
     `making a new instance in ${settings.home}: keys and certificates by the demo genesis ceremony`,
   );
+  await removeLeftovers(settings.home);
   const draft = await makeFolders(settings.home);
+  try {
+    await fillDraft(draft, instance);
+    if (cancelled.aborted) return null;
+    await moveIntoPlace(draft, settings.home);
+    return instance;
+  } catch (problem) {
+    throw asRefusal(problem, settings.home);
+  } finally {
+    await rm(draft, { recursive: true, force: true });
+  }
+}
+
+async function fillDraft(draft: string, instance: Instance): Promise<void> {
   await writeAccess(draft, instance);
   await writeText(draft, "config.yaml", formatConfiguration(instance));
   await writeText(draft, "instance.json", `${JSON.stringify(instance, null, 2)}\n`);
   await writeTokenConfiguration(draft);
   await performGenesisCeremony(draft, instance);
   await createStorage(draft);
-  await moveIntoPlace(draft, settings.home);
-  return instance;
+}
+
+/** Two starts may make one home at once; the rename of the second finds it there. */
+function asRefusal(problem: unknown, home: string): unknown {
+  const { code } = problem as NodeJS.ErrnoException;
+  if (code === "ENOTEMPTY" || code === "EEXIST") {
+    return new Refusal(`${home} was made by another start meanwhile; start again to use it`);
+  }
+  return problem;
+}
+
+/** Drafts of a genesis that was killed hold keys that nobody will ever use. */
+async function removeLeftovers(home: string): Promise<void> {
+  const prefix = `${basename(home)}${draftMark}`;
+  const neighbours = await readdir(dirname(home)).catch(() => []);
+  for (const name of neighbours) {
+    const pid = name.startsWith(prefix) ? Number(name.slice(prefix.length)) : 0;
+    if (!Number.isSafeInteger(pid) || pid <= 0 || isRunning(describeProcess(pid))) continue;
+    await rm(join(dirname(home), name), { recursive: true, force: true });
+  }
 }
 
 async function chooseInstance({ port, tlsPort, publicUrl }: Settings): Promise<Instance> {
@@ -49,9 +93,12 @@ async function chooseInstance({ port, tlsPort, publicUrl }: Settings): Promise<I
     ["CHANCERY_PORT", chosen.port],
     ["CHANCERY_TLS_PORT", chosen.tlsPort],
   ] as const) {
-    if (await isPortFree(wanted)) continue;
+    const state = await stateOfPort(wanted);
+    if (state === "free") continue;
     throw new Refusal(
-      `port ${wanted} is in use by another program; stop that, or choose another port with ${name}`,
+      state === "busy"
+        ? `port ${wanted} is in use by another program; stop that, or choose another port with ${name}`
+        : `port ${wanted} is for root alone; choose another port with ${name}, from 1024 on`,
     );
   }
   return {
@@ -68,7 +115,7 @@ async function chooseInstance({ port, tlsPort, publicUrl }: Settings): Promise<I
 
 async function makeFolders(home: string): Promise<string> {
   const parent = dirname(home);
-  const draft = `${home}.genesis-${process.pid}`;
+  const draft = `${home}${draftMark}${process.pid}`;
   try {
     await mkdir(parent, { recursive: true });
     await mkdir(draft, { mode: 0o700 });
@@ -76,7 +123,7 @@ async function makeFolders(home: string): Promise<string> {
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     throw new Refusal(
-      `${draft} cannot be made (${code}); point CHANCERY_HOME at a place where you may write`,
+      `${home} cannot be made (${code}); point CHANCERY_HOME at a place where you may write`,
     );
   }
   return draft;

@@ -7,6 +7,19 @@ export function progress(text: string): void {
   process.stdout.write(`chancery: ${text}\n`);
 }
 
+/** How a shell calls the CLI for `home`. */
+export function callOf(home: string): string {
+  const shown = shortened(home);
+  if (shown === ".chancery") return "./chancery";
+  const isPlain = /^[A-Za-z0-9_./:@%+,-]+$/.test(shown);
+  return `CHANCERY_HOME=${isPlain ? shown : `'${shown.replaceAll("'", String.raw`'\''`)}'`} ./chancery`;
+}
+
+function shortened(home: string): string {
+  const below = relative(process.cwd(), home);
+  return below === "" || below.startsWith("..") ? home : below;
+}
+
 /** Printed once the instance has signed and verified its proof. */
 export function greet(said: {
   readonly home: string;
@@ -15,10 +28,9 @@ export function greet(said: {
   readonly readyMs: number;
 }): void {
   const { home, instance, proofMs, readyMs } = said;
-  const below = relative(process.cwd(), home);
-  const shown = below === "" || below.startsWith("..") ? home : below;
+  const shown = shortened(home);
+  const call = callOf(home);
   const seconds = (milliseconds: number): string => (milliseconds / 1000).toFixed(1);
-  const prefix = shown === ".chancery" ? "" : `CHANCERY_HOME=${shown} `;
   process.stdout.write(
     [
       `chancery: ready in ${seconds(readyMs)} s; one artifact was signed and verified in ${seconds(proofMs)} s`,
@@ -30,9 +42,9 @@ export function greet(said: {
       "  accounts DEMO: whoever reads the home may sign as anybody",
       "",
       "Try:",
-      `  ${prefix}./chancery sign README.md --demo-email you@example.com --bundle README.sigstore.json`,
-      `  ${prefix}./chancery verify README.md --bundle README.sigstore.json --certificate-identity you@example.com --certificate-oidc-issuer ${instance.origin}/oidc`,
-      `  ${prefix}./chancery status`,
+      `  ${call} sign README.md --demo-email you@example.com --bundle README.sigstore.json`,
+      `  ${call} verify README.md --bundle README.sigstore.json --certificate-identity you@example.com --certificate-oidc-issuer ${instance.origin}/oidc`,
+      `  ${call} status`,
       "",
       "",
     ].join("\n"),

@@ -1,22 +1,26 @@
 /** `npm start`: makes an instance if there is none, runs it, proves that it works, and keeps it running. */
-import { greet, progress } from "./greeting.ts";
+import { callOf, greet, progress } from "./greeting.ts";
 import { makeInstance } from "./genesis.ts";
 import type { Instance } from "../config/schema.ts";
 import { readInstance } from "./home.ts";
 import { isPortFree } from "./ports.ts";
 import { findProcess, forgetProcess, recordProcess } from "./processes.ts";
 import { proveReadiness } from "./proof.ts";
-import { Refusal } from "./refusal.ts";
+import { Refusal, refuseFullDisk } from "./refusal.ts";
 import { readSettings, type Settings } from "./settings.ts";
 import { Supervisor } from "./supervisor.ts";
+import { refuseMissingTokens, writeTokenConfiguration } from "./token.ts";
 
 process.exitCode = await main();
 
 async function main(): Promise<number> {
   try {
     process.umask(0o077);
+    outliveReaders();
     const settings = readSettings(process.argv.slice(2), process.env);
-    return await start(settings);
+    return await start(settings).catch((problem: unknown) => {
+      throw refuseFullDisk(problem, settings.home);
+    });
   } catch (problem) {
     if (!(problem instanceof Refusal)) throw problem;
     process.stderr.write(`chancery: ${problem.message}\n`);
@@ -26,18 +30,22 @@ async function main(): Promise<number> {
 
 async function start(settings: Settings): Promise<number> {
   const startedAt = performance.now();
+  const asked = stopRequest();
   const found = await readInstance(settings);
   if (found !== null) await refuseSecondStart(settings.home);
-  const instance = found ?? (await makeInstance(settings));
+  const instance = found ?? (await makeInstance(settings, asked.signal));
+  if (instance === null) return 0;
   await refuseBusyPorts(instance);
 
+  refuseMissingTokens(settings.home);
+  await writeTokenConfiguration(settings.home);
   await recordProcess(settings.home, "supervisor", process.pid);
   const supervisor = new Supervisor(settings.home, instance);
-  const asked = stopRequest();
   try {
     await supervisor.start(asked.signal);
     if (asked.signal.aborted) return 0;
-    const proofMs = await proveReadiness(settings.home, `${instance.origin}/oidc`);
+    const proofMs = await prove(settings.home, instance, asked.signal);
+    if (proofMs === null) return 0;
     greet({ home: settings.home, instance, proofMs, readyMs: performance.now() - startedAt });
     if (settings.once) return 0;
     await Promise.race([asked.wait, supervisor.failed]);
@@ -49,11 +57,26 @@ async function start(settings: Settings): Promise<number> {
   }
 }
 
+/** Milliseconds of the readiness proof. Null if it was interrupted: Ctrl-C ends the commands of the proof too. */
+async function prove(
+  home: string,
+  { origin }: Instance,
+  cancelled: AbortSignal,
+): Promise<number | null> {
+  try {
+    const proofMs = await proveReadiness(home, `${origin}/oidc`);
+    return cancelled.aborted ? null : proofMs;
+  } catch (problem) {
+    if (cancelled.aborted) return null;
+    throw problem;
+  }
+}
+
 async function refuseSecondStart(home: string): Promise<void> {
   const running = await findProcess(home, "supervisor");
   if (running !== null) {
     throw new Refusal(
-      `${home} is already running as process ${running.pid}; stop it with: ./chancery stop`,
+      `${home} is already running as process ${running.pid}; stop it with: ${callOf(home)} stop`,
     );
   }
 }
@@ -70,11 +93,17 @@ async function refuseBusyPorts({ port, tlsPort }: Instance): Promise<void> {
   }
 }
 
-/** Resolves on the first SIGTERM or SIGINT; a second one ends the process at once. */
+/** Whoever read what is printed may leave before the instance does. */
+function outliveReaders(): void {
+  process.stdout.on("error", () => undefined);
+  process.stderr.on("error", () => undefined);
+}
+
+/** Resolves on the first SIGTERM, SIGINT or SIGHUP (the terminal was closed); a second one ends the process at once. */
 function stopRequest(): { readonly wait: Promise<void>; readonly signal: AbortSignal } {
   const controller = new AbortController();
   const wait = new Promise<void>((resolve) => {
-    for (const name of ["SIGTERM", "SIGINT"] as const) {
+    for (const name of ["SIGTERM", "SIGINT", "SIGHUP"] as const) {
       process.on(name, () => {
         if (controller.signal.aborted) process.exit(1);
         controller.abort();

@@ -14,6 +14,10 @@ import { tokenEnvironment } from "./token.ts";
 
 const main = new URL("../core/main.ts", import.meta.url).pathname;
 const readyWithinMs = 60_000;
+/** V8 would let the young generation grow to 32 MiB and more under load: memory that buys nothing here. */
+const nodeFlags = ["--max-semi-space-size=8"];
+/** glibc would give each thread a heap of its own that never shrinks. */
+const nodeEnvironment = { MALLOC_ARENA_MAX: "2" };
 
 /** The processes of one instance. */
 export class Supervisor {
@@ -24,6 +28,8 @@ export class Supervisor {
   readonly failed: Promise<never>;
   #fail: (problem: Refusal) => void = () => undefined;
   #stopping = false;
+  /** Children that have ended at least once. */
+  readonly #restarted = new Set<string>();
 
   constructor(home: string, instance: Instance) {
     this.#home = home;
@@ -31,8 +37,10 @@ export class Supervisor {
     this.failed = new Promise((_, reject) => (this.#fail = reject));
     this.failed.catch(() => undefined);
     const events = {
-      restarting: (name: string, reason: string, delayMs: number) =>
-        void this.#note({ event: "restarting", name, reason, delayMs }),
+      restarting: (name: string, reason: string, delayMs: number) => {
+        this.#restarted.add(name);
+        void this.#note({ event: "restarting", name, reason, delayMs });
+      },
       gone: (name: string, code: number) => {
         void this.#note({ event: "gone", name, code });
         void this.#explain(name, code).then(this.#fail);
@@ -80,7 +88,9 @@ export class Supervisor {
       if (answer?.status === 200) return;
       if (answer) last = answer.text.trim().slice(0, 300);
       if (performance.now() > giveUpAt) {
-        const said = await lastError(join(this.#home, "journal", "services.jsonl"));
+        // Whoever others wait for is the cause of their complaints.
+        const cause = ["nats", "vault"].find((name) => this.#restarted.has(name)) ?? "services";
+        const said = await lastError(join(this.#home, "journal", `${cause}.jsonl`));
         throw new Refusal(
           `the instance is not ready after ${readyWithinMs / 1000} s: ${said ?? last}; see ${join(this.#home, "journal")}`,
         );
@@ -106,8 +116,8 @@ export class Supervisor {
       name: "vault",
       home: this.#home,
       command: process.execPath,
-      args: [main, "--home", this.#home, "--process", "vault", "--pin-fd", "3"],
-      environment: { PATH: searchPath(), ...tokenEnvironment(this.#home) },
+      args: [...nodeFlags, main, "--home", this.#home, "--process", "vault", "--pin-fd", "3"],
+      environment: { ...nodeEnvironment, PATH: searchPath(), ...tokenEnvironment(this.#home) },
       secret: async () => (await readFile(join(this.#home, "secrets", "pin"), "utf8")).trim(),
       heartbeat: true,
       finalCodes: staysDown,
@@ -119,8 +129,8 @@ export class Supervisor {
       name: "services",
       home: this.#home,
       command: process.execPath,
-      args: [main, "--home", this.#home, "--process", "services"],
-      environment: { PATH: searchPath() },
+      args: [...nodeFlags, main, "--home", this.#home, "--process", "services"],
+      environment: { ...nodeEnvironment, PATH: searchPath() },
       heartbeat: true,
       finalCodes: staysDown,
     };
@@ -136,7 +146,9 @@ export class Supervisor {
 
   async #note(fields: Readonly<{ [name: string]: unknown }>): Promise<void> {
     const line = JSON.stringify({ time: new Date().toISOString(), ...fields });
-    await appendFile(join(this.#home, "journal", "supervisor.jsonl"), `${line}\n`, { mode: 0o600 });
+    const file = join(this.#home, "journal", "supervisor.jsonl");
+    // On a full disk the line on the terminal remains.
+    await appendFile(file, `${line}\n`, { mode: 0o600 }).catch(() => undefined);
     if (fields["event"] === "restarting")
       progress(
         `the ${String(fields["name"])} process ended (${String(fields["reason"])}); restarting it`,

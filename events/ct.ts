@@ -67,6 +67,14 @@ export const getEntries = ask("ct", "getEntries", {
   deadlineMs: 5_000,
 });
 
+/** RFC 6962 §4.8. */
+export const getEntryAndProof = ask("ct", "getEntryAndProof", {
+  question: v.strictObject({ leafIndex: uint, treeSize: uint }),
+  answer: v.strictObject({ leafInput: bytes, extraData: bytes, auditPath: v.array(hash) }),
+  failures: ["out-of-range", "log-unavailable"],
+  deadlineMs: 5_000,
+});
+
 /** RFC 6962 §4.7. */
 export const getRoots = ask("ct", "getRoots", {
   question: v.strictObject({}),

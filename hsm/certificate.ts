@@ -7,6 +7,7 @@ import {
   withoutPoison,
   withoutSctList,
 } from "../core/formats/leaf-profile.ts";
+import { parseSctList } from "../core/formats/sct.ts";
 import { decodeVerdict } from "../core/formats/verdict.ts";
 import { keyIdentifier, parseCertificate, type SignatureAlgorithm } from "../core/formats/x509.ts";
 import { Failure } from "../events/failure.ts";
@@ -48,6 +49,8 @@ export function prepareCertificate(
   if (!namesPrincipal(fields, verdict.principal)) {
     throw new Failure("purpose-refused", "the certificate does not name the verdict's principal");
   }
+  // One SCT at least, and nothing else in its place.
+  if (end.kind === "sctList") parseSctList(end.list);
   const verdictHash = hash("sha256", sealed.verdict, "buffer");
   const precertificate = end.kind === "poison";
   const core = hash("sha256", precertificate ? withoutPoison(tbs) : withoutSctList(tbs), "buffer");
@@ -80,16 +83,27 @@ export function signatureAlgorithmOf(key: Pick<VaultKey, "algorithm">): Signatur
   }
 }
 
-function profileOf(key: VaultKey, limits: CertificateLimits & { readonly nowMs: number }) {
+/** What of a profile is the key's own: read once, because certificates come often and keyrings never change. */
+const issuers = new WeakMap<VaultKey, ReturnType<typeof issuerOf>>();
+
+function issuerOf(key: VaultKey) {
   const [own] = key.chain ?? [];
   if (own === undefined) {
     throw new Failure("purpose-refused", `the keyring binds no certificate to ${key.label}`);
   }
-  const windowMs = (limits.verdictFreshSeconds + clockSkewSeconds) * 1_000;
   return {
     issuerName: parseCertificate(own).subject,
     authorityKeyId: keyIdentifier(key.publicKey),
     signatureAlgorithm: signatureAlgorithmOf(key),
+  };
+}
+
+function profileOf(key: VaultKey, limits: CertificateLimits & { readonly nowMs: number }) {
+  const issuer = issuers.get(key) ?? issuerOf(key);
+  issuers.set(key, issuer);
+  const windowMs = (limits.verdictFreshSeconds + clockSkewSeconds) * 1_000;
+  return {
+    ...issuer,
     maxLifetimeSeconds: limits.maxCertificateSeconds,
     notBeforeFrom: new Date(limits.nowMs - windowMs),
     notBeforeTo: new Date(limits.nowMs + clockSkewSeconds * 1_000),

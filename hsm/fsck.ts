@@ -183,7 +183,9 @@ function compareHeads(database: DatabaseSync, walk: Walk): VaultReport["heads"] 
 }
 
 function compareRoles(database: DatabaseSync, walk: Walk): void {
-  const rows = database.prepare("SELECT key, type, version FROM roles").all();
+  const rows = database
+    .prepare("SELECT key, type, version FROM roles WHERE type NOT LIKE '%/%'")
+    .all();
   const roles = new Map(
     rows.map((row) => [`${String(row["key"])} ${String(row["type"])}`, Number(row["version"])]),
   );

@@ -39,6 +39,8 @@ export type Claim =
       readonly version: number;
       /** SHA-256 of the canonical JSON. */
       readonly hash: Uint8Array;
+      /** The role it points to, of which it must never name an older version than before. */
+      readonly names?: { readonly type: string; readonly version: number };
     }
   | { readonly kind: "stamp"; readonly genTimeMs: bigint; readonly serial: Uint8Array };
 
@@ -181,6 +183,17 @@ export class Guard {
         `${key} signed version ${last} of ${claim.type} and will not sign another version ${claim.version}`,
       );
     }
+    if (claim.names) {
+      const { type, version } = claim.names;
+      const named = namedRole(claim.type, type);
+      const before = Number(this.#statements.role.get(key, named)?.["version"] ?? 0);
+      if (version < before) {
+        throw refused(
+          `${key} named version ${before} of ${type} in ${claim.type} and will not name version ${version} after it`,
+        );
+      }
+      this.#statements.putRole.run(key, named, version, noHash, sequence);
+    }
     this.#statements.putRole.run(key, claim.type, claim.version, claim.hash, sequence);
   }
 
@@ -197,6 +210,13 @@ export class Guard {
     this.#statements.putStamp.run(key, claim.genTimeMs, claim.serial, sequence);
   }
 }
+
+/** Under which the table of roles keeps what version of `named` a role named last. */
+function namedRole(role: string, named: string): string {
+  return `${role}/${named}`;
+}
+
+const noHash = new Uint8Array();
 
 type Statements = ReturnType<typeof prepareAll>;
 

@@ -35,16 +35,26 @@ export function prepareIdToken(text: string, key: VaultKey, nowMs: number): Prep
   if (expiresAt <= issuedAt || expiresAt - issuedAt > maxLifetimeSeconds) {
     throw new Malformed(`id token: exp must follow iat within ${maxLifetimeSeconds} seconds`);
   }
-  const header = JSON.stringify({ alg: "RS256", kid: rsaJwk(key.publicKey).kid, typ: "JWT" });
-  const input = encodeUtf8(
-    `${encodeBase64Url(encodeUtf8(header))}.${encodeBase64Url(encodeUtf8(JSON.stringify(claims)))}`,
-  );
+  const payload = encodeBase64Url(encodeUtf8(JSON.stringify(claims)));
+  const input = encodeUtf8(`${headerOf(key)}.${payload}`);
   return {
     messages: [input],
     claim: { kind: "none" },
     binding: { kind: "none" },
     signed: () => input,
   };
+}
+
+/** A key's header never changes, and reading the key costs more than all the rest. */
+const headers = new WeakMap<VaultKey, string>();
+
+function headerOf(key: VaultKey): string {
+  const known = headers.get(key);
+  if (known !== undefined) return known;
+  const { kid } = rsaJwk(key.publicKey);
+  const header = encodeBase64Url(encodeUtf8(JSON.stringify({ alg: "RS256", kid, typ: "JWT" })));
+  headers.set(key, header);
+  return header;
 }
 
 function seconds(value: JsonValue | undefined, name: string): number {

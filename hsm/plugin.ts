@@ -3,6 +3,7 @@ import { join } from "node:path";
 import type { Journal } from "../core/journal.ts";
 import type { Answers } from "../core/plugin.ts";
 import type { Out } from "../events/contract.ts";
+import { requireAgreement } from "./agreement.ts";
 import { VaultRefused } from "./errors.ts";
 import { holdState } from "./database.ts";
 import { Guard } from "./guard.ts";
@@ -28,6 +29,7 @@ export default hsm.implement(async ({ config, home, pin, clock, journal, seals }
   try {
     // The lock first: a second vault does not even log in.
     const { database } = stack.use(holdState(join(home(), "vault"), serial));
+    requireAgreement(database);
     const pool = stack.use(openPool(keyring, await pin(), { config, journal }));
     const guard = new Guard(database);
     const ledger = new Ledger(database, clock, (outcome) => guard.settle(outcome));

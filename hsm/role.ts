@@ -54,6 +54,7 @@ export function prepareRole(
       type: role.type,
       version: role.version,
       hash: hash("sha256", role.bytes, "buffer"),
+      ...(role.names && { names: role.names }),
     },
     binding: { kind: "role", type: role.type, version: role.version },
     signed: () => role.bytes,
@@ -66,31 +67,39 @@ function readRole(signed: JsonValue) {
   }
   // Array.isArray does not narrow a readonly array away; it was one of the three things refused above.
   const members = signed as { readonly [name: string]: JsonValue };
-  const { type, fields, again } = byType(members);
+  const { type, fields, again, names } = byType(members);
   // Written anew from what was understood: nothing that was not understood is ever signed.
   if (canonicalJson(again) !== canonicalJson(members)) {
     throw new Malformed(`tuf: ${type}: holds what this version does not write`);
   }
-  return { type, version: fields.version, expires: fields.expires, bytes: signedBytes(members) };
+  return {
+    type,
+    version: fields.version,
+    expires: fields.expires,
+    bytes: signedBytes(members),
+    names,
+  };
 }
 
 function byType(members: { readonly [name: string]: JsonValue }) {
   const type = members["_type"];
   if (type === "root") {
     const fields = parseRoot(members);
-    return { type, fields, again: rootRole(fields) } as const;
+    return { type, fields, again: rootRole(fields), names: null } as const;
   }
   if (type === "targets") {
     const fields = parseTargets(members);
-    return { type, fields, again: targetsRole(fields) } as const;
+    return { type, fields, again: targetsRole(fields), names: null } as const;
   }
   if (type === "snapshot") {
     const fields = parseSnapshot(members);
-    return { type, fields, again: snapshotRole(fields) } as const;
+    const names = { type: "targets", version: fields.targets.version };
+    return { type, fields, again: snapshotRole(fields), names } as const;
   }
   if (type === "timestamp") {
     const fields = parseTimestamp(members);
-    return { type, fields, again: timestampRole(fields) } as const;
+    const names = { type: "snapshot", version: fields.snapshot.version };
+    return { type, fields, again: timestampRole(fields), names } as const;
   }
   throw new Malformed("tuf: unknown role");
 }

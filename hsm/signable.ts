@@ -30,6 +30,9 @@ export interface Prepared {
   readonly signed?: (signatures: readonly Uint8Array[]) => Uint8Array;
 }
 
+/** How far the clock of a log may be ahead of the vault's. */
+const maxSkewMs = 5_000n;
+
 /** What bounds signables besides their key. */
 export interface Limits extends CertificateLimits, RoleLimits {
   readonly nowMs: number;
@@ -55,8 +58,12 @@ function format(signable: Signable, key: VaultKey, limits: Limits): Prepared {
     case "certificate":
       return prepareCertificate(signable, key, limits);
     case "scts":
+      for (const { timestampMs } of signable.entries) notAhead(timestampMs, limits);
       return unguarded(signable.entries.map(sctSignatureInput));
     case "signedEntryTimestamps": {
+      for (const { integratedTimeSeconds } of signable.entries) {
+        notAhead(integratedTimeSeconds * 1_000n, limits);
+      }
       const logId = hash("sha256", key.publicKey, "buffer");
       return unguarded(
         signable.entries.map(({ body, integratedTimeSeconds, index }) =>
@@ -76,6 +83,7 @@ function format(signable: Signable, key: VaultKey, limits: Limits): Prepared {
     }
     case "treeHead": {
       const { size, root, consistencyProof, timestampMs } = signable;
+      notAhead(timestampMs, limits);
       return {
         messages: [treeHeadSignatureInput({ timestampMs, size, root })],
         claim: { kind: "tree", size, root, consistencyProof, timestampMs },
@@ -89,6 +97,11 @@ function format(signable: Signable, key: VaultKey, limits: Limits): Prepared {
     case "idToken":
       return prepareIdToken(signable.claims, key, limits.nowMs);
   }
+}
+
+/** What a log says has happened has happened; how long ago is not known here, because a promise may be owed for long. */
+function notAhead(timeMs: bigint, { nowMs }: Limits): void {
+  if (timeMs > BigInt(nowMs) + maxSkewMs) throw new Malformed("a log's time is in the future");
 }
 
 function unguarded(messages: readonly Uint8Array[]): Prepared {

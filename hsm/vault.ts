@@ -167,6 +167,7 @@ export class Vault implements AsyncDisposable {
     const { ledger } = this.#parts;
     try {
       ledger.transaction(() => {
+        this.#forget();
         for (const one of judged) this.#record(one);
       });
       this.#stateFault = null;
@@ -175,7 +176,9 @@ export class Vault implements AsyncDisposable {
       return;
     }
     await this.#signAll(judged);
-    this.#flushTimer ??= setTimeout(() => {
+    // Under load it never comes to that: each batch takes the outcomes of those before it along.
+    clearTimeout(this.#flushTimer ?? undefined);
+    this.#flushTimer = setTimeout(() => {
       this.#flushTimer = null;
       this.#flush();
     }, idleFlushMs);
@@ -283,6 +286,8 @@ export class Vault implements AsyncDisposable {
       const outcome = await this.#signer.perform(job, mode);
       if (outcome instanceof Failure) {
         asked.reject(outcome);
+        // A retry whose row could not be written, perhaps.
+        if (this.#parts.ledger.broken) this.#parts.onBroken(outcome);
         return;
       }
       const signed = job.prepared.signed?.(outcome.signatures);
@@ -306,18 +311,22 @@ export class Vault implements AsyncDisposable {
   }
 
   #flush(): void {
-    const { ledger, guard, clock, limits } = this.#parts;
-    const nowMs = clock.now().getTime();
+    const { ledger, journal, onBroken } = this.#parts;
     try {
-      if (nowMs - this.#forgottenAtMs < forgetEveryMs) {
-        ledger.flush();
-        return;
-      }
-      this.#forgottenAtMs = nowMs;
-      ledger.transaction(() => guard.forget(nowMs - 4_000 * limits.verdictFreshSeconds));
+      ledger.flush();
     } catch (error) {
-      this.#parts.journal.error("vault-state-unwritable", { error });
+      journal.error("vault-state-unwritable", { error });
+      if (ledger.broken && error instanceof Error) onBroken(error);
     }
+  }
+
+  /** Inside a transaction: now and then, what cannot be used any more anyway. */
+  #forget(): void {
+    const { guard, clock, limits } = this.#parts;
+    const nowMs = clock.now().getTime();
+    if (nowMs - this.#forgottenAtMs < forgetEveryMs) return;
+    this.#forgottenAtMs = nowMs;
+    guard.forget(nowMs - 4_000 * limits.verdictFreshSeconds);
   }
 }
 

@@ -1,4 +1,5 @@
 /** The instance the CLI talks about: `CHANCERY_HOME`, or `.chancery` where the command is called. */
+import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { decodeUtf8 } from "../../core/formats/encoding.ts";
 import { parseJsonBytes } from "../../core/formats/json.ts";
@@ -17,13 +18,19 @@ export interface Instance {
 
 const maxTrustedRootBytes = 1024 * 1024;
 const maxInstanceBytes = 65_536;
+const maxAuthorityBytes = 65_536;
 
 /** Absolute path of the home. */
 export function homeOf({ environment, folder }: Terminal): string {
   return resolve(folder, environment["CHANCERY_HOME"] || ".chancery");
 }
 
-/** @throws {CommandError} with exit code 3 if no instance lives there. */
+/**
+ * Reads what the home says of its instance. One whose origin is https is believed the CA that genesis made for it, besides the
+ * system's.
+ *
+ * @throws {CommandError} with exit code 3 if no instance lives there.
+ */
 export async function readInstance(terminal: Terminal): Promise<Instance> {
   const home = homeOf(terminal);
   const path = join(home, "instance.json");
@@ -35,10 +42,29 @@ export async function readInstance(terminal: Terminal): Promise<Instance> {
       );
     },
   );
+  const instance = parseDescription(path, bytes);
+  if (instance.origin.startsWith("https:")) await trustOwnAuthority(home);
+  return instance;
+}
+
+function parseDescription(path: string, bytes: Uint8Array): Instance {
   try {
     return parseInstance(bytes);
   } catch (cause) {
     throw environmentError(`${path} is damaged or of another version`, cause);
+  }
+}
+
+/** An operator whose certificate comes from elsewhere may have removed the file; the system's authorities are enough then. */
+async function trustOwnAuthority(home: string): Promise<void> {
+  const path = join(home, "trust", "tls", "ca.pem");
+  if (!existsSync(path)) return;
+  const authority = decodeUtf8(await readBounded(path, "the CA of the home", maxAuthorityBytes));
+  const { getCACertificates, setDefaultCACertificates } = await import("node:tls");
+  try {
+    setDefaultCACertificates([...getCACertificates("default"), authority]);
+  } catch (cause) {
+    throw environmentError(`${path} is not a certificate (PEM)`, cause);
   }
 }
 

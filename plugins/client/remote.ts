@@ -80,11 +80,7 @@ async function once(asked: Request): Promise<Response & { retryAfterMs: number |
     };
   } catch (error) {
     if (error instanceof CommandError) throw error;
-    const { origin } = new URL(url);
-    throw environmentError(
-      `${asked.what}: ${origin} does not answer (${explain(error)}); is it running? start it with "npm start"`,
-      error,
-    );
+    throw environmentError(`${asked.what}: ${whyNoAnswer(new URL(url), error)}`, error);
   }
 }
 
@@ -105,6 +101,17 @@ function retryAfter(header: string | null): number | null {
   if (header === null || !/^\d{1,6}$/.test(header)) return null;
   return Math.min(Number(header) * 1000, longestWaitMs);
 }
+
+function whyNoAnswer({ origin }: URL, error: unknown): string {
+  const why = explain(error);
+  if (certificateFaults.test(why)) {
+    return `${origin} shows a certificate that is not trusted (${why}); its CA belongs in trust/tls/ca.pem of the home`;
+  }
+  return `${origin} does not answer (${why}); is it running? start it with "npm start"`;
+}
+
+/** Codes of OpenSSL and Node for a TLS server that is not who it should be. */
+const certificateFaults = /CERT|SIGNATURE|SELF_SIGNED/;
 
 function explain(error: unknown): string {
   if (!(error instanceof Error)) return "unknown error";

@@ -5,6 +5,7 @@ import {
   addChain,
   addPreChain,
   getEntries,
+  getEntryAndProof,
   getProofByHash,
   getRoots,
   getSth,
@@ -31,7 +32,16 @@ export const ct = definePlugin({
     /** Issuing keys whose chains end in the accepted roots. */
     accepts: v.optional(v.pipe(v.array(keyLabel), v.minLength(1), v.maxLength(16)), ["issuing-ca"]),
   }),
-  offers: [addChain, addPreChain, getSth, getSthConsistency, getProofByHash, getEntries, getRoots],
+  offers: [
+    addChain,
+    addPreChain,
+    getSth,
+    getSthConsistency,
+    getProofByHash,
+    getEntries,
+    getEntryAndProof,
+    getRoots,
+  ],
   needs: [
     describeKey,
     appendEntry,

@@ -1,4 +1,4 @@
-/** The reading half of RFC 6962 (§4.3-§4.6), answered from the log room. */
+/** The reading half of RFC 6962 (§4.3-§4.6, §4.8), answered from the log room. */
 import { Failure, type FailureCode } from "../../events/failure.ts";
 import {
   findLeaf,
@@ -15,8 +15,14 @@ export type CtContext = Parameters<Parameters<typeof ct.implement>[0]>[0];
 /** Entries in one answer of get-entries; more are cut off (RFC 6962 §4.6). */
 const maxEntries = 256n;
 
+type Needed = Pick<CtContext, "ask" | "config">;
+
 /** Handlers of the asks that change nothing. */
-export function reads({ ask, config: { log } }: Pick<CtContext, "ask" | "config">) {
+export function reads(context: Needed) {
+  return { ...treeReads(context), ...entryReads(context) };
+}
+
+function treeReads({ ask, config: { log } }: Needed) {
   return {
     async getSth() {
       const { head } = await inLog(() => ask(latestHead, { log }));
@@ -55,7 +61,11 @@ export function reads({ ask, config: { log } }: Pick<CtContext, "ask" | "config"
       const { proof } = await inLog(() => ask(proveInclusion, { log, index, size: treeSize }));
       return { leafIndex: index, auditPath: proof };
     },
+  };
+}
 
+function entryReads({ ask, config: { log } }: Needed) {
+  return {
     async getEntries({ start, end }: { readonly start: bigint; readonly end: bigint }) {
       if (start > end) throw new Failure("out-of-range", "start must not be above end");
       const wanted = end - start + 1n;
@@ -63,6 +73,26 @@ export function reads({ ask, config: { log } }: Pick<CtContext, "ask" | "config"
       const { entries } = await inLog(() => ask(readEntries, { log, from: start, limit }));
       if (entries.length === 0) throw new Failure("out-of-range", "start is beyond the tree");
       return { entries: entries.map(({ entry, extraData }) => ({ leafInput: entry, extraData })) };
+    },
+
+    async getEntryAndProof({
+      leafIndex,
+      treeSize,
+    }: {
+      readonly leafIndex: bigint;
+      readonly treeSize: bigint;
+    }) {
+      if (leafIndex >= treeSize) {
+        throw new Failure("out-of-range", "leaf_index must be below tree_size");
+      }
+      // The proof first: it refuses a tree that is not there yet.
+      const { proof } = await inLog(() =>
+        ask(proveInclusion, { log, index: leafIndex, size: treeSize }),
+      );
+      const { entries } = await inLog(() => ask(readEntries, { log, from: leafIndex, limit: 1 }));
+      const [found] = entries;
+      if (found === undefined) throw new Failure("log-unavailable", "an entry is missing");
+      return { leafInput: found.entry, extraData: found.extraData, auditPath: proof };
     },
   };
 }

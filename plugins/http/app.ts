@@ -31,6 +31,8 @@ export interface App extends AsyncDisposable {
 
 /** Methods that a path may be asked for by, besides those it has a route for. */
 const otherMethods = ["POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+/** Fetch §3.3: pages of every origin may read the answer. */
+const anyOrigin = ["access-control-allow-origin", "*"] as const;
 const noBody = new Uint8Array();
 const emptyBodyLimit = 1;
 
@@ -76,6 +78,7 @@ function addRoute(app: FastifyInstance, route: Route, serving: Serving): void {
     // Before the body is read: what is refused here is not uploaded.
     onRequest(request, reply, done) {
       const { "content-type": type, "content-encoding": encoding } = request.headers;
+      if (family.crossOrigin) void reply.header(...anyOrigin);
       if (body !== undefined && !isAcceptable(body.mediaType, type, encoding)) {
         refuse(reply, family, 415, serving);
         return;
@@ -145,12 +148,32 @@ function refuseOthers(app: FastifyInstance, path: string, serving: Serving): voi
     method: unserved,
     url: path,
     config: { family },
-    onRequest(_request, reply) {
+    onRequest(request, reply) {
       void reply.header("allow", allowed.join(", "));
-      refuse(reply, family, 405, serving);
+      if (family.crossOrigin && isPreflight(request)) admitPage(reply, allowed);
+      else refuse(reply, family, 405, serving);
     },
     handler: () => {},
   });
+}
+
+/** A browser asks before a page of another origin may send anything but a plain request (Fetch §4.8). */
+function isPreflight({ method, headers }: FastifyRequest): boolean {
+  return (
+    method === "OPTIONS" &&
+    headers.origin !== undefined &&
+    headers["access-control-request-method"] !== undefined
+  );
+}
+
+function admitPage(reply: FastifyReply, methods: readonly string[]): void {
+  void reply
+    .code(204)
+    .header(...anyOrigin)
+    .header("access-control-allow-methods", methods.join(", "))
+    .header("access-control-allow-headers", "accept, authorization, content-type")
+    .header("access-control-max-age", "600")
+    .send();
 }
 
 /** Every other path, before a body to it is read. */

@@ -5,6 +5,7 @@ import {
   addChain,
   addPreChain,
   getEntries,
+  getEntryAndProof,
   getProofByHash,
   getRoots,
   getSth,
@@ -90,6 +91,21 @@ function entryRoutes(ask: Put, base: string): readonly Route[] {
             leaf_input: encodeBase64(leafInput),
             extra_data: encodeBase64(extraData),
           })),
+        });
+      },
+    },
+    {
+      method: "GET",
+      path: `${base}/get-entry-and-proof`,
+      family,
+      async handle({ query }) {
+        const leafIndex = parseUint(query.get("leaf_index"));
+        const treeSize = parseUint(query.get("tree_size"));
+        const found = await ask(getEntryAndProof, { leafIndex, treeSize });
+        return json({
+          leaf_input: encodeBase64(found.leafInput),
+          extra_data: encodeBase64(found.extraData),
+          audit_path: found.auditPath.map(encodeBase64),
         });
       },
     },

@@ -51,6 +51,7 @@ export function refusalText(status: number): string {
 
 /** Fulcio: grpc-gateway bodies, with the messages of `fulcio:pkg/server/error.go`. Every fault of a token is a 400. */
 export const fulcioFamily: Family = {
+  crossOrigin: true,
   statuses: { ...statuses, "log-unavailable": 500, "key-unavailable": 500 },
   word: (status, code) =>
     json({ code: grpcCode(status), message: fulcioMessage(status, code), details: [] }, status),
@@ -98,6 +99,7 @@ function grpcCode(status: number): number {
 
 /** Rekor v1: `{code, message}`, and nothing at all for 404. */
 export const rekorFamily: Family = {
+  crossOrigin: true,
   statuses,
   word(status, code) {
     if (status === 404) return { status, contentType: "application/json", body: "" };
@@ -116,10 +118,15 @@ const rekorMessages: { readonly [Code in FailureCode]?: string } = {
 };
 
 /** RFC 6962 and tlog-tiles: a line of text. */
-export const textFamily: Family = { statuses, word: (status) => text(status) };
+export const textFamily: Family = {
+  crossOrigin: true,
+  statuses,
+  word: (status) => text(status),
+};
 
-/** RFC 6749 §5.2: `{error}`. */
+/** RFC 6749 §5.2: `{error}`. Nothing in a page has the admin secret. */
 export const oauthFamily: Family = {
+  crossOrigin: false,
   statuses: { ...statuses, "access-denied": 400 },
   word(status, code) {
     const error =

@@ -31,6 +31,8 @@ export interface Answered {
 
 /** How an API words its errors. Texts are fixed: nothing from inside and nothing the client sent is in them. */
 export interface Family {
+  /** True if pages of every origin may call the API (Fetch, CORS): it knows no cookies, so a page can only do what anybody can. */
+  readonly crossOrigin: boolean;
   /** One status a failure code: a new code does not compile until every API has one. */
   readonly statuses: Readonly<{ [Code in FailureCode]: number }>;
   /** The response to a failed ask; `code` is null when the request itself was refused with `status`. */

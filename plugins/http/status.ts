@@ -14,7 +14,7 @@ export interface Installation {
 
 const uncached = { "cache-control": "no-store" };
 
-/** `/healthz`, `/readyz` and `/`. */
+/** `/healthz`, `/ping`, `/readyz` and `/`. */
 export function statusRoutes(installation: Installation): readonly Route[] {
   const page = homePage(installation);
   return [
@@ -23,6 +23,18 @@ export function statusRoutes(installation: Installation): readonly Route[] {
       path: "/healthz",
       family,
       handle: async () => ({ ...json({ status: "SERVING" }), headers: uncached }),
+    },
+    {
+      // What Rekor answers to those who only want to know that somebody is there.
+      method: "GET",
+      path: "/ping",
+      family,
+      handle: async () => ({
+        status: 200,
+        contentType: "text/plain; charset=utf-8",
+        body: ".",
+        headers: uncached,
+      }),
     },
     {
       method: "GET",

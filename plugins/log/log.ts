@@ -3,7 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { equalBytes, uintFrom } from "../../core/formats/encoding.ts";
 import { leafHash } from "../../core/formats/merkle.ts";
 import { encodeEntryBundle, maxEntryLength, tileWidth } from "../../core/formats/tile.ts";
-import type { Envelope } from "../../core/plugin.ts";
+import { type Envelope, StartRefused } from "../../core/plugin.ts";
 import type { AnswerOf } from "../../events/contract.ts";
 import { Failure } from "../../events/failure.ts";
 import { lastSigned } from "../../events/hsm.ts";
@@ -19,7 +19,7 @@ import type { Placed } from "./format.ts";
 import { Publisher } from "./publisher.ts";
 import { decodeEntryRow, decodePromises, numberKey, tables } from "./rows.ts";
 import { sequence } from "./sequencer.ts";
-import { loadLog, type LogState, type LogSurroundings } from "./state.ts";
+import { identityOfStored, loadLog, type LogState, type LogSurroundings } from "./state.ts";
 
 /** How long a stopping log finishes what it has taken. */
 const drainMs = 5_000;
@@ -34,7 +34,7 @@ const maxExtraDataLength = 256 * 1024;
 const maxPageBytes = 4 * 1024 * 1024;
 const readAtOnce = 64;
 
-/** Failures that no waiting cures. */
+/** Failures that no waiting cures; a new start may, for instance when the clock was behind. */
 const hopeless = new Set(["guard-refused", "purpose-refused", "lint-refused", "log-unavailable"]);
 
 /** A published entry with its promise. */
@@ -53,13 +53,15 @@ export class Log implements AsyncDisposable {
    * Loads a log, proves it, and has its newest tree and every owed promise signed: it is ready only after that. Waits for the
    * vault as long as it is not there.
    *
-   * @throws {Failure} with a sentence that says why this log must not run.
+   * @throws {StartRefused} with a sentence that says why this log must not run. @throws {Failure} if a new start may help
    */
   static async start(surroundings: LogSurroundings, draining: AbortSignal): Promise<Log> {
     for (;;) {
       try {
         const signed = await surroundings.ask(lastSigned, { key: surroundings.config.key });
-        const state = await loadLog(surroundings, signed);
+        const state = await loadLog(surroundings, signed).catch((thrown: unknown) => {
+          throw finalFailure(thrown, surroundings.config.name);
+        });
         const publisher = new Publisher(state, surroundings, signed);
         for (let refused = 0; publisher.isDue();) {
           if (await publisher.attempt()) continue;
@@ -72,9 +74,9 @@ export class Log implements AsyncDisposable {
         draining.addEventListener("abort", () => void log.#drain(), { once: true });
         return log;
       } catch (thrown) {
-        const isHopeless = !(thrown instanceof Failure) || hopeless.has(thrown.code);
-        if (isHopeless || draining.aborted) throw thrown;
+        if (!(thrown instanceof Failure) || draining.aborted) throw thrown;
         const { name } = surroundings.config;
+        if (hopeless.has(thrown.code)) throw thrown;
         surroundings.journal.warn("log.waits-for-vault", { log: name, reason: thrown.message });
         await sleep(startRetryMs);
       }
@@ -154,6 +156,9 @@ export class Log implements AsyncDisposable {
     const index = row === null ? null : uintFrom(row);
     if (index === null || index >= this.head().size) {
       throw new Failure("not-found", "no published entry has this leaf hash");
+    }
+    if (!equalBytes(await this.#state.tree.leaf(index), leaf)) {
+      throw damaged(`the index names entry ${index} for another one`);
     }
     return index;
   }
@@ -248,7 +253,11 @@ export class Log implements AsyncDisposable {
     if (placed === undefined || (promise === undefined && format.promise !== null)) {
       throw damaged(`entry ${index} lacks what was promised for it`);
     }
-    return { ...placed, leafHash: leafHash(placed.entry), promise: promise ?? null };
+    const leaf = leafHash(placed.entry);
+    if (!equalBytes(identityOfStored(format, placed, leaf), identity)) {
+      throw damaged(`the index names entry ${index} for another one`);
+    }
+    return { ...placed, leafHash: leaf, promise: promise ?? null };
   }
 
   async #answer(entry: Published, known: boolean): Promise<AnswerOf<typeof appendEntry>> {
@@ -315,6 +324,15 @@ export class Log implements AsyncDisposable {
     }
     return promises;
   }
+}
+
+/** What is wrong with a store is for the operator; that the vault is not there passes. */
+function finalFailure(thrown: unknown, name: string): unknown {
+  if (!(thrown instanceof Failure) || thrown.code !== "log-unavailable") return thrown;
+  const { message } = thrown;
+  const prefix = `log "${name}": `;
+  const sentence = message.startsWith(prefix) ? message : prefix + message;
+  return new StartRefused(sentence, { cause: thrown });
 }
 
 function outOfRange(why: string): Failure {

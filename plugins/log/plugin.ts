@@ -29,7 +29,7 @@ export default log.implement(async ({ config, stores, ask, clock, journal, drain
         entries: await sound(find(name).entries(from, limit)),
       }),
       findLeaf: async ({ log: name, leafHash }) => ({
-        index: await find(name).find(leafHash),
+        index: await sound(find(name).find(leafHash)),
       }),
       latestHead: async ({ log: name }) => ({ logId: find(name).logId, head: find(name).head() }),
       proveInclusion: async ({ log: name, index, size }) =>

@@ -110,9 +110,13 @@ export class Publisher {
   }
 
   async #proofTo({ size, root }: TreeToSign): Promise<readonly Uint8Array[]> {
-    const { tree, keyLabel } = this.#state;
+    const { tree, keyLabel, published } = this.#state;
     this.#signed ??= await this.#surroundings.ask(lastSigned, { key: keyLabel });
     const signed = this.#signed;
+    // A vault that was restarted on an older state: from there it could be led into a fork.
+    if (published !== null && signed.size < published.size) {
+      throw new Failure("guard-refused", "the vault has forgotten a head that this log published");
+    }
     const forked = signed.size > size || (signed.size === size && !equalBytes(signed.root, root));
     if (forked) {
       throw new Failure("guard-refused", "the key has signed another tree than this log holds");

@@ -104,6 +104,7 @@ export async function loadLog(
     await checkTree(tree, durable, signed, config);
     await checkLastEntries(store, tree);
     const published = await newestHead(store, tree, { format, key });
+    if (published !== null) checkGuard(published, signed, config);
     const pending = new PendingEntries();
     return {
       name: config.name,
@@ -171,6 +172,16 @@ async function checkTree(
         "this store belongs to another history; restore the right one",
     );
   }
+}
+
+/** The vault writes down what it signs before it signs it, so a signed head that it does not know of means that it forgot. */
+function checkGuard(published: Head, signed: TreeToSign, { name }: LogConfig): void {
+  if (published.size <= signed.size) return;
+  throw new Failure(
+    "log-unavailable",
+    `log "${name}": a head of ${published.size} entries is signed, but the vault remembers signing ${signed.size} only: ` +
+      "the vault's state is older than the log and could be made to sign a fork; put the newer vault/vault.db back",
+  );
 }
 
 /** The newest tile's leaves, from the entries themselves. */

@@ -8,6 +8,8 @@ import type { WriterOrder, WriterStart } from "./sqlite-writer.ts";
 
 /** What one transaction may carry; more waits for the next. */
 const maxGroupBytes = 32 * 1024 * 1024;
+/** A thread that only writes needs no young generation to speak of. */
+const threadLimits = { maxYoungGenerationSizeMb: 4 };
 
 interface Waiting {
   readonly commit: Commit;
@@ -33,6 +35,7 @@ export class CommitQueue implements AsyncDisposable {
     const worker = new Worker(new URL("./sqlite-writer.ts", import.meta.url), {
       workerData: start,
       name: `storage ${start.name}`,
+      resourceLimits: threadLimits,
     });
     try {
       // An error thrown while the thread starts arrives as the event "error", which rejects this.

@@ -182,3 +182,20 @@ test.for([
 ] as const)("refuses %s before any plugin runs", async ([, config, says]) => {
   await expect(bootForTest({ entries: [loudPlugin], config })).rejects.toThrow(says);
 });
+
+test("tells the journal of a question that breaks its schema, and quotes nothing of it", async () => {
+  const told: { event: string; fields: unknown }[] = [];
+  const note = (event: string, fields?: unknown): void => void told.push({ event, fields });
+  const journal = { debug: note, info: note, warn: note, error: note };
+  await using installation = await bootForTest({
+    entries: [loudPlugin],
+    config: {},
+    journal: () => journal,
+  });
+  const strange: object = { text: "x", extra: "secret" };
+  await expect(installation.ask(shout, strange as { text: string }, "door")).toFailWith(
+    "malformed",
+  );
+  expect(told).toMatchObject([{ event: "ask-malformed", fields: { ask: "shout", from: "door" } }]);
+  expect(JSON.stringify(told)).not.toContain("secret");
+});

@@ -11,7 +11,7 @@ import { ExitCode } from "../../core/exit-codes.ts";
 import { CompositionError } from "../../core/graph.ts";
 import { unsuitableNode } from "../../core/node-version.ts";
 import { pinoJournal } from "../../core/pino-journal.ts";
-import { PinRefused } from "../../core/plugin.ts";
+import { PinRefused, StartRefused } from "../../core/plugin.ts";
 import { exitCodeFor } from "../../core/run.ts";
 import { sealsFrom } from "../../core/seals.ts";
 import { readNkeySeed, readPairKeys } from "../../core/secrets.ts";
@@ -58,6 +58,7 @@ test.for([
 test.for([
   [new PinRefused("no"), ExitCode.pinRefused],
   [new CompositionError("no"), ExitCode.environment],
+  [new StartRefused("no"), ExitCode.environment],
   [new Error("no"), ExitCode.crashed],
   [new SuppressedError(new Error("dispose"), new PinRefused("no")), ExitCode.pinRefused],
 ] as const)("%s ends a process with its own code", ([thrown, code]) => {

@@ -40,6 +40,8 @@ export interface LeafChange {
   readonly issuerName?: Uint8Array;
   readonly authorityKeyId?: Uint8Array;
   readonly end?: LeafEnd;
+  /** The certificate's list of SCTs. */
+  readonly list?: Uint8Array;
 }
 
 /** A precertificate, its certificate and the verdict for both. */
@@ -76,7 +78,7 @@ export function newLeaf(issuingKey: Uint8Array, change: LeafChange = {}) {
   return {
     verdict: { verdict, mac },
     pre: formatLeafTbs(fields, change.end ?? { kind: "poison" }),
-    final: formatLeafTbs(fields, { kind: "sctList", list }),
+    final: formatLeafTbs(fields, { kind: "sctList", list: change.list ?? list }),
   };
 }
 

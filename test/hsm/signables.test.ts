@@ -2,11 +2,12 @@ import { createHash, randomBytes, verify } from "node:crypto";
 import { compactVerify, importSPKI } from "jose";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Clock } from "../../core/clock.ts";
-import { decodeUtf8, encodeBase64Url } from "../../core/formats/encoding.ts";
+import { decodeUtf8, encodeBase64Url, encodeUtf8 } from "../../core/formats/encoding.ts";
+import { emptyRoot } from "../../core/formats/merkle.ts";
 import { formatPem } from "../../core/formats/pem.ts";
 import { rootRole, snapshotRole, timestampRole, tufKey } from "../../core/formats/tuf.ts";
 import { formatName } from "../../core/formats/x509.ts";
-import { sign } from "../../events/hsm.ts";
+import { sign, type Signable } from "../../events/hsm.ts";
 import { fsckVault } from "../../hsm/commands.ts";
 import { keyObject } from "../../hsm/public-key.ts";
 import { bootForTest, type TestInstallation } from "../support/boot.ts";
@@ -31,6 +32,12 @@ beforeAll(async () => {
         purposes: ["idToken"],
         askers: ["idp"],
         issuer: issuerUrl,
+      },
+      {
+        label: "log",
+        purposes: ["scts", "signedEntryTimestamps", "treeHead"],
+        askers: ["log"],
+        origin: "o",
       },
       { label: "tsa", purposes: ["timestamp"], askers: ["timestamp"], policy, chain: selfIssued },
     ],
@@ -62,6 +69,14 @@ describe("certificates", () => {
     ).toBe(true);
     await expect(certify(leaf.final, leaf)).rejects.toMatchObject({ code: "guard-refused" });
     await expect(certify(leaf.pre, leaf)).rejects.toMatchObject({ code: "guard-refused" });
+  });
+
+  test("refuses a certificate whose list of SCTs is not one", async () => {
+    for (const list of [new Uint8Array(), encodeUtf8("anything at all")]) {
+      const leaf = newLeaf(vault.keys["issuing-ca"] ?? new Uint8Array(), { list });
+      await certify(leaf.pre, leaf);
+      await expect(certify(leaf.final, leaf)).rejects.toMatchObject({ code: "lint-refused" });
+    }
   });
 
   test("refuses a certificate without its precertificate", async () => {
@@ -115,6 +130,15 @@ describe("TUF roles", () => {
     ["an unknown role", () => ({ ...snapshot(4), _type: "mirrors" }), "lint-refused"],
   ])("refuses %s", async (_, make, code) => {
     await expect(role(make())).rejects.toMatchObject({ code });
+  });
+
+  test("never names an older version of another role than before", async () => {
+    await role(snapshotRole({ version: 10, expires: daysAhead(5), targets: { version: 2 } }));
+    await expect(role(snapshot(11))).rejects.toMatchObject({ code: "guard-refused" });
+    await role(snapshotRole({ version: 11, expires: daysAhead(5), targets: { version: 2 } }));
+    await role(timestampRole({ version: 10, expires: daysAhead(5), snapshot: { version: 11 } }));
+    const back = timestampRole({ version: 11, expires: daysAhead(5), snapshot: { version: 10 } });
+    await expect(role(back)).rejects.toMatchObject({ code: "guard-refused" });
   });
 });
 
@@ -186,6 +210,34 @@ describe("timestamps", () => {
     await expect(ask({ serial })).rejects.toMatchObject({ code: "guard-refused" });
     const later = BigInt(now.getTime()) + 60_000n;
     await expect(ask({ genTimeMs: later })).rejects.toMatchObject({ code: "lint-refused" });
+  });
+});
+
+describe("logs", () => {
+  const ahead = BigInt(now.getTime() + 60_000);
+  const root = emptyRoot();
+  const body = encodeUtf8("body");
+  const certificate = { kind: "certificate" as const, certificate: body };
+
+  const cases: readonly (readonly [string, Signable])[] = [
+    ["an SCT", { purpose: "scts", entries: [{ ...certificate, timestampMs: ahead }] }],
+    [
+      "a tree head",
+      { purpose: "treeHead", size: 0n, root, consistencyProof: [], timestampMs: ahead },
+    ],
+    [
+      "an entry timestamp",
+      {
+        purpose: "signedEntryTimestamps",
+        entries: [{ body, integratedTimeSeconds: ahead / 1_000n, index: 0n }],
+      },
+    ],
+  ];
+
+  test.each(cases)("refuses %s of the future", async (_, signable) => {
+    await expect(installation.ask(sign, { key: "log", signable }, "log")).rejects.toMatchObject({
+      code: "lint-refused",
+    });
   });
 });
 

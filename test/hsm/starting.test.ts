@@ -45,6 +45,27 @@ test("remembers across a restart what it signed", async () => {
   await expect(checkpoint(again, 0n)).rejects.toMatchObject({ code: "guard-refused" });
 });
 
+test.each([
+  ["the ledger's last rows are gone", "DELETE FROM ledger WHERE sequence > 3", /is not in row/],
+  ["the guard's last tree is gone", "DELETE FROM heads", /does not know the tree/],
+  ["the guard's tree is another", "UPDATE heads SET size = 0", /is not in row/],
+  [
+    "a role is newer than the ledger",
+    "INSERT INTO roles VALUES ('tuf', 'snapshot', 9, x'00', 1000)",
+    /newer than the ledger's last row/,
+  ],
+])("refuses a state of which %s", async (_, change, why) => {
+  {
+    await using installation = await boot();
+    await checkpoint(installation, 1n);
+  }
+  {
+    using state = new DatabaseSync(join(vault.home, "vault/vault.db"));
+    state.exec(change);
+  }
+  await expect(boot()).rejects.toThrow(why);
+});
+
 test("tries a wrong PIN once, and the right one works afterwards", async () => {
   await expect(boot("wrong pin of twenty chars")).rejects.toThrow(PinRefused);
   const { label, serial } = vault.keyring.token;

@@ -5,6 +5,7 @@ import type { AnswerOf, Ask, QuestionOf } from "../../events/contract.ts";
 import {
   addPreChain,
   getEntries,
+  getEntryAndProof,
   getProofByHash,
   getRoots,
   getSth,
@@ -161,6 +162,26 @@ describe("get-proof-by-hash", () => {
   ])("refuses %s", async (_, treeSize, code, change) => {
     await using house = await boot(change);
     await expect(house.ask(getProofByHash, { hash: hash(8), treeSize })).toFailWith(code);
+  });
+});
+
+describe("get-entry-and-proof", () => {
+  test("gives the entry with its proof", async () => {
+    await using house = await boot();
+    expect(await house.ask(getEntryAndProof, { leafIndex: 5n, treeSize: 6n })).toEqual({
+      leafInput: Uint8Array.of(0),
+      extraData: Uint8Array.of(7),
+      auditPath: [hash(2)],
+    });
+  });
+
+  test.each([
+    [0n, 0n],
+    [6n, 6n],
+    [5n, 301n],
+  ])("refuses leaf %i of a tree of %i", async (leafIndex, treeSize) => {
+    await using house = await boot();
+    await expect(house.ask(getEntryAndProof, { leafIndex, treeSize })).toFailWith("out-of-range");
   });
 });
 

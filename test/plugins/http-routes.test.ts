@@ -125,6 +125,10 @@ it("serves RFC 6962", async () => {
     entries: [{ leaf_input: "AQ==", extra_data: "Ag==" }],
   });
   expect(door.heard.at(-1)?.question).toEqual({ start: 0n, end: 999n });
+  expect(
+    JSON.parse((await get(`${base}/get-entry-and-proof?leaf_index=0&tree_size=9`)).text),
+  ).toEqual({ leaf_input: "AQ==", extra_data: "Ag==", audit_path: [base64] });
+  expect(door.heard.at(-1)?.question).toEqual({ leafIndex: 0n, treeSize: 9n });
   expect(JSON.parse((await get(`${base}/get-roots`)).text)).toEqual({ certificates: ["MAA="] });
 });
 
@@ -280,6 +284,7 @@ it("serves the embedded provider", async () => {
 
 it("tells that it is alive, ready, and for demonstration", async () => {
   expect((await get("/healthz")).text).toBe('{"status":"SERVING"}');
+  expect((await get("/ping")).text).toBe(".");
   const ready = await get("/readyz");
   expect([ready.response.status, ready.text]).toEqual([200, '{"status":"ready"}']);
   const page = await get("/", { host: "evil.example", "x-forwarded-host": "evil.example" });

@@ -2,8 +2,10 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
 import "../support/matchers.ts";
-import type { Commit, Partition, StorageDriver } from "../../core/storage.ts";
-import { latestHead } from "../../events/log.ts";
+import { type Commit, Conflict, type Partition, type StorageDriver } from "../../core/storage.ts";
+import { ExitCode } from "../../core/exit-codes.ts";
+import { exitCodeFor } from "../../core/run.ts";
+import { findLeaf, latestHead } from "../../events/log.ts";
 import { intentKey, numberKey, tables, tileKey } from "../../plugins/log/rows.ts";
 import { memoryStorage } from "../support/memory-storage.ts";
 import { body, LogBench, precertificate } from "./log-fixture.ts";
@@ -31,6 +33,27 @@ function faulty(driver: StorageDriver, persists: boolean, isDue: (commit: Commit
     ...driver,
     open: async (...question: Parameters<StorageDriver["open"]>) =>
       wrap(await driver.open(...question)),
+  };
+}
+
+/** Finds, once, that somebody else has written what it expected. */
+function conflicting(driver: StorageDriver, isDue: (commit: Commit) => boolean): StorageDriver {
+  return {
+    ...driver,
+    async open(...question) {
+      const partition = await driver.open(...question);
+      return {
+        get: async (...asked) => await partition.get(...asked),
+        scan: async (...asked) => await partition.scan(...asked),
+        read: async (...asked) => await partition.read(...asked),
+        [Symbol.asyncDispose]: async () => await partition[Symbol.asyncDispose](),
+        async commit(commit) {
+          const [expectation] = commit.expect ?? [];
+          if (expectation && isDue(commit)) throw new Conflict(expectation);
+          return await partition.commit(commit);
+        },
+      };
+    },
   };
 }
 
@@ -151,6 +174,73 @@ test("refuses to start on a store older than the vault", async () => {
   await expect(bench.start()).rejects.toThrow(/older than the vault/);
   expect(bench.vault.last.size).toBe(3n);
 });
+
+test("refuses to start under a vault whose state is older than the log, and leaves it to the operator", async () => {
+  const bench = new LogBench("rekor-v1");
+  await bench.start();
+  await bench.append(body(0));
+  const { last } = bench.vault;
+  for (let n = 1; n < 3; n++) await bench.append(body(n));
+  await bench.stop();
+  bench.vault.last = last;
+  const thrown: unknown = await bench.start().catch((error: unknown) => error);
+  expect(String(thrown)).toMatch(/the vault remembers signing 1 only/);
+  expect(exitCodeFor(thrown)).toBe(ExitCode.environment);
+  expect(bench.vault.last).toBe(last);
+});
+
+test("has nothing signed by a vault that goes back to an older state while the log runs", async () => {
+  const bench = new LogBench("rekor-v1");
+  await bench.start();
+  await bench.append(body(0));
+  const { last } = bench.vault;
+  for (let n = 1; n < 3; n++) await bench.append(body(n));
+  bench.vault.last = last;
+  const waiting = expect(bench.append(body(3))).rejects.toThrow();
+  await sleep(300);
+  expect(bench.vault.last).toBe(last);
+  await bench.stop();
+  await waiting;
+});
+
+test("stays down visibly when somebody else has written the log", async () => {
+  const bench = new LogBench("rekor-v1");
+  await bench.start();
+  await bench.append(body(0));
+  await bench.stop();
+  bench.storage = conflicting(bench.driver, nth(1, has(tables.entries)));
+  await bench.start();
+  await expect(bench.append(body(1))).toFailWith("log-unavailable");
+  expect(bench.installation?.health()["log"]).toMatchObject({ status: "failed" });
+  await expect(bench.append(body(2))).toFailWith("log-unavailable");
+  await bench.stop();
+});
+
+test.for([
+  ["rekor-v1", tables.leaves],
+  ["rfc6962", tables.antispam],
+] as const)(
+  "never answers with an entry that a changed index names: %s",
+  async ([format, table]) => {
+    const bench = new LogBench(format);
+    const entry = format === "rfc6962" ? precertificate : body;
+    await bench.start();
+    const first = await bench.append(entry(0));
+    await bench.append(entry(1));
+    await bench.stop();
+    await using reader = await bench.driver.openReader("log-one");
+    for (const { key } of await reader.scan(table, { limit: 2 })) {
+      await damage(bench, table, key, () => numberKey(1n));
+    }
+    await bench.start();
+    await expect(bench.append(entry(0))).toFailWith("log-unavailable");
+    if (format === "rekor-v1") {
+      const question = { log: "one", leafHash: first.leafHash };
+      await expect(bench.ask(findLeaf, question)).toFailWith("log-unavailable");
+    }
+    await bench.stop();
+  },
+);
 
 test("refuses to start on a store of another history", async () => {
   const bench = new LogBench("rekor-v1");

@@ -5,7 +5,14 @@ import { cp, mkdir, readdir, readFile, rename, stat, writeFile } from "node:fs/p
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { freePort, freshPlace, type Place, runStart } from "../support/instance.ts";
+import {
+  chancery,
+  freePort,
+  freshPlace,
+  type Place,
+  runStart,
+  startInstance,
+} from "../support/instance.ts";
 
 let place: Place & { readonly remove: () => Promise<void> };
 
@@ -106,6 +113,25 @@ test("never makes a key anew where it is expected but missing", async () => {
   expect(refused.code).toBe(3);
   expect(left).toEqual([]);
   expect(await runStart(place)).toMatchObject({ code: 0 });
+});
+
+test("an instance whose origin is its own TLS listener works end to end, and nobody else's certificate will do", async () => {
+  const other = await freshPlace();
+  const publicUrl = `https://localhost:${other.tlsPort}`;
+  await using running = await startInstance({ ...other, publicUrl });
+  expect(running.greeting).toContain(`origin   ${publicUrl} `);
+  const status = await chancery(running.home, "status", "--json");
+  expect(status).toMatchObject({ code: 0 });
+  expect(JSON.parse(status.stdout)).toMatchObject({ origin: publicUrl, ready: true });
+  const authority = join(running.home, "trust", "tls", "ca.pem");
+  await cp(join(place.home, "trust", "tls", "ca.pem"), authority);
+  const refused = await chancery(running.home, "status");
+  expect(refused).toMatchObject({ code: 3 });
+  expect(refused.stderr).toContain("trust/tls/ca.pem");
+  await writeFile(authority, "nothing\n");
+  expect(await chancery(running.home, "status")).toMatchObject({ code: 3 });
+  await running.stop();
+  await other.remove();
 });
 
 function expectRefusal(finished: { code: number | null; stderr: string }, says: string): void {

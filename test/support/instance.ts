@@ -36,6 +36,8 @@ export interface Place {
   readonly home: string;
   readonly port: number;
   readonly tlsPort: number;
+  /** Origin of every published URL; `http://localhost:<port>` if absent. */
+  readonly publicUrl?: string;
 }
 
 /** A place for an instance that nobody uses; `remove` deletes its parent folder. */
@@ -54,6 +56,7 @@ export function environmentOf(place: Place): { [name: string]: string } {
     CHANCERY_HOME: place.home,
     CHANCERY_PORT: String(place.port),
     CHANCERY_TLS_PORT: String(place.tlsPort),
+    ...(place.publicUrl !== undefined && { CHANCERY_PUBLIC_URL: place.publicUrl }),
   };
 }
 
@@ -112,7 +115,7 @@ export async function startInstance(place: Place): Promise<Instance> {
   };
   return {
     ...place,
-    origin: `http://localhost:${place.port}`,
+    origin: place.publicUrl ?? `http://localhost:${place.port}`,
     supervisor,
     greeting,
     stop,
