@@ -53,7 +53,9 @@ async function lint(args: readonly string[], terminal: Terminal): Promise<ExitCo
   const isClean = review.findings.length === 0;
   if (parsed.has("json")) terminal.print(JSON.stringify(review));
   else {
-    terminal.print(`${review.ceremony}  SHA-256 ${review.sha256.replaceAll(/(.{4})(?=.)/g, "$1 ")}`);
+    terminal.print(
+      `${review.ceremony}  SHA-256 ${review.sha256.replaceAll(/(.{4})(?=.)/g, "$1 ")}`,
+    );
     review.steps.forEach((step, index) => terminal.print(`${index + 1}. ${step}`));
     for (const { rule, message } of review.findings) terminal.print(`broken ${rule}: ${message}`);
     if (isClean) terminal.print("no rule is broken");

@@ -51,8 +51,9 @@ export async function performTimestamp(
   step: StepOf<"timestampCertificate">,
 ): Promise<void> {
   await perform(bench, step, "timestamp");
+  if (step.chainOut === undefined) return;
   const chain = bench.chain(step.key).map((one) => formatPem("CERTIFICATE", one));
-  await bench.write(step.chainOut, chain.join(""));
+  await bench.outputs.write(step.chainOut, chain.join(""));
 }
 
 /** A certificate of a key that is there already, for example of the root that is to sign. */
@@ -199,7 +200,7 @@ async function perform(bench: Bench, step: AuthorityStep, kind: AuthorityKind): 
   const signature = bench.sign(step.issuer, `${kind} certificate of ${step.key}`, tbs);
   const certificate = formatCertificate(tbs, signatureAlgorithm, signature);
   bench.certificates.set(step.key, certificate);
-  await bench.write(step.out, formatPem("CERTIFICATE", certificate));
+  await bench.outputs.write(step.out, formatPem("CERTIFICATE", certificate));
   await readAgain(bench, { kind, step, tbs });
 }
 

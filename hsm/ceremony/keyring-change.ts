@@ -70,5 +70,5 @@ async function change(
   const keyring = parseKeyring(from);
   const to = formatKeyring({ ...keyring, keys: changed(keyring) });
   parseKeyring(to);
-  await bench.replace(step.keyring, { from, to });
+  await bench.outputs.replace(step.keyring, { from, to });
 }

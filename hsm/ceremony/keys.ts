@@ -117,11 +117,11 @@ async function pinOf(bench: Bench, step: StepOf<"initialiseToken">): Promise<str
   const announced = bench.transcript.recall("writing", { path: step.pinFile });
   if (announced && existsSync(join(bench.home, step.pinFile))) {
     const pin = await readPin(bench, step);
-    await bench.write(step.pinFile, `${pin}\n`, 0o600);
+    await bench.outputs.write(step.pinFile, `${pin}\n`, 0o600);
     return pin;
   }
   const pin = randomBytes(pinBytes).toString("hex");
-  await bench.write(step.pinFile, `${pin}\n`, 0o600);
+  await bench.outputs.write(step.pinFile, `${pin}\n`, 0o600);
   return pin;
 }
 
@@ -168,7 +168,7 @@ function record(bench: Bench, key: CeremonyKey, what: "key" | "existing key"): v
 
 /** The public half of a key as PEM. */
 export async function performPublish(bench: Bench, step: StepOf<"publishKey">): Promise<void> {
-  await bench.write(step.out, formatPem("PUBLIC KEY", bench.key(step.key).publicKey));
+  await bench.outputs.write(step.out, formatPem("PUBLIC KEY", bench.key(step.key).publicKey));
 }
 
 /** The keyring of one token and the empty state of guard and ledger. */
@@ -181,7 +181,7 @@ export async function performState(bench: Bench, step: StepOf<"vaultState">): Pr
     keys: keys.map((key) => boundKey(bench, key)),
   });
   parseKeyring(keyring);
-  await bench.write(step.keyringOut, keyring);
+  await bench.outputs.write(step.keyringOut, keyring);
   const directory = join(bench.home, step.stateOut);
   const path = `${step.stateOut}/vault.db`;
   if (!bench.transcript.recall("vault state", { path })) {

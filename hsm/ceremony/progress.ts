@@ -3,6 +3,7 @@
  * this says where to take it up, and the two are held against each other.
  */
 import { existsSync, readFileSync } from "node:fs";
+import { writeFile } from "node:fs/promises";
 import * as v from "valibot";
 import { type Actor, assign, createActor, setup, type SnapshotFrom } from "xstate";
 import { durableWrite } from "../../core/durable.ts";
@@ -91,6 +92,7 @@ const persisted = v.strictObject({
 export class Progress {
   readonly #path: string;
   readonly #scriptSha256: string;
+  readonly #isThrownAway: boolean;
   readonly #actor: Actor<typeof ceremonyMachine>;
   readonly #lines: () => number;
   readonly #persisted: () => void;
@@ -98,12 +100,13 @@ export class Progress {
   /** Takes up what is on the disk, or begins. @throws {VaultRefused} if that is of another script, or ahead of the transcript */
   constructor(
     path: string,
-    script: { readonly sha256: string; readonly steps: number },
+    script: { readonly sha256: string; readonly steps: number; readonly isThrownAway: boolean },
     lines: () => number,
     persistedNow: () => void = () => undefined,
   ) {
     this.#path = path;
     this.#scriptSha256 = script.sha256;
+    this.#isThrownAway = script.isThrownAway;
     this.#lines = lines;
     this.#persisted = persistedNow;
     const input = { steps: script.steps };
@@ -123,7 +126,9 @@ export class Progress {
     this.#actor.send(event);
     const snapshot = this.#actor.getPersistedSnapshot();
     const state = { version: 1, scriptSha256: this.#scriptSha256, lines: this.#lines(), snapshot };
-    await durableWrite(this.#path, `${JSON.stringify(state)}\n`, 0o600);
+    const text = `${JSON.stringify(state)}\n`;
+    if (this.#isThrownAway) await writeFile(this.#path, text, { mode: 0o600 });
+    else await durableWrite(this.#path, text, 0o600);
     this.#persisted();
   }
 

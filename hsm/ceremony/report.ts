@@ -72,7 +72,7 @@ function sections(lines: readonly TranscriptLine[]): readonly Section[] {
     if (what === "step" || what === "step again") number = String(detail["number"]);
     if (what.startsWith("inventory after") || what === "seal" || what === "resumed") number = "";
     const known = made.get(number);
-    const kind = known?.kind ?? String(detail["step"] ?? "");
+    const kind = known?.kind ?? plain(detail["step"] ?? "");
     const title = number === "" ? "Opening, interruptions and close" : words(kind);
     const isHeading = what === "step" || what === "checked";
     const shown = isHeading ? [] : [line];

@@ -139,7 +139,7 @@ async function perform(place: Place, script: Script, conduct: Conduct): Promise<
   await mkdir(join(home, "ceremony"), { recursive: true, mode: 0o700 });
   if (existsSync(path)) await refuseOtherCeremony(path, place, script);
   else refuseWhatExists(home, script);
-  using transcript = new Transcript(path, observer.clock);
+  using transcript = new Transcript(path, { clock: observer.clock, isThrownAway: rehearsal });
   await syncPath(join(home, "ceremony"));
   // Certificates and trust metadata hold whole seconds.
   const begun = () => wholeSeconds(observer.clock?.() ?? new Date()).toISOString();
@@ -155,7 +155,7 @@ async function perform(place: Place, script: Script, conduct: Conduct): Promise<
   using bench = new Bench({ home, module, transcript, startedAt, pins, trace, rehearsal });
   const progress = new Progress(
     join(home, "ceremony", `${script.ceremony}.state.json`),
-    { sha256: script.sha256, steps: script.steps.length },
+    { sha256: script.sha256, steps: script.steps.length, isThrownAway: rehearsal },
     () => transcript.length,
     observer.persisted,
   );

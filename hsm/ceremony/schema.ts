@@ -38,7 +38,7 @@ const generateKey = v.strictObject({
   noteName: v.optional(text),
   roles: v.optional(v.array(v.picklist(["snapshot", "timestamp"]))),
   issuer: v.optional(text),
-  policy: v.optional(text),
+  policy: v.optional(v.pipe(v.string(), v.regex(/^[0-2](?:\.(?:0|[1-9]\d{0,9}))+$/))),
 });
 /** A key that is on an opened token already. */
 const useKey = v.strictObject({
@@ -81,7 +81,7 @@ const timestampCertificate = v.strictObject({
   /** The leaf alone. */
   out: path,
   /** Leaf and everything above it. */
-  chainOut: path,
+  chainOut: v.optional(path),
 });
 const tlsCertificate = v.strictObject({
   step: v.literal("tlsCertificate"),

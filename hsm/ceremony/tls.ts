@@ -28,11 +28,11 @@ export async function performTls(bench: Bench, step: StepOf<"tlsCertificate">): 
   const outputs = [step.keyOut, step.certificateOut, step.authorityOut];
   const { transcript } = bench;
   if (transcript.recall("TLS certificate")) {
-    for (const path of outputs) await bench.requireWritten(path);
+    for (const path of outputs) await bench.outputs.requireWritten(path);
     return;
   }
   // The keys are secret, so no transcript could give them back: what an interruption left is made anew.
-  for (const path of outputs) await bench.discard(path);
+  for (const path of outputs) await bench.outputs.discard(path);
   const authority = generateKeyPairSync("ec", { namedCurve: "P-256" });
   const server = generateKeyPairSync("ec", { namedCurve: "P-256" });
   const authoritySpki = spki(authority.publicKey);
@@ -67,9 +67,9 @@ export async function performTls(bench: Bench, step: StepOf<"tlsCertificate">): 
   );
   readAgain(serverDer, authorityDer, step);
   const key = server.privateKey.export({ type: "pkcs8", format: "pem" }).toString();
-  await bench.write(step.keyOut, key, 0o600);
-  await bench.write(step.certificateOut, formatPem("CERTIFICATE", serverDer));
-  await bench.write(step.authorityOut, formatPem("CERTIFICATE", authorityDer));
+  await bench.outputs.write(step.keyOut, key, 0o600);
+  await bench.outputs.write(step.certificateOut, formatPem("CERTIFICATE", serverDer));
+  await bench.outputs.write(step.authorityOut, formatPem("CERTIFICATE", authorityDer));
   transcript.once("TLS certificate", {}, () => ({ names: step.names }));
 }
 

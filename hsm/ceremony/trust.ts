@@ -64,13 +64,13 @@ export async function performTrust(bench: Bench, step: StepOf<"trustMaterial">):
   };
   const signingConfig = formatSigningConfig(services);
   parseSigningConfig(signingConfig);
-  await bench.write(step.trustedRootOut, trustedRoot);
-  await bench.write(step.signingConfigOut, signingConfig);
+  await bench.outputs.write(step.trustedRootOut, trustedRoot);
+  await bench.outputs.write(step.signingConfigOut, signingConfig);
   if (!step.logV2) return;
   const rekorTlogUrls = [service(step.origin, 2), service(step.origin)];
   const preferringV2 = formatSigningConfig({ ...services, rekorTlogUrls });
   parseSigningConfig(preferringV2);
-  await bench.write(step.logV2.signingConfigOut, preferringV2);
+  await bench.outputs.write(step.logV2.signingConfigOut, preferringV2);
 }
 
 /** Version 1 of root and targets, signed on the offline token, and the target files. */
@@ -114,9 +114,9 @@ export async function performTuf(bench: Bench, step: StepOf<"tufRepository">): P
   };
   const rootFile = sign("root", tuf.rootRole(root));
   const targetsFile = sign("targets", tuf.targetsRole({ version: 1, expires, targets }));
-  await bench.write(`${step.out}/1.root.json`, rootFile);
-  await bench.write(`${step.out}/1.targets.json`, targetsFile);
-  await bench.write(step.rootCopyOut, rootFile);
+  await bench.outputs.write(`${step.out}/1.root.json`, rootFile);
+  await bench.outputs.write(`${step.out}/1.targets.json`, targetsFile);
+  await bench.outputs.write(step.rootCopyOut, rootFile);
 }
 
 async function placeTarget(
@@ -130,7 +130,7 @@ async function placeTarget(
       : encodeUtf8(formatPem("PUBLIC KEY", bench.key(target.from.publicKey).publicKey));
   const sha256 = hash("sha256", content, "buffer");
   const { name, usage } = target;
-  await bench.write(`${out}/targets/${encodeHex(sha256)}.${name}`, content);
+  await bench.outputs.write(`${out}/targets/${encodeHex(sha256)}.${name}`, content);
   return {
     name,
     sha256,

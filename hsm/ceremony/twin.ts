@@ -99,7 +99,11 @@ async function furnishVault(
   const retired = steps.flatMap((step) => (step.step === "retireKey" ? [bench.key(step.key)] : []));
   const keys = [other, ...retired].map(
     ({ label, id, algorithm, publicKey, publicKeySha256 }): VaultKey => ({
-      ...{ label, id, algorithm, publicKey, publicKeySha256 },
+      label,
+      id,
+      algorithm,
+      publicKey,
+      publicKeySha256,
       purposes: ["checkpoint"],
       askers: ["log"],
     }),

@@ -33,9 +33,9 @@ const cases: {
     (text) => text.replace("label: rekor-v2-log", "label: ct-log"),
   ],
   "tokens-unique": [
-    quorum,
-    (text) => text.replace("label: chancery-root-2", "label: chancery-root-1"),
-    (text) => text.replaceAll("token: root-2", "token: root-1"),
+    genesis,
+    (text) => `${text}  - { step: openToken, token: safe, label: chancery-safe }\n`,
+    (text) => `${text}  - { step: openToken, token: offline, label: chancery-offline }\n`,
   ],
   "outputs-unique": [
     genesis,
@@ -199,7 +199,6 @@ const validity =
 
 const certificates: readonly (readonly [string, AuthorityKind, Change, Change])[] = [
   ["serial-length", "root", serial(8), serial(7)],
-  ["serial-length", "root", serial(20), serial(21)],
   ["validity-order", "root", validity(1), validity(0)],
   ["subject-present", "issuing", same, (fields) => ({ ...fields, subject: der.sequence() })],
   ["self-issued-root", "issuing", same, (fields) => ({ ...fields, issuer: fields.subject })],
@@ -254,6 +253,12 @@ describe("certificates", () => {
     );
   });
 
+  test("serial-length: 20 octets are the most, which the parser says before the rule", () => {
+    const tbs = (length: number) => formatTbs(serial(length)(fieldsOf("root")));
+    expect(() => lintAuthority(tbs(20), "root")).not.toThrow();
+    expect(() => lintAuthority(tbs(21), "root")).toThrow(/serial too long/);
+  });
+
   test("extensions-once: none is there twice, whether the parser or the rule says so", () => {
     const fields = fieldsOf("root");
     const twice = [...fields.extensions, ...fields.extensions.slice(-1)];
@@ -271,9 +276,10 @@ describe("certificates", () => {
 test("ASSURANCE.md has a row for each rule, and no other", () => {
   const text = readFileSync(new URL("../../hsm/ceremony/ASSURANCE.md", import.meta.url), "utf8");
   const rows = [...text.matchAll(/^\|.*\| `([a-z0-9-]+)` \| ceremony-rules \|$/gm)].map(
-    ([, id]) => id,
+    ([, id]) => id ?? "",
   );
-  expect(rows.toSorted()).toEqual([...scriptRules, ...lintRules].toSorted());
+  expect(rows).toHaveLength(scriptRules.length + lintRules.length);
+  expect(new Set(rows)).toEqual(new Set([...scriptRules, ...lintRules]));
 });
 
 test("the published schema is the one that the engine parses with", () => {
