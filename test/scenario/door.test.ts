@@ -14,6 +14,7 @@ import {
   Stored,
   usageOf,
 } from "../support/outcome.ts";
+import { misspelled } from "../support/spellings.ts";
 import { type SealedInstance, startSealed } from "../support/sealed-instance.ts";
 
 /** The door's own list: a route that is added there and not to the rows fails the first test. */
@@ -83,7 +84,8 @@ async function holds(
   expect(answerMs - waitedMs, name).toBeLessThan(allowance.answerMs ?? 1_000);
   await expectAlive(row);
   if (allowance.mayLog !== true) {
-    expect(look(), name).toEqual(before);
+    const after = look();
+    expect(after, `${name}: ${JSON.stringify([before, after])}`).toEqual(before);
     return;
   }
   expect(look().packets).toBe(before.packets);
@@ -153,6 +155,19 @@ describe.each([
     }
     expect(broken).toEqual([]);
   });
+});
+
+test.for(routes)("%s takes one spelling of every value that carries bytes", async (route) => {
+  const row = rowOf(route);
+  const broken: string[] = [];
+  for (const { name, wish } of misspelled(row)) {
+    const run = async (speak: Speak): Promise<readonly Reply[]> => [await speak.wish(wish)];
+    await holds(
+      { row, speak: { wish: plain } },
+      { id: "H7", name, statuses: [400, 422], run },
+    ).catch((thrown: unknown) => broken.push(`${name}: ${String(thrown).slice(0, 500)}`));
+  }
+  expect(broken).toEqual([]);
 });
 
 test.for(routes)("%s gives a hundred equal answers to a hundred equal requests", async (route) => {
