@@ -4,7 +4,8 @@
  */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { doorRoutes } from "../../plugins/http/routes.ts";
-import { casesFor, type Case, type Speak } from "../support/door-cases.ts";
+import type { Case, Speak } from "../support/door-case.ts";
+import { casesFor } from "../support/door-cases.ts";
 import { http1, http2, type Reply, sendBytes, type Transport } from "../support/door-client.ts";
 import { doorRows, freshEntry, type Row } from "../support/door-material.ts";
 import {
@@ -58,8 +59,11 @@ interface Before {
 }
 
 function look(): Before {
-  const { packets, signatures } = instance;
-  return { effects: stored.effects(), signatures: signatures(), packets: packets() };
+  return {
+    effects: stored.effects(),
+    signatures: instance.signatures(),
+    packets: instance.packets(),
+  };
 }
 
 /** Runs a case and holds what it did against the rules. */
@@ -92,18 +96,21 @@ async function holds(
   await settled();
 }
 
-/** What was accepted may be booked and published a little later. */
-async function settled(): Promise<void> {
-  for (let last = ""; last !== (last = stored.effects().content);) {
-    await new Promise((resolve) => setTimeout(resolve, 1_000));
-  }
-}
-
 /** The same processes, and a good request works: of this route, unless that would sign. */
 async function expectAlive(row: Row): Promise<void> {
   expect([instance.pid("services"), instance.pid("vault")]).toEqual(pids);
   const next = row.signs === true ? { method: "GET", path: "/readyz" } : row.good;
   expect((await plain(next)).status).toBe(row.signs === true ? 200 : row.status);
+}
+
+/** What was accepted is booked and published a little later, and the vault writes outcomes when it has time. */
+async function settled(): Promise<void> {
+  const unfinished = (): number => stored.effects().rows["vault/vault.db unfinished"] ?? 0;
+  const untilMs = performance.now() + 10_000;
+  for (let last = ""; last !== (last = stored.effects().content) || unfinished() > 0;) {
+    if (performance.now() > untilMs) throw new Error("the instance does not come to rest");
+    await new Promise((resolve) => setTimeout(resolve, 1_000));
+  }
 }
 
 function rowOf(route: string): Row {

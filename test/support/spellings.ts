@@ -2,7 +2,8 @@
 import type { Wish } from "./door-client.ts";
 import type { Row } from "./door-material.ts";
 
-type Kind = "base64" | "base64url" | "hex" | "pem" | "base64 of pem" | "base64 of der";
+/** `digest` is hex that Rekor takes in either case, as upstream does, and writes in lower case. */
+type Kind = "base64" | "base64url" | "hex" | "digest" | "pem" | "base64 of pem" | "base64 of der";
 
 /** A request field that carries bytes as text, by route. */
 interface Field {
@@ -22,7 +23,7 @@ const fields: readonly Field[] = [
   { route: "POST /logs/ct/ct/v1/add-chain", kind: "base64 of der", find: /","([^"]+)"/ },
   { route: "POST /logs/ct/ct/v1/add-pre-chain", kind: "base64 of der", find: /\["([^"]+)"/ },
   { route: "POST /logs/ct/ct/v1/add-pre-chain", kind: "base64 of der", find: /","([^"]+)"/ },
-  { route: "POST /api/v1/log/entries", kind: "hex", find: /"value":"([^"]+)"/ },
+  { route: "POST /api/v1/log/entries", kind: "digest", find: /"value":"([^"]+)"/ },
   { route: "POST /api/v1/log/entries", kind: "base64", find: /"signature":\{"content":"([^"]+)"/ },
   {
     route: "POST /api/v1/log/entries",
@@ -62,8 +63,9 @@ type Variant = readonly [name: string, text: string];
 function variantsOf(kind: Kind, value: string): readonly Variant[] {
   switch (kind) {
     case "hex":
+      return [["upper case", value.toUpperCase()], ...variantsOf("digest", value)];
+    case "digest":
       return [
-        ["upper case", value.toUpperCase().replace(/^\d+$/, "AB")],
         ["one digit less", value.slice(1)],
         ["a prefix", `0x${value}`],
         ["a digit that is none", `${value.slice(0, -1)}g`],
