@@ -243,7 +243,13 @@ function keysUsed(step: Step): readonly string[] {
     case "timestampCertificate":
       return [step.key, step.issuer];
     case "trustMaterial":
-      return [step.issuingKey, step.ctKey, step.logKey];
+      return [
+        step.issuingKey,
+        step.ctKey,
+        step.logKey,
+        ...(step.logV2 ? [step.logV2.key] : []),
+        ...(step.timestamps ? [step.timestamps.key] : []),
+      ];
     case "tufRepository":
       return [
         ...rootKeys(step),
@@ -263,12 +269,14 @@ function keysUsed(step: Step): readonly string[] {
 }
 
 function certificatesMade(step: Step): readonly string[] {
-  const makes = ["useCertificate", "rootCertificate", "issuingCertificate"];
+  const makes = ["useCertificate", "rootCertificate", "issuingCertificate", "timestampCertificate"];
   return makes.includes(step.step) && "key" in step ? [step.key] : [];
 }
 
 function certificatesUsed(step: Step): readonly string[] {
-  if (step.step === "trustMaterial") return [step.issuingKey];
+  if (step.step === "trustMaterial") {
+    return [step.issuingKey, ...(step.timestamps ? [step.timestamps.key] : [])];
+  }
   const isIssued = step.step === "issuingCertificate" || step.step === "timestampCertificate";
   return isIssued ? [step.issuer] : [];
 }

@@ -12,6 +12,7 @@ import { formatKeyring, type VaultKey } from "../keyring.ts";
 import { rootCertificateOf } from "./authorities.ts";
 import type { Bench } from "./bench.ts";
 import type { Script, StepOf } from "./script.ts";
+import { outputsOf } from "./steps.ts";
 
 /** A twin's home. */
 export interface Twin extends AsyncDisposable {
@@ -120,5 +121,5 @@ async function place(bench: Bench, path: string, content: string): Promise<void>
 }
 
 function madeBy({ steps }: Script, path: string): boolean {
-  return steps.some((step) => Object.values(step).includes(path) && step.step !== "useCertificate");
+  return steps.some((step) => outputsOf(step).includes(path));
 }

@@ -88,7 +88,8 @@ export function createTlsServer(
 
 function timeouts(limits: Limits) {
   return {
-    headersTimeout: limits.headersTimeoutMs,
+    // Node wants it not to be longer than the next.
+    headersTimeout: Math.min(limits.headersTimeoutMs, limits.requestTimeoutMs),
     requestTimeout: limits.requestTimeoutMs + graceMs,
     connectionsCheckingInterval: Math.min(checkIntervalMs, limits.headersTimeoutMs),
     keepAliveTimeout: limits.keepAliveTimeoutMs,

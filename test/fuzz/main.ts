@@ -17,5 +17,6 @@ for (let seed = Number(values.seed ?? Date.now() % 2 ** 31); ; seed++) {
   }
   if (performance.now() > untilMs) break;
 }
-for (const [status, count] of [...total].toSorted()) process.stdout.write(`${status} ${count}\n`);
+for (const [status, count] of [...total].toSorted(([a], [b]) => a - b))
+  process.stdout.write(`${status} ${count}\n`);
 process.stdout.write("no rule broken\n");

@@ -29,8 +29,8 @@ const cases: {
 } = {
   "labels-unique": [
     genesis,
-    (text) => text.replace("label: rekor-v2-log", "label: rekor-v3-log"),
-    (text) => text.replace("label: rekor-v2-log", "label: ct-log"),
+    (text) => text.replace("label: id-token", "label: id-token-2"),
+    (text) => text.replace("label: id-token", "label: ct-log"),
   ],
   "tokens-unique": [
     genesis,

@@ -70,7 +70,7 @@ test("refuses a transcript with a changed, missing or cut line", () => {
 test("keeps every private key sensitive and never extractable, as pkcs11-tool sees it", () => {
   for (const [name, pinFile, count] of [
     ["online", "pin", 8],
-    ["offline", "offline-pin", 4],
+    ["offline", "offline-pin", 5],
   ] as const) {
     const pin = readFileSync(join(home, "secrets", pinFile), "utf8").trim();
     const listed = pkcs11Tool(name, [

@@ -57,7 +57,7 @@ test("pkcs11-tool shows every private key sensitive and never extractable", asyn
       expect(access).toContain("never extractable");
     }
   }
-  expect(keys).toBe(12);
+  expect(keys).toBe(13);
 });
 
 /** architecture.md §7: a home's secrets are exactly these. */

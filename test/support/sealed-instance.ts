@@ -33,12 +33,11 @@ export async function startSealed(): Promise<SealedInstance> {
   const resolver = join(folder, "resolv.conf");
   writeFileSync(resolver, "nameserver 127.0.0.53\noptions timeout:1 attempts:1\n");
   const inside = 'ip link set lo up && mount --bind "$0" /etc/resolv.conf && exec "$@"';
+  const inner = new URL("sealed-child.ts", import.meta.url).pathname;
   const child = spawn(
     "unshare",
-    [
-      ...["--net", "--mount", "sh", "-c", inside, resolver, process.execPath],
-      ...[new URL("sealed-child.ts", import.meta.url).pathname, folder, module],
-    ],
+    // prettier-ignore
+    ["--net", "--mount", "sh", "-c", inside, resolver, process.execPath, inner, folder, module],
     {
       env: { ...environmentOf(place), PATH: `${process.env["PATH"] ?? ""}:/usr/sbin:/sbin` },
       stdio: ["ignore", "pipe", "pipe"],

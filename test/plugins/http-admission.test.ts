@@ -1,0 +1,125 @@
+import { afterEach, beforeEach, expect, it, vi } from "vitest";
+import {
+  type Admission,
+  type AdmissionLimits,
+  type Admitted,
+  createAdmission,
+  type Lane,
+  type Refused,
+} from "../../plugins/http/admission.ts";
+import { createRate } from "../../plugins/http/rate.ts";
+
+beforeEach(() => {
+  vi.useFakeTimers();
+});
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+const limits: AdmissionLimits = {
+  requestsInFlight: 3,
+  requestsAtOnce: 1,
+  longestWaitMs: 5_000,
+  bodyBytesInFlight: 100,
+};
+
+const enter = (admission: Admission, lane: Lane = "read", bodyBytes = 0): Admitted | Refused =>
+  admission.enter({ address: "192.0.2.1", lane, bodyBytes });
+
+function admitted(one: Admitted | Refused): Admitted {
+  if ("status" in one) throw new Error(`refused with ${one.status}`);
+  return one;
+}
+
+it("takes the newest of those who wait, and works on as many at once as it may", async () => {
+  const admission = createAdmission(limits, null);
+  const [first, second, third] = [1, 2, 3].map(() => admitted(enter(admission)));
+  const begun: string[] = [];
+  const note = (name: string) => (go: boolean) => begun.push(`${name} ${go}`);
+  void first?.turn().then(note("first"));
+  void second?.turn().then(note("second"));
+  void third?.turn().then(note("third"));
+  await vi.advanceTimersByTimeAsync(1);
+  expect(begun).toEqual(["first true"]);
+  first?.[Symbol.dispose]();
+  await vi.advanceTimersByTimeAsync(1);
+  expect(begun).toEqual(["first true", "third true"]);
+  third?.[Symbol.dispose]();
+  await vi.advanceTimersByTimeAsync(1);
+  expect(begun).toEqual(["first true", "third true", "second true"]);
+});
+
+it("does not begin what has waited too long, or whose client has gone", async () => {
+  const admission = createAdmission(limits, null);
+  const [first, gone, late] = [1, 2, 3].map(() => admitted(enter(admission)));
+  expect(await first?.turn()).toBe(true);
+  const [goneTurn, lateTurn] = [gone?.turn(), late?.turn()];
+  gone?.[Symbol.dispose]();
+  expect(await goneTurn).toBe(false);
+  await vi.advanceTimersByTimeAsync(5_000);
+  expect(await lateTurn).toBe(false);
+  late?.[Symbol.dispose]();
+  first?.[Symbol.dispose]();
+  const next = admitted(enter(admission));
+  expect(await next.turn()).toBe(true);
+});
+
+it("gives back the place of one who leaves in the moment it is given to him", async () => {
+  const admission = createAdmission(limits, null);
+  const [first, second] = [1, 2].map(() => admitted(enter(admission)));
+  await first?.turn();
+  const turn = second?.turn();
+  first?.[Symbol.dispose]();
+  second?.[Symbol.dispose]();
+  await turn;
+  expect(await admitted(enter(admission)).turn()).toBe(true);
+});
+
+it("keeps reads and writes apart, and never keeps a probe waiting", async () => {
+  const admission = createAdmission(limits, null);
+  for (let time = 0; time < 3; time++) void admitted(enter(admission)).turn();
+  expect(enter(admission)).toMatchObject({ status: 503, retryAfterMs: 5_000 });
+  expect(await admitted(enter(admission, "write")).turn()).toBe(true);
+  expect(await admitted(enter(admission, "probe")).turn()).toBe(true);
+});
+
+it("takes bodies up to its budget of bytes, and more when some have left", () => {
+  const admission = createAdmission(limits, null);
+  const most = admitted(enter(admission, "write", 99));
+  expect(enter(admission, "write", 2)).toMatchObject({ status: 503 });
+  admitted(enter(admission, "write", 1));
+  most[Symbol.dispose]();
+  admitted(enter(admission, "write", 99));
+});
+
+it("allows a burst of a second, then the rate, and says when to come back", () => {
+  let now = 0;
+  const rate = createRate(10, () => now);
+  const early = Array.from({ length: 20 }, () => rate.tooEarlyMs("192.0.2.1"));
+  expect(early.filter((one) => one === null)).toHaveLength(11);
+  expect(early.at(-1)).toBe(100);
+  expect(rate.tooEarlyMs("192.0.2.2")).toBe(null);
+  now = 100;
+  expect(rate.tooEarlyMs("192.0.2.1")).toBe(null);
+  expect(rate.tooEarlyMs("192.0.2.1")).toBe(100);
+});
+
+it.each([
+  ["::ffff:192.0.2.1", "192.0.2.1", true],
+  ["2001:db8:0:1::1", "2001:db8:0:1:ffff::2", true],
+  ["2001:db8::1", "2001:db8:0:0:1::", true],
+  ["2001:db8:0:1::1", "2001:db8:0:2::1", false],
+  ["192.0.2.1", "192.0.2.2", false],
+])("takes %s and %s for one client: %s", (one, other, same) => {
+  const rate = createRate(1, () => 0);
+  expect([rate.tooEarlyMs(one), rate.tooEarlyMs(one)]).toEqual([null, null]);
+  expect(rate.tooEarlyMs(other) !== null).toBe(same);
+});
+
+it("gives all networks of a site together as much as sixteen clients", () => {
+  const rate = createRate(1, () => 0);
+  const answers = Array.from({ length: 100 }, (_, net) =>
+    rate.tooEarlyMs(`2001:db8:0:${net.toString(16)}::1`),
+  );
+  expect(answers.filter((one) => one === null)).toHaveLength(17);
+});
