@@ -56,7 +56,7 @@ function head(
     median(foreign) < quietCores
       ? []
       : [
-          "**This machine was busy with other work: CPU-ms and syncs for one request hold, rates and latencies do not.**",
+          "**This machine was busy with other work: read syncs and CPU-ms for one request, not rates and latencies.**",
         ];
   const title = form === "markdown" ? "# Figures\n\n" : "";
   return [
