@@ -40,7 +40,7 @@ export async function loadHome(home: string): Promise<Installed> {
     storage: openStorage(root),
     fetch: createFetch({
       // The demo's own identity provider is on this machine.
-      allowLoopback: new URL(origin).hostname === "localhost",
+      allowLoopback: /^(?:localhost|127(?:\.\d{1,3}){3})$/.test(new URL(origin).hostname),
       privateHosts: configuration.outbound.privateHosts,
       extraAuthorities: await Promise.all(authorities),
     }),

@@ -2,7 +2,7 @@
 import { performCeremony } from "../config/ceremonies.ts";
 import type { Instance } from "../config/schema.ts";
 import { softHsmModule } from "./configuration.ts";
-import { Refusal } from "./refusal.ts";
+import { Refusal, refuseFullDisk } from "./refusal.ts";
 
 const script = new URL("./ceremonies/demo-genesis.yaml", import.meta.url).pathname;
 
@@ -21,6 +21,7 @@ export async function performGenesisCeremony(
   try {
     await performCeremony({ script, home, module: softHsmModule, parameters });
   } catch (problem) {
+    if (refuseFullDisk(problem, home) !== problem) throw problem;
     throw new Refusal(
       `the genesis ceremony stopped: ${problem instanceof Error ? problem.message : String(problem)}`,
     );

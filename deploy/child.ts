@@ -1,6 +1,6 @@
 /** One supervised process: started, watched, restarted with back-off, drained. */
 import { type ChildProcess, spawn } from "node:child_process";
-import { createWriteStream, type WriteStream } from "node:fs";
+import { appendFileSync } from "node:fs";
 import { once } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
 import { forgetProcess, recordProcess } from "./processes.ts";
@@ -95,29 +95,27 @@ export class Child {
   /** Resolves with the exit code or the signal's name once the process is gone. */
   async #runOnce(): Promise<number | string> {
     const { name, home } = this.#plan;
-    const output = createWriteStream(`${home}/journal/${name}.jsonl`, { flags: "a", mode: 0o600 });
+    const note = (chunk: Buffer | string): void => noteIn(`${home}/journal/${name}.jsonl`, chunk);
     const secret = await this.#plan.secret?.();
-    const child = this.#spawn(output);
+    const child = this.#spawn(note);
     this.#process = child;
     const exited = once(child, "exit") as Promise<[number | null, NodeJS.Signals | null]>;
     child.once("error", (error) =>
-      output.write(
-        `${JSON.stringify({ level: "error", event: "spawn", reason: error.message })}\n`,
-      ),
+      note(`${JSON.stringify({ level: "error", event: "spawn", reason: error.message })}\n`),
     );
     if (child.pid === undefined) return "could not be started";
-    await recordProcess(home, name, child.pid);
+    // Unrecorded (the disk is full), a child that outlives its supervisor still ends by itself.
+    await recordProcess(home, name, child.pid).catch(() => undefined);
     if (secret !== undefined) handOver(child, secret);
     const watch = this.#plan.heartbeat ? watchHeartbeat(child) : undefined;
     const [code, signal] = await exited;
     watch?.[Symbol.dispose]();
     this.#process = null;
     await forgetProcess(home, name);
-    output.end();
     return code ?? signal ?? "unknown";
   }
 
-  #spawn(output: WriteStream): ChildProcess {
+  #spawn(note: (chunk: Buffer) => void): ChildProcess {
     const { command, args, environment, secret, heartbeat } = this.#plan;
     const child = spawn(command, [...args], {
       env: { ...environment },
@@ -125,9 +123,18 @@ export class Child {
       detached: true,
       stdio: ["ignore", "pipe", "pipe", secret ? "pipe" : "ignore", heartbeat ? "ipc" : "ignore"],
     });
-    child.stdout?.pipe(output, { end: false });
-    child.stderr?.pipe(output, { end: false });
+    child.stdout?.on("data", note);
+    child.stderr?.on("data", note);
     return child;
+  }
+}
+
+/** A full disk costs lines of the journal until there is room again, never the instance. */
+function noteIn(file: string, chunk: Buffer | string): void {
+  try {
+    appendFileSync(file, chunk, { mode: 0o600 });
+  } catch {
+    // Nobody is there to tell: the child goes on, and says by itself what it cannot store.
   }
 }
 

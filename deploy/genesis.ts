@@ -15,7 +15,7 @@ import { performGenesisCeremony } from "./ceremony.ts";
 import { progress } from "./greeting.ts";
 import { defaultPort, defaultTlsPort, homeFolders } from "./home.ts";
 import { formatNatsConfiguration } from "./nats.ts";
-import { isPortFree, pickPort } from "./ports.ts";
+import { pickPort, stateOfPort } from "./ports.ts";
 import { describeProcess, isRunning } from "./processes.ts";
 import { Refusal } from "./refusal.ts";
 import { writeAdminSecret, writeNkeys, writePairKeys } from "./secrets.ts";
@@ -62,14 +62,13 @@ async function fillDraft(draft: string, instance: Instance): Promise<void> {
   await createStorage(draft);
 }
 
-/** What the operator has to see to gets a sentence. */
+/** Two starts may make one home at once; the rename of the second finds it there. */
 function asRefusal(problem: unknown, home: string): unknown {
   const { code } = problem as NodeJS.ErrnoException;
   if (code === "ENOTEMPTY" || code === "EEXIST") {
     return new Refusal(`${home} was made by another start meanwhile; start again to use it`);
   }
-  if (code !== "ENOSPC" && code !== "EDQUOT") return problem;
-  return new Refusal(`there is no room left for ${home} (${code}); make some and start again`);
+  return problem;
 }
 
 /** Drafts of a genesis that was killed hold keys that nobody will ever use. */
@@ -94,9 +93,12 @@ async function chooseInstance({ port, tlsPort, publicUrl }: Settings): Promise<I
     ["CHANCERY_PORT", chosen.port],
     ["CHANCERY_TLS_PORT", chosen.tlsPort],
   ] as const) {
-    if (await isPortFree(wanted)) continue;
+    const state = await stateOfPort(wanted);
+    if (state === "free") continue;
     throw new Refusal(
-      `port ${wanted} is in use by another program; stop that, or choose another port with ${name}`,
+      state === "busy"
+        ? `port ${wanted} is in use by another program; stop that, or choose another port with ${name}`
+        : `port ${wanted} is for root alone; choose another port with ${name}, from 1024 on`,
     );
   }
   return {

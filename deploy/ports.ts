@@ -1,11 +1,17 @@
 /** Finding out about TCP ports of this machine. */
 import { createServer } from "node:net";
 
-/** True if nothing listens on `port` of the loopback addresses. */
-export async function isPortFree(port: number): Promise<boolean> {
+/** Whether this process may listen on `port` of the loopback addresses: it may, something does already, or the system forbids it. */
+export async function stateOfPort(port: number): Promise<"free" | "busy" | "forbidden"> {
   const hosts = ["127.0.0.1", "::1"];
   const outcomes = await Promise.all(hosts.map(async (host) => await canListen(port, host)));
-  return outcomes.every((outcome) => outcome !== "EADDRINUSE");
+  if (outcomes.includes("EADDRINUSE")) return "busy";
+  return outcomes.includes("EACCES") ? "forbidden" : "free";
+}
+
+/** True if nothing listens on `port` of the loopback addresses. */
+export async function isPortFree(port: number): Promise<boolean> {
+  return (await stateOfPort(port)) !== "busy";
 }
 
 /** A port that was free a moment ago, never one in `taken`. */

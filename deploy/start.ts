@@ -7,7 +7,7 @@ import { readProcesses } from "./placement.ts";
 import { isPortFree } from "./ports.ts";
 import { findProcess, forgetProcess, recordProcess } from "./processes.ts";
 import { proveReadiness } from "./proof.ts";
-import { Refusal } from "./refusal.ts";
+import { Refusal, refuseFullDisk } from "./refusal.ts";
 import { readSettings, type Settings } from "./settings.ts";
 import { Supervisor } from "./supervisor.ts";
 import { refuseMissingTokens, writeTokenConfiguration } from "./token.ts";
@@ -19,7 +19,9 @@ async function main(): Promise<number> {
     process.umask(0o077);
     outliveReaders();
     const settings = readSettings(process.argv.slice(2), process.env);
-    return await start(settings);
+    return await start(settings).catch((problem: unknown) => {
+      throw refuseFullDisk(problem, settings.home);
+    });
   } catch (problem) {
     if (!(problem instanceof Refusal)) throw problem;
     process.stderr.write(`chancery: ${problem.message}\n`);

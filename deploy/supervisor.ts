@@ -160,7 +160,9 @@ export class Supervisor {
 
   async #note(fields: Readonly<{ [name: string]: unknown }>): Promise<void> {
     const line = JSON.stringify({ time: new Date().toISOString(), ...fields });
-    await appendFile(join(this.#home, "journal", "supervisor.jsonl"), `${line}\n`, { mode: 0o600 });
+    const file = join(this.#home, "journal", "supervisor.jsonl");
+    // On a full disk the line on the terminal remains.
+    await appendFile(file, `${line}\n`, { mode: 0o600 }).catch(() => undefined);
     if (fields["event"] === "restarting")
       progress(
         `the ${String(fields["name"])} process ended (${String(fields["reason"])}); restarting it`,

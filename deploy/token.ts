@@ -15,13 +15,17 @@ export function tokenEnvironment(
   return { SOFTHSM2_CONF: join(home, `softhsm2-${name}.conf`) };
 }
 
-/** @throws {Refusal} if the folder that genesis made for the online token is gone: only a backup can bring it back. */
+/** @throws {Refusal} if the online token or its PIN is gone: only a backup can bring them back. */
 export function refuseMissingTokens(home: string): void {
-  const folder = join(home, "tokens", "online");
-  if (existsSync(folder)) return;
-  throw new Refusal(
-    `${folder}, where the keys of ${home} are, is missing; put it back from a backup`,
-  );
+  for (const [name, what] of [
+    ["tokens/online", "the keys"],
+    ["secrets/pin", "the PIN of the token"],
+  ] as const) {
+    if (existsSync(join(home, name))) continue;
+    throw new Refusal(
+      `${join(home, name)}, ${what} of ${home}, is missing; put it back from a backup`,
+    );
+  }
 }
 
 /**

@@ -34,9 +34,8 @@ const maxExtraDataLength = 256 * 1024;
 const maxPageBytes = 4 * 1024 * 1024;
 const readAtOnce = 64;
 
-/** Failures that no waiting cures, and those among them that starting again does not cure either. */
+/** Failures that no waiting cures; a new start may, for instance when the clock was behind. */
 const hopeless = new Set(["guard-refused", "purpose-refused", "lint-refused", "log-unavailable"]);
-const final = new Set(["guard-refused", "purpose-refused", "log-unavailable"]);
 
 /** A published entry with its promise. */
 type Published = Placed & { readonly leafHash: Uint8Array; readonly promise: Uint8Array | null };
@@ -60,7 +59,9 @@ export class Log implements AsyncDisposable {
     for (;;) {
       try {
         const signed = await surroundings.ask(lastSigned, { key: surroundings.config.key });
-        const state = await loadLog(surroundings, signed);
+        const state = await loadLog(surroundings, signed).catch((thrown: unknown) => {
+          throw finalFailure(thrown, surroundings.config.name);
+        });
         const publisher = new Publisher(state, surroundings, signed);
         for (let refused = 0; publisher.isDue();) {
           if (await publisher.attempt()) continue;
@@ -75,7 +76,6 @@ export class Log implements AsyncDisposable {
       } catch (thrown) {
         if (!(thrown instanceof Failure) || draining.aborted) throw thrown;
         const { name } = surroundings.config;
-        if (final.has(thrown.code)) throw startRefused(name, thrown);
         if (hopeless.has(thrown.code)) throw thrown;
         surroundings.journal.warn("log.waits-for-vault", { log: name, reason: thrown.message });
         await sleep(startRetryMs);
@@ -326,12 +326,13 @@ export class Log implements AsyncDisposable {
   }
 }
 
-function startRefused(name: string, failure: Failure): StartRefused {
+/** What is wrong with a store is for the operator; that the vault is not there passes. */
+function finalFailure(thrown: unknown, name: string): unknown {
+  if (!(thrown instanceof Failure) || thrown.code !== "log-unavailable") return thrown;
+  const { message } = thrown;
   const prefix = `log "${name}": `;
-  const { message } = failure;
-  return new StartRefused(message.startsWith(prefix) ? message : prefix + message, {
-    cause: failure,
-  });
+  const sentence = message.startsWith(prefix) ? message : prefix + message;
+  return new StartRefused(sentence, { cause: thrown });
 }
 
 function outOfRange(why: string): Failure {

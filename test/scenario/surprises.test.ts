@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { cp, mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { expect, test } from "vitest";
-import { environmentOf, freshPlace, type Place, runStart } from "../support/instance.ts";
+import { environmentOf, freshPlace, type Place, run, runStart } from "../support/instance.ts";
 
 const start = new URL("../../deploy/start.ts", import.meta.url).pathname;
 
@@ -49,13 +49,18 @@ test("goes on serving when nobody reads what it prints, and stops when its termi
   await place.remove();
 });
 
-test("a home that moved uses its own tokens, never those where it came from", async () => {
+test("a home that moved uses its own tokens, never those where it came from, and none without token or PIN starts", async () => {
   const place = await freshPlace();
   expect(await runStart(place)).toMatchObject({ code: 0 });
   const moved = { ...place, home: join(dirname(place.home), "Ada's home") };
   await cp(place.home, moved.home, { recursive: true });
   await rm(join(moved.home, "tokens"), { recursive: true });
   expect(await runStart(moved)).toMatchObject({ code: 3 });
+  await cp(join(place.home, "tokens"), join(moved.home, "tokens"), { recursive: true });
+  await rm(join(moved.home, "secrets", "pin"));
+  const withoutPin = await runStart(moved);
+  expect(withoutPin).toMatchObject({ code: 3 });
+  expect(withoutPin.stderr).toMatch(/^chancery: .*secrets\/pin.* is missing.*\n$/);
   await rm(moved.home, { recursive: true });
   await rename(place.home, moved.home);
   const { code, stdout } = await runStart(moved);
@@ -80,6 +85,29 @@ test("another start that made the home meanwhile is not overwritten", async () =
   });
   expect(await readdir(dirname(place.home))).toEqual([basename(place.home)]);
   await place.remove();
+});
+
+test("an origin of 127.0.0.1 works as one of localhost does", async () => {
+  const place = await freshPlace();
+  const publicUrl = `http://127.0.0.1:${place.port}`;
+  expect(await runStart({ ...place, publicUrl })).toMatchObject({ code: 0 });
+  await place.remove();
+});
+
+test("a full disk ends a start in one sentence, and nothing of it stays", async () => {
+  const place = await freshPlace();
+  const folder = dirname(place.home);
+  const mount = await run("mount", ["-t", "tmpfs", "-o", "size=300k", "tmpfs", folder]);
+  expect(mount).toMatchObject({ code: 0 });
+  try {
+    const refused = await runStart(place);
+    expect(refused).toMatchObject({ code: 3 });
+    expect(refused.stderr).toMatch(/^chancery: there is no room left on the disk of .*\n$/);
+    expect(await readdir(folder)).toEqual([]);
+  } finally {
+    await run("umount", [folder]);
+    await place.remove();
+  }
 });
 
 interface Opened {
