@@ -64,10 +64,10 @@ export async function measure(
   const loadAverageBefore = loadAverage();
   const before = await usage(instance.home);
   const own = process.cpuUsage();
-  const [busyMs, startedAt] = [machineBusyMs(), performance.now()];
+  const [busyBeforeMs, startedAt] = [machineBusyMs(), performance.now()];
   const job: Job = "lanes" in mode ? { closed: { lanes: mode.lanes, seconds } } : { open: mode };
   const { load, cpuMs: generatorMs } = await generator.perform(job);
-  const elapsedMs = performance.now() - startedAt;
+  const [elapsedMs, busyMs] = [performance.now() - startedAt, machineBusyMs() - busyBeforeMs];
   const used = cpuBetween(before, await usage(instance.home));
   if (load === null) throw new Error("a run came to nothing");
   const { user, system } = process.cpuUsage(own);
@@ -84,7 +84,7 @@ export async function measure(
     mode,
     load,
     cpuMs: Object.fromEntries(each),
-    foreignCores: Math.max(0, (machineBusyMs() - busyMs - ours) / elapsedMs),
+    foreignCores: Math.max(0, (busyMs - ours) / elapsedMs),
     loadAverageBefore,
   };
 }

@@ -26,6 +26,9 @@ interface Table {
   readonly rows: readonly (readonly string[])[];
 }
 
+/** Others' processor time, in cores, below which rates and latencies may be compared. */
+const quietCores = 0.12;
+
 /** The whole report. */
 export function formatReport(results: Results, form: "text" | "markdown"): string {
   const tables = [
@@ -49,6 +52,12 @@ function head(
   const foreign = samples.map(({ foreignCores }) => foreignCores);
   const most = foreign.length === 0 ? 0 : Math.max(...foreign);
   const quoted = form === "markdown" ? `\`${command}\`` : command;
+  const busy =
+    median(foreign) < quietCores
+      ? []
+      : [
+          "**This machine was busy with other work: read syncs and CPU-ms for one request, not rates and latencies.**",
+        ];
   const title = form === "markdown" ? "# Figures\n\n" : "";
   return [
     `${title}Written by ${quoted}: ${seconds} s a run, ${repeats} ${repeats === 1 ? "repeat" : "repeats"}; medians [lowest - highest].`,
@@ -57,6 +66,7 @@ function head(
       `${bullet}foreign processor time during runs: median ${median(foreign).toFixed(2)}, most ${most.toFixed(2)} cores`,
       `${bullet}configuration: ${JSON.stringify(configuration)}`,
     ].join("\n"),
+    ...busy,
     [
       "Service, token, NATS and load generator share this machine, so these are lower bounds; SoftHSM stands for the HSM. Every answer is",
       "durable before it is given, and every instance passed `chancery fsck` after its runs. A latency of an open loop counts from when",
