@@ -1,4 +1,5 @@
 /** Damage to files while nothing runs: reliability.md §4.7 and §4.8. The files themselves are damaged in a copy of the home. */
+import { execFileSync } from "node:child_process";
 import { cpSync, existsSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
@@ -82,6 +83,8 @@ async function expectRefusal(ground: Ground, why: RegExp): Promise<void> {
 function replace(from: string, to: string): void {
   rmSync(to, { recursive: true, force: true });
   cpSync(from, to, { recursive: true });
+  // Whoever restores a backup waits until it is on the disk; the next power cut is not about that.
+  execFileSync("sync", ["-f", to]);
 }
 
 /** Damages a file; answers what was done. */
