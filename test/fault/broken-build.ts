@@ -1,6 +1,13 @@
 /** A copy of this checkout with one promise broken, to see whether the fault machine notices. */
-import { execFileSync } from "node:child_process";
-import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  cpSync,
+  mkdtempSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -30,12 +37,7 @@ export function brokenBuild(
   ]) {
     cpSync(join(checkout, name), join(root, name), { recursive: true });
   }
-  symlinkSync(
-    execFileSync("realpath", [join(checkout, "node_modules")])
-      .toString()
-      .trim(),
-    join(root, "node_modules"),
-  );
+  symlinkSync(realpathSync(join(checkout, "node_modules")), join(root, "node_modules"));
   for (const { file, from, to } of breakages) {
     const text = readFileSync(join(root, file), "utf8");
     if (!text.includes(from)) throw new Error(`${file} does not hold: ${from}`);

@@ -4,35 +4,14 @@ import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { damageAtRest, restoreOldBackup } from "./at-rest.ts";
+import type { FaultKind } from "./fault-kind.ts";
 import type { ChildName, Ground } from "./ground.ts";
 import type { Random } from "./random.ts";
 import { injectCalls } from "./system-calls.ts";
-
-/** A kind of fault. */
-export interface FaultKind {
-  readonly id: string;
-  readonly what: string;
-  /** How often it is chosen, against the others. */
-  readonly weight: number;
-  /** Injects and undoes a group of faults; answers how many. Afterwards the instance must recover by itself. */
-  inject(ground: Ground, random: Random): Promise<number>;
-}
+import { tokenFaults } from "./token-faults.ts";
 
 const children = ["vault", "services", "nats"] as const;
 const rooms = ["vault", "services"] as const;
-const deviceErrors = [
-  "0x05",
-  "0x06",
-  "0x30",
-  "0x31",
-  "0x32",
-  "0x82",
-  "0x90",
-  "0xb3",
-  "0xe0",
-  "0x101",
-];
-
 /** Every kind. */
 export const catalogue: readonly FaultKind[] = [
   {
@@ -227,60 +206,7 @@ export const catalogue: readonly FaultKind[] = [
       return ground.proxy.hits - before;
     },
   },
-  {
-    id: "K1",
-    what: "the token answers with an error",
-    weight: 5,
-    async inject(ground, random) {
-      return await lies(ground, random.whole(500, 1_500), () => {
-        const call = random.pick(["C_Sign", "C_SignInit"]);
-        return `${call} rv=${random.pick(deviceErrors)} %${random.whole(5, 30)}`;
-      });
-    },
-  },
-  {
-    id: "K3",
-    what: "the token is slow",
-    weight: 2,
-    inject: async (ground, random) =>
-      await lies(
-        ground,
-        1_200,
-        () => `C_Sign delay=${random.whole(20, 900)} %${random.whole(2, 9)}`,
-      ),
-  },
-  {
-    id: "K4",
-    what: "the token gives a wrong signature (its key is quarantined until the vault restarts)",
-    weight: 2,
-    async inject(ground, random) {
-      const rule = () => `C_Sign ${random.pick(["flip", "zero"])} %${random.whole(3, 12)}`;
-      const count = await lies(ground, 500, rule);
-      // That a person looks at it is the rule; here the person is a restart.
-      ground.signal("vault", "SIGKILL");
-      return count;
-    },
-  },
-  {
-    id: "K7",
-    what: "no session is to be had",
-    weight: 1,
-    async inject(ground, random) {
-      const rule = `C_OpenSession rv=0xb1 ${random.whole(2, 9)}`;
-      ground.lie(rule, "C_Sign rv=0xb3 %6");
-      const before = ground.lies();
-      await sleep(800);
-      ground.lie();
-      return ground.lies() - before;
-    },
-  },
-  {
-    id: "K9",
-    what: "the token's library crashes",
-    weight: 2,
-    inject: async (ground, random) =>
-      await lies(ground, 300, () => `C_Sign segv ${random.whole(20, 200)}`),
-  },
+  ...tokenFaults,
 ];
 
 function one(done: boolean): number {
@@ -305,14 +231,6 @@ async function atCalls(
   const pid = ground.pid(name);
   if (pid === null) return 0;
   return await injectCalls({ ...fault, pid, folder: ground.folder });
-}
-
-async function lies(ground: Ground, ms: number, rule: () => string): Promise<number> {
-  const before = ground.lies();
-  ground.lie(rule());
-  await sleep(ms);
-  ground.lie();
-  return ground.lies() - before;
 }
 
 /** Takes every block that is free, but for what root keeps back for itself, and that too. */

@@ -27,12 +27,12 @@ export interface VolatileDisk extends AsyncDisposable {
 /** Makes and mounts one. */
 export async function volatileDisk(megabytes = 192): Promise<VolatileDisk> {
   const folder = await mkdtemp(join(tmpdir(), "chancery-power-"));
-  const images = [join(folder, "a.img"), join(folder, "b.img")] as const;
+  const image = (number: number): string => join(folder, `${number}.img`);
   const mount = join(folder, "mnt");
   await mkdir(mount);
-  await run("truncate", ["-s", `${megabytes}M`, images[0]]);
-  await run("mkfs.ext4", ["-q", "-F", images[0]]);
-  await run("mount", ["-o", "loop,commit=300", images[0], mount]);
+  await run("truncate", ["-s", `${megabytes}M`, image(0)]);
+  await run("mkfs.ext4", ["-q", "-F", image(0)]);
+  await run("mount", ["-o", "loop,commit=300", image(0), mount]);
   const setting = readFileSync(writeBack, "utf8").trim();
   let clean = false;
   const cleanUp = (): void => {
@@ -49,11 +49,12 @@ export async function volatileDisk(megabytes = 192): Promise<VolatileDisk> {
   process.once("exit", cleanUp);
   await run("sync", ["-f", mount]);
   writeFileSync(writeBack, "0");
-  let current: 0 | 1 = 0;
+  let current = 0;
   return {
     mount,
     async cut() {
-      await run("cp", ["--sparse=always", images[current], images[current === 0 ? 1 : 0]]);
+      // Never a file that was mounted before: its loop device may linger, and give out what it remembers of older content.
+      await run("cp", ["--sparse=always", image(current), image(current + 1)]);
     },
     async restore() {
       // The kernel closes a killed process's files a little after the process has gone.
@@ -61,8 +62,9 @@ export async function volatileDisk(megabytes = 192): Promise<VolatileDisk> {
         if (tries === 100) throw new Error(`${mount} cannot be unmounted: it stays in use`);
         await sleep(50);
       }
-      current = current === 0 ? 1 : 0;
-      await run("mount", ["-o", "loop,commit=300", images[current], mount]);
+      rmSync(image(current));
+      current++;
+      await run("mount", ["-o", "loop,commit=300", image(current), mount]);
     },
     async [Symbol.asyncDispose]() {
       cleanUp();

@@ -1,7 +1,8 @@
 /** The fault machine: traffic, faults by a seed, recovery within 30 s (L8, L9), and a check of everything after each group. */
 import { setTimeout as sleep } from "node:timers/promises";
-import { catalogue, type FaultKind } from "./catalogue.ts";
+import { catalogue } from "./catalogue.ts";
 import { Checker, type Verdict } from "./checker.ts";
+import type { FaultKind } from "./fault-kind.ts";
 import { Ground } from "./ground.ts";
 import { type Random, seeded } from "./random.ts";
 import { certify, demoToken, logSignature } from "../support/signer.ts";
