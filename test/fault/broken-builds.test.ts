@@ -1,27 +1,34 @@
-/** The fault machine is tested too: builds that break a promise on purpose must be caught by it. */
+/**
+ * The fault machine is tested too: builds that break a promise on purpose must be caught, by its checker or because the product
+ * itself finds out at a start of the run and stays down, which ends the run.
+ */
 import { expect, test } from "vitest";
 import { brokenBuild, type Breakage } from "./broken-build.ts";
-import { type MachineReport, runMachine } from "./machine.ts";
+import { runMachine } from "./machine.ts";
 
 async function machineOn(
   breakages: readonly Breakage[],
   kinds: readonly string[],
-): Promise<MachineReport> {
+): Promise<string> {
   using build = brokenBuild(breakages);
-  return await runMachine({
+  const report = runMachine({
     seed: 7,
     kinds,
     maxMs: 60_000,
     root: build.root,
     say: () => undefined,
   });
+  return await report.then(
+    ({ broken }) => broken ?? "",
+    (ended: unknown) => String(ended),
+  );
 }
 
 const timeout = 150_000;
 
 test("a build that does not sync its stores is caught by a power cut", { timeout }, async () => {
   const everySetting = { from: "synchronous: 2", to: "synchronous: 0" };
-  const { broken } = await machineOn(
+  const broken = await machineOn(
     [{ file: "plugins/storage/sqlite-file.ts", ...everySetting }],
     ["D1"],
   );
@@ -29,7 +36,7 @@ test("a build that does not sync its stores is caught by a power cut", { timeout
 });
 
 test("a build that publishes before it commits is caught by a power cut", { timeout }, async () => {
-  const { broken, verdict } = await machineOn(
+  const broken = await machineOn(
     [
       {
         file: "plugins/log/sequencer.ts",
@@ -44,12 +51,11 @@ test("a build that publishes before it commits is caught by a power cut", { time
     ],
     ["D1"],
   );
-  expect(broken).toMatch(/L[1289]|the instance ended/);
-  expect(verdict.lost).toBeGreaterThan(0);
+  expect(broken).toMatch(/L[1289]|the instance ended: .*never sign over this one/s);
 });
 
 test("a build without the guard is caught by an old backup", { timeout }, async () => {
-  const { broken, verdict } = await machineOn(
+  const broken = await machineOn(
     [
       {
         file: "hsm/guard.ts",
@@ -64,6 +70,5 @@ test("a build without the guard is caught by an old backup", { timeout }, async 
     ],
     ["R1"],
   );
-  expect(broken).toMatch(/L8|L1/);
-  expect(verdict.forks + verdict.violations.length).toBeGreaterThan(0);
+  expect(broken).toMatch(/L8|L1|the instance ended: .*could be made to sign a fork/s);
 });

@@ -15,6 +15,8 @@ export interface Row {
   /** A request that is answered with `status`. */
   readonly good: Wish;
   readonly status: number;
+  /** Present if members that are not known are refused. */
+  readonly strict?: true;
   /** Present if every good request signs something, so that no two have the same answer. */
   readonly signs?: true;
 }
@@ -55,8 +57,12 @@ export async function doorRows(send: Transport, home: string): Promise<readonly 
     headers: json,
     body: JSON.stringify({ entryUUIDs: [entryId], logIndexes: [0], entries: [] }),
   };
+  const v2Wish = entryV2();
+  await answer(send, v2Wish, 201);
   return [
     { ...post("fulcio", certWish.wish, 262_144), signs: true },
+    { ...post("fulcio", v2Wish, 4_194_304), status: 201, strict: true },
+    { ...post("rekor", timestampWish(), 16_384), strict: true, signs: true },
     { ...post("rekor", entryWish, 4_194_304), status: 409 },
     post("rekor", retrieve, 4_194_304),
     post("text", final, 1_048_576),
@@ -80,6 +86,7 @@ async function readRows(send: Transport, entryId: string): Promise<readonly Row[
   const escaped = encodeURIComponent(hash);
   return [
     read("text", "/healthz"),
+    read("text", "/ping"),
     read("text", "/readyz"),
     read("text", "/"),
     read("fulcio", "/api/v2/trustBundle"),
@@ -88,6 +95,7 @@ async function readRows(send: Transport, entryId: string): Promise<readonly Row[
     read("text", `${ct}/get-sth-consistency`, `?first=1&second=${size}`),
     read("text", `${ct}/get-proof-by-hash`, `?hash=${escaped}&tree_size=${size}`),
     read("text", `${ct}/get-entries`, "?start=0&end=0"),
+    read("text", `${ct}/get-entry-and-proof`, `?leaf_index=0&tree_size=${size}`),
     read("text", `${ct}/get-roots`),
     read("rekor", "/api/v1/log/entries", "?logIndex=0"),
     { ...read("rekor", `/api/v1/log/entries/${entryId}`), route: "GET /api/v1/log/entries/:id" },
@@ -96,6 +104,11 @@ async function readRows(send: Transport, entryId: string): Promise<readonly Row[
     read("rekor", "/api/v1/log/proof", "?firstSize=1&lastSize=1"),
     { ...read("text", "/logs/rekor/checkpoint"), route: "GET /logs/:log/checkpoint" },
     { ...read("text", "/logs/rekor/tile/0/000.p/1"), route: "GET /logs/:log/tile/*" },
+    read("text", "/checkpoint"),
+    { ...read("text", "/tile/0/000.p/1"), route: "GET /tile/*" },
+    read("text", "/api/v2/checkpoint"),
+    { ...read("text", "/api/v2/tile/0/000.p/1"), route: "GET /api/v2/tile/*" },
+    read("rekor", "/api/v1/timestamp/certchain"),
     { ...read("text", "/tuf/1.root.json"), route: "GET /tuf/*" },
     read("oauth", "/oidc/.well-known/openid-configuration"),
     read("oauth", "/oidc/jwks"),
@@ -141,6 +154,34 @@ function entry(key: ReturnType<typeof certificateWish>["key"], pem = ""): Wish {
     },
   });
   return { method: "POST", path: "/api/v1/log/entries", headers: json, body };
+}
+
+/** An entry for a Rekor v2 log (hashedRekordRequestV002) of a key of its own. */
+function entryV2(): Wish {
+  const { publicKey, privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+  const artifact = privateKey.export({ type: "pkcs8", format: "der" });
+  const body = JSON.stringify({
+    hashedRekordRequestV002: {
+      digest: createHash("sha256").update(artifact).digest("base64"),
+      signature: {
+        content: sign("sha256", artifact, privateKey).toString("base64"),
+        verifier: {
+          publicKey: {
+            rawBytes: publicKey.export({ type: "spki", format: "der" }).toString("base64"),
+          },
+          keyDetails: "PKIX_ECDSA_P256_SHA_256",
+        },
+      },
+    },
+  });
+  return { method: "POST", path: "/api/v2/log/entries", headers: json, body };
+}
+
+/** A timestamp for a digest, asked for as sigstore-js does. */
+function timestampWish(): Wish {
+  const artifactHash = createHash("sha256").update(email).digest("base64");
+  const body = JSON.stringify({ artifactHash, hashAlgorithm: "sha256" });
+  return { method: "POST", path: "/api/v1/timestamp", headers: json, body };
 }
 
 /** The chain of the log's first entry, which the issuer submitted: PrecertChainEntry of RFC 6962 §4.6. */
