@@ -8,6 +8,7 @@ import { parseJson } from "../core/formats/json.ts";
 import { CompositionError } from "../core/graph.ts";
 import type { Installed } from "../core/run.ts";
 import { sqliteDriver } from "../plugins/storage/sqlite.ts";
+import { operator } from "./operator.ts";
 import { plugins } from "./plugins.ts";
 import { instance, type Instance, outbound, placement } from "./schema.ts";
 
@@ -34,6 +35,7 @@ export async function loadHome(home: string): Promise<Installed> {
   );
   return {
     entries: plugins,
+    guests: [operator],
     config: configuration.sections,
     placement: configuration.placement,
     natsUrl: `nats://127.0.0.1:${natsPort}`,

@@ -11,7 +11,7 @@ import { boot, type Entry, type Installation } from "./kernel.ts";
 import { memoryBus } from "./memory.ts";
 import { natsBus } from "./nats.ts";
 import { readPin } from "./pin.ts";
-import { PinRefused, StartRefused } from "./plugin.ts";
+import { type Manifest, PinRefused, StartRefused } from "./plugin.ts";
 import { sealsFrom } from "./seals.ts";
 import { readNkeySeed, readPairKeys } from "./secrets.ts";
 import { MissingPartition, type StorageDriver } from "./storage.ts";
@@ -19,6 +19,8 @@ import { MissingPartition, type StorageDriver } from "./storage.ts";
 /** An installation as its home describes it. */
 export interface Installed {
   readonly entries: readonly Entry[];
+  /** Who asks these plugins without being one. */
+  readonly guests?: readonly Manifest[];
   /** One section a plugin. */
   readonly config: { readonly [section: string]: unknown };
   /** The process each plugin is placed in. */
@@ -71,7 +73,7 @@ export async function startProcess(
   { journal, fatal }: { journal: (plugin: string) => Journal; fatal: (reason: string) => void },
 ): Promise<Installation> {
   const { home, process, pinDescriptor } = args;
-  const { entries, placement, config, natsUrl, storage, fetch } = installed;
+  const { entries, guests = [], placement, config, natsUrl, storage, fetch } = installed;
   const here = (name: string): boolean => placement.get(name) === process;
   const manifests = entries.map(({ manifest }) => manifest);
   const placed = manifests.filter(({ name }) => here(name)).map(({ name }) => name);
@@ -83,7 +85,7 @@ export async function startProcess(
   }
   const pairKeys = await readPairKeys(
     home,
-    pairs(manifests).filter((pair) => pair.some(here)),
+    pairs([...manifests, ...guests]).filter((pair) => pair.some(here)),
   );
   const plugins = await Promise.all(
     placed.map(async (name) => ({ name, seed: await readNkeySeed(home, name) })),

@@ -1,23 +1,22 @@
 /**
- * Who may say what on the bus of a home: an nkey a plugin, a MAC key a pair of plugins that talk, and the server's allow-lists. What is
- * there is kept; what a newer release's plugins need is added, so that a home made by an older one goes on.
+ * Who may say what on the bus of a home: an nkey a plugin and one for the operator, a MAC key a pair that talks, and the server's
+ * allow-lists. What is there is kept; what a newer release needs is added, so that a home made by an older one goes on.
  */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { pairs, permissions } from "../core/acl.ts";
 import { durableWrite } from "../core/durable.ts";
 import type { Instance } from "../config/schema.ts";
-import { plugins } from "../config/plugins.ts";
+import { parties } from "../config/operator.ts";
 import { formatNatsConfiguration } from "./nats.ts";
 import { writeNkeys, writePairKeys } from "./secrets.ts";
 
 /** Writes nkeys and pair keys that are not there yet, and the server's configuration, which follows from the manifests alone. */
 export async function writeAccess(home: string, { natsPort }: Instance): Promise<void> {
-  const manifests = plugins.map(({ manifest }) => manifest);
-  const names = manifests.map(({ name }) => name);
+  const names = parties.map(({ name }) => name);
   const publicKeys = await writeNkeys(home, names);
-  await writePairKeys(home, pairs(manifests));
-  const users = [...permissions(manifests)].map(([name, allowed]) => ({
+  await writePairKeys(home, pairs(parties));
+  const users = [...permissions(parties)].map(([name, allowed]) => ({
     name,
     publicKey: publicKeys.get(name) ?? "",
     permissions: allowed,

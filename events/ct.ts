@@ -21,7 +21,7 @@ const chainQuestion = v.strictObject({
 export const addPreChain = ask("ct", "addPreChain", {
   question: chainQuestion,
   answer: sct,
-  failures: ["chain-rejected", "log-unavailable"],
+  failures: ["chain-rejected", "log-unavailable", "log-frozen"],
   deadlineMs: 15_000,
 });
 
@@ -29,7 +29,7 @@ export const addPreChain = ask("ct", "addPreChain", {
 export const addChain = ask("ct", "addChain", {
   question: chainQuestion,
   answer: sct,
-  failures: ["chain-rejected", "log-unavailable"],
+  failures: ["chain-rejected", "log-unavailable", "log-frozen"],
   deadlineMs: 15_000,
 });
 

@@ -87,6 +87,16 @@ const meanings = {
     retry: true,
     means: "the clock is in doubt: it was set, or the time sources disagree",
   },
+  "log-frozen": {
+    blame: "operator",
+    retry: false,
+    means: "the transparency log is frozen: it is read for ever and takes nothing more",
+  },
+  "operation-refused": {
+    blame: "operator",
+    retry: false,
+    means: "an operator asked for what does not fit what is there",
+  },
   conflict: {
     blame: "nobody",
     retry: true,

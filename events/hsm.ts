@@ -117,3 +117,46 @@ export const lastSigned = ask("hsm", "lastSigned", {
   failures: ["key-unavailable", "purpose-refused"],
   deadlineMs: 5_000,
 });
+
+const keyBinding = {
+  label: keyLabel,
+  algorithm: v.picklist(["ecdsa-p256", "ecdsa-p384", "rsa-2048", "rsa-3072", "rsa-4096"]),
+  purposes: v.pipe(
+    v.array(v.picklist(["certificate", "scts", "signedEntryTimestamps", "checkpoint", "treeHead"])),
+    v.minLength(1),
+    v.maxLength(4),
+  ),
+  askers: v.pipe(v.array(v.picklist(["issuer", "log"])), v.minLength(1), v.maxLength(2)),
+  /** Logs only, as in {@link describeKey}. */
+  origin: v.optional(v.pipe(v.string(), v.minLength(1), v.maxLength(255))),
+  noteName: v.optional(v.pipe(v.string(), v.minLength(1), v.maxLength(255))),
+};
+
+/**
+ * An operator's: generates a key on the open token and binds it in the keyring, durably, before it answers. The same question again
+ * gives the same key; a label that is in use for another is refused.
+ */
+export const generateKey = ask("hsm", "generateKey", {
+  question: v.strictObject(keyBinding),
+  answer: v.strictObject({
+    publicKey: bytes,
+    /** CKA_ID on the token. */
+    id: bytesUpTo(64),
+  }),
+  failures: ["access-denied", "operation-refused", "key-unavailable"],
+  deadlineMs: 60_000,
+});
+
+/**
+ * An operator's: gives an issuing key its certificate, once. The chain must end in a root that the keyring knows already; own
+ * certificate first, root last.
+ */
+export const bindChain = ask("hsm", "bindChain", {
+  question: v.strictObject({
+    key: keyLabel,
+    chain: v.pipe(v.array(bytesUpTo(16_384)), v.minLength(2), v.maxLength(8)),
+  }),
+  answer: v.strictObject({}),
+  failures: ["access-denied", "operation-refused", "key-unavailable", "lint-refused"],
+  deadlineMs: 10_000,
+});

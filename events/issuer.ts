@@ -2,6 +2,7 @@
 import * as v from "valibot";
 import { bytes, bytesUpTo, hash, uint } from "./bytes.ts";
 import { ask, fact } from "./contract.ts";
+import { keyLabel } from "./hsm.ts";
 
 /** How the requester shows that it holds the key. */
 export const keyProof = v.variant("kind", [
@@ -48,6 +49,21 @@ export const trustBundle = ask("issuer", "trustBundle", {
   answer: v.strictObject({ chains: v.array(v.array(bytes)) }),
   failures: [],
   deadlineMs: 2_000,
+});
+
+/**
+ * An operator's: from now on certificates are issued with this key, which must have its chain. What is under way is finished with the
+ * key it began with. Durable before it is answered; the key that is in use already is no error.
+ */
+export const activateIssuer = ask("issuer", "activateIssuer", {
+  question: v.strictObject({ key: keyLabel }),
+  answer: v.strictObject({
+    /** When it was put into use: nothing was issued by the one before it with a later notBefore. */
+    activatedAtMs: uint,
+    lifetimeSeconds: v.number(),
+  }),
+  failures: ["access-denied", "operation-refused", "key-unavailable"],
+  deadlineMs: 10_000,
 });
 
 /** A certificate was issued; it is in the CT log at `ctIndex`. */

@@ -56,7 +56,7 @@ export const appendEntry = ask("log", "appendEntry", {
     head,
     inclusionProof: v.array(hash),
   }),
-  failures: ["not-found", "log-unavailable", "key-unavailable"],
+  failures: ["not-found", "log-unavailable", "log-frozen", "key-unavailable"],
   deadlineMs: 15_000,
 });
 
@@ -131,6 +131,21 @@ export const readTile = ask("log", "readTile", {
   answer: v.strictObject({ tile: bytes }),
   failures: ["not-found", "log-unavailable"],
   deadlineMs: 5_000,
+});
+
+/**
+ * An operator's: ends a log. What it has taken is published under a final head, after that it refuses entries for ever, and says so
+ * durably before it answers; reading goes on. A frozen log answers the same again.
+ */
+export const freezeLog = ask("log", "freezeLog", {
+  question: v.strictObject({ log: logName }),
+  answer: v.strictObject({
+    head,
+    /** When it took its last entry or later: nothing is integrated after it. */
+    frozenAtMs: uint,
+  }),
+  failures: ["access-denied", "not-found", "log-unavailable", "key-unavailable"],
+  deadlineMs: 30_000,
 });
 
 /** Leaves `from` (inclusive) to `to` (exclusive) are durable in the log. One fact a batch. */

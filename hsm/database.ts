@@ -32,6 +32,11 @@ const schema = `
   CREATE INDEX certificatesByIntent ON certificates (precertificate);
 `;
 
+/** What an operator's operation on a key needs to be taken up again; homes of older releases lack it until the vault starts. */
+const additions = `
+  CREATE TABLE IF NOT EXISTS announced (key TEXT PRIMARY KEY, id BLOB NOT NULL, hash TEXT NOT NULL) STRICT, WITHOUT ROWID;
+`;
+
 /** Makes the state of a new vault. Only genesis does this. @throws {VaultRefused} if there is one */
 export function createState(directory: string, serial: string): void {
   const { state } = statePaths(directory);
@@ -76,6 +81,7 @@ export function holdState(directory: string, serial: string): HeldState {
         `${state} belongs to the token with serial number ${meta.get("tokenSerial")}, not to ${serial}`,
       );
     }
+    database.exec(additions);
     return {
       database,
       [Symbol.dispose]: () => {

@@ -60,13 +60,14 @@ class Walk {
   readonly trees = new Map<string, { readonly size: string; readonly root: string }>();
   readonly roles = new Map<string, number>();
   count = 0;
-  readonly #labels: ReadonlySet<string>;
+  /** Of the keyring; of keys that operators had made, also after they were retired. */
+  readonly #labels: Set<string>;
   readonly #open = new Map<number, IntentRow>();
   #previous: Uint8Array = genesisHash;
   #unknown = 0;
 
   constructor(labels: ReadonlySet<string>) {
-    this.#labels = labels;
+    this.#labels = new Set(labels);
   }
 
   take(sequence: number, body: string, hash: Uint8Array): void {
@@ -106,6 +107,9 @@ class Walk {
     switch (row.type) {
       case "start":
       case "refusal":
+        return;
+      case "operation":
+        if (row.phase === "done") this.#labels.add(row.key);
         return;
       case "intent":
         if (!this.#labels.has(row.key))

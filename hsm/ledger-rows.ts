@@ -59,6 +59,18 @@ export const ledgerRow = v.variant("type", [
     retryOf: v.optional(sequence),
   }),
   v.strictObject({ type: v.literal("outcomes"), atMs, results: v.array(result) }),
+  /** What an operator had done to a key: announced before it is begun, and again when it is on the disk. */
+  v.strictObject({
+    type: v.literal("operation"),
+    atMs,
+    asker: v.string(),
+    operation: v.picklist(["generateKey", "bindChain"]),
+    phase: v.picklist(["announced", "done"]),
+    key: v.string(),
+    /** SHA-256 of what it comes to: identifier and binding of a key, or a chain. */
+    hash: v.string(),
+    trace: v.string(),
+  }),
   v.strictObject({
     type: v.literal("refusal"),
     atMs,
@@ -75,6 +87,8 @@ export const ledgerRow = v.variant("type", [
 export type LedgerRow = v.InferOutput<typeof ledgerRow>;
 /** A row that announces an attempt. */
 export type IntentRow = Extract<LedgerRow, { type: "intent" }>;
+/** A row that records what an operator had done to a key. */
+export type OperationRow = Extract<LedgerRow, { type: "operation" }>;
 /** A row that records a refusal. */
 export type RefusalRow = Extract<LedgerRow, { type: "refusal" }>;
 /** How an attempt ended. */

@@ -9,6 +9,7 @@ import {
   genesisHash,
   type IntentRow,
   type LedgerRow,
+  type OperationRow,
   type Outcome,
   type RefusalRow,
   rowHash,
@@ -115,6 +116,11 @@ export class Ledger {
   /** Writes a refusal; only inside {@link transaction}. */
   refuse(refusal: Omit<RefusalRow, "type" | "atMs">): void {
     this.#append({ type: "refusal", atMs: this.#now(), ...refusal });
+  }
+
+  /** Writes what an operator has done to a key; only inside {@link transaction}. */
+  operate(operation: Omit<OperationRow, "type" | "atMs">): void {
+    this.#append({ type: "operation", atMs: this.#now(), ...operation });
   }
 
   /** The sequence number that the next row gets. */

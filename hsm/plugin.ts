@@ -7,6 +7,7 @@ import { requireAgreement } from "./agreement.ts";
 import { VaultRefused } from "./errors.ts";
 import { holdState } from "./database.ts";
 import { Guard } from "./guard.ts";
+import { KeyOperations } from "./key-operations.ts";
 import { type Keyring, readKeyring } from "./keyring.ts";
 import { Ledger } from "./ledger.ts";
 import { hsm } from "./manifest.ts";
@@ -18,7 +19,8 @@ const reconnectAfterMs = [20, 100, 400];
 const probeEveryMs = 1_000;
 
 export default hsm.implement(async ({ config, home, pin, clock, journal, seals }) => {
-  const keyring = await readKeyring(join(home(), config.keyring));
+  const path = join(home(), config.keyring);
+  const keyring = await readKeyring(path);
   if (keyring.token.label !== config.tokenLabel) {
     throw new VaultRefused(
       `the keyring is for the token "${keyring.token.label}", the configuration names "${config.tokenLabel}"`,
@@ -56,9 +58,19 @@ export default hsm.implement(async ({ config, home, pin, clock, journal, seals }
     };
     const vault = stack.use(new Vault(parts));
     await vault.selfTest();
+    const operations = new KeyOperations({
+      path,
+      tokenFiles: join(home(), "tokens", "online"),
+      keyring,
+      database,
+      ledger,
+      pool,
+      vault,
+      journal,
+    });
     if (config.hangLimitMs > 0) stack.use(watchForHang(config.hangLimitMs));
     return {
-      handlers: handlersOf(vault),
+      handlers: handlersOf(vault, operations),
       health: () => vault.health(),
       [Symbol.asyncDispose]: async () => await stack.disposeAsync(),
     };
@@ -92,7 +104,7 @@ function openPool(
   });
 }
 
-function handlersOf(vault: Vault): Answers<typeof hsm.manifest.offers> {
+function handlersOf(vault: Vault, operations: KeyOperations): Answers<typeof hsm.manifest.offers> {
   return {
     sign: async (question, envelope) => await vault.sign(question, envelope),
     async describeKey({ key: label }) {
@@ -107,6 +119,8 @@ function handlersOf(vault: Vault): Answers<typeof hsm.manifest.offers> {
         ...(chain && { chain }),
       };
     },
+    generateKey: async (question, envelope) => await operations.generateKey(question, envelope),
+    bindChain: async (question, envelope) => await operations.bindChain(question, envelope),
     async lastSigned({ key }) {
       const { size, root } = vault.lastSigned(key);
       return { size, root };

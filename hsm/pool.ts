@@ -6,7 +6,8 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { PinRefused } from "../core/plugin.ts";
 import { HsmError, VaultRefused } from "./errors.ts";
-import { findKey, type PinnedKey } from "./keyring.ts";
+import { findKey, findPublicKey, type PinnedKey } from "./keyring.ts";
+import type { PairTemplate } from "./pkcs11-templates.ts";
 import { type KeyHandle, Module, type Session, type Slot } from "./pkcs11.ts";
 import type { SigningScheme } from "./public-key.ts";
 
@@ -47,6 +48,7 @@ export class Pool implements Disposable {
   #maxSessions: number;
   #waiting: (() => void)[] = [];
   #handles = new Map<string, KeyHandle>();
+  #keys: readonly PinnedKey[];
   #generation = 0;
   #inFlight = 0;
   #recovering: Promise<boolean> | null = null;
@@ -73,6 +75,7 @@ export class Pool implements Disposable {
   private constructor(options: PoolOptions) {
     this.#options = options;
     this.#maxSessions = options.sessions;
+    this.#keys = options.keys;
     this.#module = new Module(options.module);
   }
 
@@ -123,6 +126,36 @@ export class Pool implements Disposable {
       }
       this.#waiting.shift()?.();
     }
+  }
+
+  /** True if an object on the token has this label. @throws {HsmError} */
+  isLabelUsed(label: string): boolean {
+    return this.#module.findLabel(this.#connected().keeper, label).length > 0;
+  }
+
+  /**
+   * The public half of the pair with this CKA_ID, which is generated unless it is there already. Not for the hot path.
+   *
+   * @throws {VaultRefused} if what is there is not safe. @throws {HsmError}
+   */
+  generate(pair: PairTemplate): Uint8Array {
+    const { slot, keeper } = this.#connected();
+    if (this.#module.find(keeper, "private", pair.id).length === 0) {
+      const session = this.#module.openSession(slot, "write");
+      try {
+        this.#module.generate(session, pair);
+      } finally {
+        this.#module.closeSession(session);
+      }
+    }
+    return findPublicKey(this.#module, keeper, pair);
+  }
+
+  /** Takes a key that is on the token, after everything that was promised of it has been read back. @throws as {@link findKey} */
+  add(key: PinnedKey): void {
+    const { keeper } = this.#connected();
+    this.#handles.set(key.label, findKey(this.#module, keeper, key));
+    this.#keys = [...this.#keys.filter(({ label }) => label !== key.label), key];
   }
 
   /** Reconnects after an error under `generation`. False once the circuit is open. */
@@ -193,13 +226,15 @@ export class Pool implements Disposable {
   }
 
   #connect(): void {
-    const { token, pin, keys } = this.#options;
+    const { token, pin } = this.#options;
     const device = this.#module.device(token.label, token.serial);
     this.#slot = device.slot;
     this.#keeper = this.#module.openSession(device.slot, "read");
     const keeper = this.#keeper;
     this.#module.login(keeper, pin);
-    this.#handles = new Map(keys.map((key) => [key.label, findKey(this.#module, keeper, key)]));
+    this.#handles = new Map(
+      this.#keys.map((key) => [key.label, findKey(this.#module, keeper, key)]),
+    );
     this.#generation += 1;
   }
 
@@ -232,12 +267,16 @@ export class Pool implements Disposable {
   }
 
   #openSession(): Session {
+    const session = this.#module.openSession(this.#connected().slot, "read");
+    this.#opened += 1;
+    return session;
+  }
+
+  #connected(): { readonly slot: Slot; readonly keeper: Session } {
     if (this.#slot === null || this.#keeper === null) {
       throw new HsmError("C_OpenSession", "CKR_TOKEN_NOT_PRESENT", 0xe0);
     }
-    const session = this.#module.openSession(this.#slot, "read");
-    this.#opened += 1;
-    return session;
+    return { slot: this.#slot, keeper: this.#keeper };
   }
 
   #discard(session: Session): void {

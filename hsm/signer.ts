@@ -59,16 +59,19 @@ const maxAttempts = 4;
 /** Signs for one vault. */
 export class Signer {
   readonly #parts: Parts;
-  readonly #verifiers: ReadonlyMap<string, (message: Uint8Array, signature: Uint8Array) => boolean>;
+  readonly #verifiers = new Map<string, (message: Uint8Array, signature: Uint8Array) => boolean>();
   readonly #modes = new Map<string, Mode>();
   /** Keys that gave a bad signature, by label. */
   readonly quarantined = new Map<string, Quarantine>();
 
   constructor(parts: Parts) {
     this.#parts = parts;
-    this.#verifiers = new Map(
-      parts.keyring.keys.map((key) => [key.label, verifier(schemes[key.algorithm], key.publicKey)]),
-    );
+    for (const key of parts.keyring.keys) this.add(key);
+  }
+
+  /** Makes ready to sign with a key. */
+  add({ label, algorithm, publicKey }: VaultKey): void {
+    this.#verifiers.set(label, verifier(schemes[algorithm], publicKey));
   }
 
   setMode(label: string, mode: Mode): void {

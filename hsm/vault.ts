@@ -63,7 +63,7 @@ const signaturesPerTurn = 32;
 /** A vault that is open. */
 export class Vault implements AsyncDisposable {
   readonly #parts: VaultParts;
-  readonly #keys: ReadonlyMap<string, VaultKey>;
+  readonly #keys: Map<string, VaultKey>;
   readonly #signer: Signer;
   #queue: Asked[] = [];
   readonly #running = new Set<Promise<void>>();
@@ -77,12 +77,12 @@ export class Vault implements AsyncDisposable {
     this.#signer = new Signer(parts);
   }
 
-  /** Signs with every key, which proves that each is the pinned one and tells how fast it is. @throws {VaultUnavailable} */
-  async selfTest(): Promise<void> {
-    const { ledger, signing, keyring } = this.#parts;
+  /** Signs with each key, which proves that it is the pinned one and tells how fast it is. @throws {VaultUnavailable} */
+  async selfTest(keys: readonly VaultKey[] = this.#parts.keyring.keys): Promise<void> {
+    const { ledger, signing } = this.#parts;
     const message = encodeUtf8(`chancery vault self-test ${randomUUID()}`);
     const messages = Array.from({ length: selfTestSignatures }, () => message);
-    const jobs: Job[] = keyring.keys.map((key) => ({
+    const jobs: Job[] = keys.map((key) => ({
       key,
       purpose: "selfTest",
       asker: "hsm",
@@ -120,6 +120,17 @@ export class Vault implements AsyncDisposable {
       throw new Failure("key-unavailable", `the keyring has no key "${label}"`);
     }
     return key;
+  }
+
+  /** Takes a key that was made, or bound to something more, while the vault runs. @throws {VaultUnavailable} if it does not sign */
+  async adopt(key: VaultKey): Promise<void> {
+    const isNew = !this.#keys.has(key.label);
+    if (isNew) {
+      this.#parts.pool.add(key);
+      this.#signer.add(key);
+      await this.selfTest([key]);
+    }
+    this.#keys.set(key.label, key);
   }
 
   /** The newest tree a log's key signed. @throws {Failure} key-unavailable or purpose-refused */

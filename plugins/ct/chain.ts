@@ -31,12 +31,17 @@ export interface Authority {
 /** What is believed without looking again. */
 export interface Trust {
   readonly roots: readonly Authority[];
-  /** Our own issuing chains, issuing CA first, root last, checked when they were loaded: nearly every submission ends with one. */
-  readonly chains: readonly (readonly Authority[])[];
+  /**
+   * Our own issuing chains, issuing CA first, root last, every link checked once: nearly every submission ends with one. A CA that is
+   * put into use later joins with its first leaf.
+   */
+  readonly chains: (readonly Authority[])[];
 }
 
 /** keyCertSign (RFC 5280 §4.2.1.3). */
 const certSignBit = 5;
+/** More than a root ever has issuing CAs: beyond it every link is checked every time. */
+const maxKnownChains = 16;
 /** DER of NULL: the only value a poison may have. */
 const poisonValue = Uint8Array.of(0x05, 0x00);
 
@@ -138,6 +143,7 @@ function findPath(
     if (known !== undefined && at > 0) checkTimes(authority.certificate, now);
     else checkLink(below, authority, { now, below: at });
   }
+  if (known === undefined && trust.chains.length < maxKnownChains) trust.chains.push(path);
   return path;
 }
 

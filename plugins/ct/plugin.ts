@@ -19,7 +19,7 @@ export default ct.implement(async ({ ask, clock, config }) => {
 
   async function add(kind: "certificate" | "precertificate", chain: readonly Uint8Array[]) {
     const entry = acceptChain(kind, chain, trust, clock.now());
-    const taken = await inLog(() => ask(appendEntry, { log, entry }));
+    const taken = await inLog(() => ask(appendEntry, { log, entry }), ["log-frozen"]);
     const { logId, integratedAtMs: timestampMs, promise: signature } = taken;
     if (signature === undefined) {
       throw new Failure(

@@ -23,6 +23,9 @@ const statuses = {
   "purpose-refused": 500,
   "guard-refused": 500,
   "time-unavailable": 503,
+  // Gone for writing, and for good.
+  "log-frozen": 410,
+  "operation-refused": 500,
   conflict: 503,
   overloaded: 503,
   "deadline-exceeded": 504,
@@ -100,14 +103,17 @@ function grpcCode(status: number): number {
   }
 }
 
+/** Entries of a log that has ended: reading them goes on. */
+const frozenMessage = "the log is frozen and takes no more entries";
+
 /** Rekor v1: `{code, message}`, and nothing at all for 404. */
 export const rekorFamily: Family = {
   crossOrigin: true,
-  statuses,
+  statuses: { ...statuses, "log-frozen": 405 },
   word(status, code) {
     if (status === 404) return { status, contentType: "application/json", body: "" };
     const message = (code === null ? undefined : rekorMessages[code]) ?? refusalText(status);
-    return json({ code: status, message }, status);
+    return { ...json({ code: status, message }, status), ...notAllowed(code, "GET") };
   },
 };
 
@@ -118,7 +124,13 @@ const rekorMessages: { readonly [Code in FailureCode]?: string } = {
   "key-malformed": "the verifier could not be parsed",
   "key-insecure": "the verifier is not of an accepted kind",
   "out-of-range": "the requested size lies outside the tree",
+  "log-frozen": frozenMessage,
 };
+
+/** RFC 9110 §15.5.6: a 405 says what is allowed. */
+function notAllowed(code: FailureCode | null, allow: string): Partial<Answered> {
+  return code === "log-frozen" ? { headers: { allow } } : {};
+}
 
 /** Timestamps (`timestamp-authority:openapi.yaml`): `{code, message}`. */
 export const timestampFamily: Family = {
@@ -130,14 +142,18 @@ export const timestampFamily: Family = {
 /** Rekor v2: grpc-gateway bodies, with the messages of `rekor-tiles:internal/server`. */
 export const rekorV2Family: Family = {
   crossOrigin: true,
-  statuses,
+  statuses: { ...statuses, "log-frozen": 405 },
   word(status, code) {
     const message = (code === null ? undefined : rekorV2Messages[code]) ?? refusalText(status);
-    return json({ code: grpcCode(status), message, details: [] }, status);
+    return {
+      ...json({ code: grpcCode(status), message, details: [] }, status),
+      ...notAllowed(code, ""),
+    };
   },
 };
 
 const rekorV2Messages: { readonly [Code in FailureCode]?: string } = {
+  "log-frozen": frozenMessage,
   malformed: "invalid hashedrekord request",
   "entry-unsupported": "invalid type, must be hashedrekord",
   "signature-invalid": "invalid signature",

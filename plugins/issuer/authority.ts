@@ -18,6 +18,8 @@ import type { describeKey } from "../../events/hsm.ts";
 
 /** Everything about our own CA and its log that an issuance needs. */
 export interface Authority {
+  /** Its key's label in the vault. */
+  readonly label: string;
   readonly key: PublicKey;
   readonly signatureAlgorithm: SignatureAlgorithm;
   readonly name: Uint8Array;
@@ -35,6 +37,7 @@ export interface Authority {
 
 /** @throws {Failure} key-unavailable, saying what is wrong, if the keyring's chain is not one that leaves can end with. */
 export function readAuthority(
+  label: string,
   issuing: AnswerOf<typeof describeKey>,
   log: AnswerOf<typeof describeKey>,
 ): Authority {
@@ -57,6 +60,7 @@ export function readAuthority(
     throw unusable("the issuing CA's subject key identifier is not the SHA-1 of its key");
   }
   return {
+    label,
     key,
     keyId,
     signatureAlgorithm: signatureAlgorithmOf(key),

@@ -19,6 +19,7 @@ export type IssuerContext = Parameters<Parameters<typeof issuer.implement>[0]>[0
 
 /** What an issuance works with. */
 export interface Desk extends Pick<IssuerContext, "ask" | "clock" | "config" | "journal"> {
+  /** The CA that is in use; what began with it is finished with it. */
   readonly authority: Authority;
   readonly records: Records;
   /** The next notBefore. @throws {Failure} lint-refused if the clock stands before the last one. */
@@ -100,7 +101,7 @@ async function certify(
 
 async function signLeaf(desk: Desk, tbs: Uint8Array, { sealed }: Intent): Promise<Uint8Array> {
   const signable: Signable = { purpose: "certificate", tbs, verdict: sealed };
-  const { signatures } = await desk.ask(sign, { key: desk.config.key, signable });
+  const { signatures } = await desk.ask(sign, { key: desk.authority.label, signable });
   const [signature] = signatures;
   if (signature === undefined || signatures.length !== 1) {
     throw new Failure("key-unavailable", "the vault answered without a signature");
@@ -108,13 +109,16 @@ async function signLeaf(desk: Desk, tbs: Uint8Array, { sealed }: Intent): Promis
   return signature;
 }
 
+/** A log that is frozen stays so until an operator configures another. */
+const notTheRequesters: ReadonlySet<string> = new Set(["chain-rejected", "log-frozen", "internal"]);
+
 /** Whatever keeps the precertificate out of the log is the log's fault, not the requester's. */
 async function append(desk: Desk, chain: Uint8Array[]) {
   try {
     return await desk.ask(addPreChain, { chain });
   } catch (thrown) {
     const failure = Failure.from(thrown);
-    if (failure.code !== "chain-rejected" && failure.code !== "internal") throw failure;
+    if (!notTheRequesters.has(failure.code)) throw failure;
     throw new Failure("log-unavailable", "the log did not take the precertificate", {
       cause: thrown,
     });

@@ -5,6 +5,7 @@ import { addPreChain } from "../../events/ct.ts";
 import { describeKey, keyLabel, sign } from "../../events/hsm.ts";
 import { authenticate } from "../../events/identity.ts";
 import {
+  activateIssuer,
   certificateIssued,
   certificateRefused,
   issueCertificate,
@@ -25,14 +26,14 @@ export const issuer = definePlugin({
       600,
     ),
   }),
-  offers: [issueCertificate, trustBundle],
+  offers: [issueCertificate, trustBundle, activateIssuer],
   needs: [authenticate, describeKey, sign, addPreChain],
   emits: [certificateIssued, certificateRefused],
   follows: [],
   keeps: {
     /**
      * `intents` and `outcomes` by serial, never changed; `open` holds the serials that have no outcome yet; `clock` the newest
-     * notBefore.
+     * notBefore, and which CA is in use.
      */
     tables: ["intents", "outcomes", "open", "clock"],
   },

@@ -1,22 +1,18 @@
 /** The issuing CA: turns a proven identity into a certificate that is in the CT log. */
 import { Failure } from "../../events/failure.ts";
-import { describeKey } from "../../events/hsm.ts";
-import { readAuthority } from "./authority.ts";
+import { activate, readActive } from "./active.ts";
 import { issue } from "./issuance.ts";
 import { issuer } from "./manifest.ts";
 import { recordsIn } from "./records.ts";
 
 export default issuer.implement(async ({ ask, clock, config, journal, stores }) => {
-  const records = recordsIn(await stores.open());
+  const store = await stores.open();
+  const records = recordsIn(store);
   const swept = await records.sweep(clock.now());
   if (swept > 0) journal.warn("unfinished-intents-abandoned", { count: swept });
-  const [issuing, log] = await Promise.all([
-    ask(describeKey, { key: config.key }),
-    ask(describeKey, { key: config.logKey }),
-  ]);
-  const authority = readAuthority(issuing, log);
-  const chain = [...authority.chain];
+  let active = await readActive(store, { ask, config });
   let lastMs = (await records.lastNotBefore())?.getTime() ?? 0;
+  let activation: Promise<unknown> = Promise.resolve();
 
   function nextNotBefore(): Date {
     const nowMs = Math.floor(clock.now().getTime() / 1_000) * 1_000;
@@ -27,13 +23,37 @@ export default issuer.implement(async ({ ask, clock, config, journal, stores }) 
     return new Date(nowMs);
   }
 
-  const desk = { ask, clock, config, journal, authority, records, nextNotBefore };
+  async function activateInTurn(label: string) {
+    const now = active;
+    if (now.authority.label !== label) {
+      active = await activate(store, { ask, config }, { now, label, nowMs: clock.now().getTime() });
+      journal.info("issuer-activated", { key: label });
+    }
+    const activatedAtMs = BigInt(active.activatedAtMs ?? 0);
+    return { activatedAtMs, lifetimeSeconds: config.lifetimeSeconds };
+  }
+
+  const desk = { ask, clock, config, journal, records, nextNotBefore };
   return {
     handlers: {
-      issueCertificate: async (question) => ({ chain: [await issue(desk, question), ...chain] }),
+      async issueCertificate(question) {
+        // Taken once: an activation meanwhile is for those who come later.
+        const { authority } = active;
+        const leaf = await issue({ ...desk, authority }, question);
+        return { chain: [leaf, ...authority.chain] };
+      },
+      async activateIssuer({ key }, { from }) {
+        if (from !== "operator") {
+          throw new Failure("access-denied", "only operators put a CA into use");
+        }
+        const done = activation.then(async () => await activateInTurn(key));
+        activation = done.catch(() => undefined);
+        return await done;
+      },
       async trustBundle() {
         await Promise.resolve();
-        return { chains: [chain] };
+        const { authority, earlier } = active;
+        return { chains: [authority.chain, ...earlier].map((chain) => [...chain]) };
       },
     },
   };

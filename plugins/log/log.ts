@@ -10,14 +10,18 @@ import { lastSigned } from "../../events/hsm.ts";
 import type {
   appendEntry,
   Candidate,
+  freezeLog,
   Head,
   proveConsistency,
   proveInclusion,
   readEntries,
 } from "../../events/log.ts";
 import type { Placed } from "./format.ts";
+import { freeze } from "./freeze.ts";
+import { requireOpen } from "./life.ts";
+import { promisesOf } from "./promises.ts";
 import { Publisher } from "./publisher.ts";
-import { decodeEntryRow, decodePromises, numberKey, tables } from "./rows.ts";
+import { decodeEntryRow, numberKey, tables } from "./rows.ts";
 import { sequence } from "./sequencer.ts";
 import { identityOfStored, loadLog, type LogState, type LogSurroundings } from "./state.ts";
 
@@ -25,6 +29,8 @@ import { identityOfStored, loadLog, type LogState, type LogSurroundings } from "
 const drainMs = 5_000;
 const drainStepMs = 10;
 const startRetryMs = 250;
+/** A freeze that is not done so long before the asker stops waiting is given up. */
+const freezeMarginMs = 5_000;
 /** A process that was killed may have asks on their way still, and the vault sign for it after we have asked what it signed last. */
 const startAttempts = 3;
 
@@ -120,6 +126,8 @@ export class Log implements AsyncDisposable {
       if (stored !== null) return await this.#answer(stored, true);
       known = pending.find(identity);
     }
+    // Looked at again: the log may have been frozen while we looked into the store.
+    if (known === null) requireOpen(this.#state);
     const entry = known ?? pending.add(identity, candidate);
     if (known === null) sequencerWake.ring();
     const remainingMs = envelope.deadlineAtMs - this.#surroundings.clock.now().getTime();
@@ -127,6 +135,13 @@ export class Log implements AsyncDisposable {
     const { placed, leafHash: leaf, promise } = entry;
     if (placed === null || leaf === null) throw new TypeError("a published entry has no place");
     return await this.#answer({ ...placed, leafHash: leaf, promise }, known !== null);
+  }
+
+  async freeze(envelope: Envelope): Promise<AnswerOf<typeof freezeLog>> {
+    if (this.#isClosing) throw new Failure("log-unavailable", "the log is stopping");
+    const untilMs = envelope.deadlineAtMs - freezeMarginMs;
+    const frozenAtMs = await freeze(this.#state, this.#surroundings, untilMs);
+    return { head: this.head(), frozenAtMs };
   }
 
   async entries(from: bigint, limit: number): Promise<AnswerOf<typeof readEntries>["entries"]> {
@@ -144,7 +159,10 @@ export class Log implements AsyncDisposable {
         placed.push(entry);
       }
     }
-    const promises = await this.#promises(from, placed.length);
+    const promises = await promisesOf(this.#state, this.#surroundings.store, {
+      from,
+      count: placed.length,
+    });
     return placed.map(({ integratedAtMs, entry, extraData, index }, at) => {
       const promise = promises[at];
       return { index, entry, extraData, integratedAtMs, ...(promise && { promise }) };
@@ -224,6 +242,7 @@ export class Log implements AsyncDisposable {
     const { broken, format } = this.#state;
     if (this.#isClosing) throw new Failure("log-unavailable", "the log is stopping");
     if (broken !== null) throw new Failure("log-unavailable", "the log must be restarted");
+    requireOpen(this.#state);
     const { entry, extraData } = format.form(candidate, 0n);
     // tlog-tiles: an entry bundle cannot hold more.
     if (entry.length > maxEntryLength) {
@@ -249,7 +268,10 @@ export class Log implements AsyncDisposable {
     if (row === null || pending.find(identity) !== null) return null;
     const index = uintFrom(row);
     const [placed] = await this.#read(index, 1);
-    const [promise] = await this.#promises(index, 1);
+    const [promise] = await promisesOf(this.#state, this.#surroundings.store, {
+      from: index,
+      count: 1,
+    });
     if (placed === undefined || (promise === undefined && format.promise !== null)) {
       throw damaged(`entry ${index} lacks what was promised for it`);
     }
@@ -296,33 +318,6 @@ export class Log implements AsyncDisposable {
       placed.push({ index, ...row });
     }
     return placed;
-  }
-
-  /** The stored and the newest promises of up to `count` consecutive entries. */
-  async #promises(from: bigint, count: number): Promise<readonly Uint8Array[]> {
-    if (this.#state.format.promise === null) return [];
-    const end = from + BigInt(count);
-    const { store } = this.#surroundings;
-    const before = { to: numberKey(from + 1n), limit: 1, reverse: true };
-    const [first] = await store.scan(tables.promises, before);
-    const after = { from: numberKey(from + 1n), to: numberKey(end), limit: count };
-    const rows = [...(first ? [first] : []), ...(await store.scan(tables.promises, after))];
-    const runs = [
-      ...rows.map(({ key, value }) => ({ from: uintFrom(key), promises: decodePromises(value) })),
-      ...this.#state.saving.promises,
-      ...this.#state.unsaved.promises,
-    ];
-    const found = new Map<bigint, Uint8Array>();
-    for (const run of runs) {
-      for (const [at, promise] of run.promises.entries()) found.set(run.from + BigInt(at), promise);
-    }
-    const promises: Uint8Array[] = [];
-    for (let index = from; index < end; index++) {
-      const promise = found.get(index);
-      if (promise === undefined) break;
-      promises.push(promise);
-    }
-    return promises;
   }
 }
 

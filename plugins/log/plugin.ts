@@ -25,6 +25,12 @@ export default log.implement(async ({ config, stores, ask, clock, journal, drain
     handlers: {
       appendEntry: async ({ log: name, entry }, envelope) =>
         await sound(find(name).append(entry, envelope)),
+      freezeLog: async ({ log: name }, envelope) => {
+        if (envelope.from !== "operator") {
+          throw new Failure("access-denied", "only operators freeze logs");
+        }
+        return await find(name).freeze(envelope);
+      },
       readEntries: async ({ log: name, from, limit }) => ({
         entries: await sound(find(name).entries(from, limit)),
       }),

@@ -206,6 +206,8 @@ export class Publisher {
   }
 
   #untilOldMs(): number | undefined {
+    // The final tree head of a frozen log stays the last.
+    if (this.#state.life.phase === "frozen") return undefined;
     const timestampMs = this.#state.published?.treeHead?.timestampMs;
     if (timestampMs === undefined) return undefined;
     const ageMs = this.#surroundings.clock.now().getTime() - Number(timestampMs);

@@ -8,6 +8,7 @@
  *     promises  index of first   → opaque promise<1..2^16-1>, one after the other, for consecutive entries
  *     heads     size             → u8 has tree head, root, u64 time and opaque signature<0..2^16-1> if so, checkpoint
  *     state     "intent"         → u64 size, root, u64 integratedAtMs of the newest entry
+ *               "frozen"         → u64 size, root, u64 time after which nothing is integrated; absent while the log takes entries
  */
 import {
   concat,
@@ -31,8 +32,11 @@ export const tables = {
   state: "state",
 } as const;
 
-/** Key of the one row of `state`. */
+/** Key of the row of `state` that holds the newest tree. */
 export const intentKey = encodeUtf8("intent");
+
+/** Key of the row of `state` that says that the log is frozen, and with which tree. */
+export const frozenKey = encodeUtf8("frozen");
 
 /** Key of a row that is found by a number. */
 export const numberKey = (number: bigint) => uintBytes(number, 8);

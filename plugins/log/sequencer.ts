@@ -19,7 +19,13 @@ import {
   numberKey,
   tables,
 } from "./rows.ts";
-import { nothingUnsaved, type LogState, type LogSurroundings, type Unsaved } from "./state.ts";
+import {
+  isNothing,
+  nothingUnsaved,
+  type LogState,
+  type LogSurroundings,
+  type Unsaved,
+} from "./state.ts";
 
 const maxBatchEntries = 512;
 const maxBatchBytes = 4 * 1024 * 1024;
@@ -36,7 +42,7 @@ export async function sequence(
 ): Promise<void> {
   // One commit at a time: each expects the intent that the one before it wrote.
   while (state.broken === null) {
-    const idle = state.pending.poolSize === 0 && isEmpty(state.unsaved);
+    const idle = state.pending.poolSize === 0 && isNothing(state.unsaved);
     if (idle && stop.aborted) return;
     if (idle) await state.sequencerWake.wait();
     else await commitBatch(state, surroundings);
@@ -132,10 +138,6 @@ function unsavedWrites({ heads, promises }: Unsaved): Write[] {
       value: encodePromises(run),
     })),
   ];
-}
-
-function isEmpty({ heads, promises, settled }: Unsaved): boolean {
-  return heads.length === 0 && promises.length === 0 && settled.length === 0;
 }
 
 function breakDown(state: LogState, { journal }: LogSurroundings, thrown: unknown): void {

@@ -14,6 +14,7 @@ import type { entriesAppended, Head } from "../../events/log.ts";
 import type { Schema } from "../../events/contract.ts";
 import { formats, type LogFormat, type Placed } from "./format.ts";
 import { checkHead, type HeadKey, type TreeToSign } from "./head.ts";
+import { type Life, readLife } from "./life.ts";
 import type { LogConfig } from "./manifest.ts";
 import { PendingEntries, type Pending } from "./pending.ts";
 import {
@@ -62,6 +63,8 @@ export interface LogState {
   unsaved: Unsaved;
   /** On its way into the store. */
   saving: Unsaved;
+  /** Whether it takes entries. */
+  life: Life;
   /** Why the log does nothing any more; it must be started again. */
   broken: string | null;
   readonly sequencerWake: Signal;
@@ -77,6 +80,11 @@ export interface Unsaved {
 
 /** @returns nothing to save. */
 export const nothingUnsaved = (): Unsaved => ({ heads: [], promises: [], settled: [] });
+
+/** True if there is nothing to save. */
+export function isNothing({ heads, promises, settled }: Unsaved): boolean {
+  return heads.length === 0 && promises.length === 0 && settled.length === 0;
+}
 
 const adoptedAtOnce = 256;
 
@@ -119,6 +127,7 @@ export async function loadLog(
       unpublished: await adoptUnpromised(store, { format, pending, size: durable.size }),
       unsaved: nothingUnsaved(),
       saving: nothingUnsaved(),
+      life: await readLife(store, durable),
       broken: null,
       sequencerWake: new Signal(),
       publisherWake: new Signal(),

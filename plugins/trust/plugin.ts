@@ -5,6 +5,7 @@ import type { Health } from "../../core/plugin.ts";
 import { Failure } from "../../events/failure.ts";
 import { trust, type TrustContext } from "./manifest.ts";
 import { due, type Online, readOnline, renew } from "./online.ts";
+import { takeTargets } from "./publication.ts";
 import { readRepository, type Repository } from "./repository.ts";
 
 /** How long before the root or the targets expire an operator is told: a ceremony takes time. */
@@ -12,7 +13,8 @@ const ceremonyNoticeMs = 30 * 86_400_000;
 
 export default trust.implement(async (context) => {
   const { config, journal, clock, draining } = context;
-  const repository = await readRepository(join(context.home(), config.directory));
+  const directory = join(context.home(), config.directory);
+  let repository = await readRepository(directory);
   const store = await context.stores.open();
   let online = await readOnline(store, repository);
   let trouble: { readonly reason: string; readonly since: Date } | null = null;
@@ -33,22 +35,46 @@ export default trust.implement(async (context) => {
     trouble = report(context, trouble, cause);
   });
 
-  // Renewals must not overlap: a tick during one does nothing.
-  let renewal: Promise<void> | null = null;
-  const timer = setInterval(() => {
-    renewal ??= refresh()
-      .catch((cause: unknown) => {
-        trouble = report(context, trouble, cause);
-      })
+  // Renewals must not overlap: a tick during one does nothing, and a publication waits for it.
+  let renewal: Promise<unknown> | null = null;
+  async function inTurn<T>(work: () => Promise<T>): Promise<T> {
+    while (renewal !== null) await renewal;
+    const running = work();
+    renewal = running
+      .catch(() => undefined)
       .finally(() => {
         renewal = null;
       });
+    return await running;
+  }
+  const timer = setInterval(() => {
+    if (renewal !== null) return;
+    inTurn(refresh).catch((cause: unknown) => {
+      trouble = report(context, trouble, cause);
+    });
   }, config.checkSeconds * 1_000);
   timer.unref();
   draining.addEventListener("abort", () => clearInterval(timer), { once: true });
 
   return {
     handlers: {
+      async publishTargets(publication, { from }) {
+        if (from !== "operator") {
+          throw new Failure("access-denied", "only operators publish targets");
+        }
+        const now = clock.now();
+        await inTurn(async () => {
+          repository = await takeTargets(directory, repository, { publication, now });
+          await refresh();
+        });
+        if (online === null) throw new Failure("internal", "nothing is published");
+        journal.info("targets-published", { targets: repository.targets.version });
+        return {
+          targets: online.snapshot.targets.version,
+          snapshot: online.snapshot.version,
+          timestamp: online.timestamp.version,
+        };
+      },
       async readTrustFile({ path }) {
         const fixed = repository.files.get(path);
         if (fixed !== undefined) return { content: fixed, immutable: true };

@@ -103,7 +103,8 @@ function versions(names: readonly string[], role: "root" | "targets"): readonly 
     .sort((a, b) => a - b);
 }
 
-function targetPath({ name, sha256: hash }: Target): string {
+/** Where a target's content is. @throws {Malformed} */
+export function targetPath({ name, sha256: hash }: Target): string {
   // The name becomes part of a path here and of a URL at clients.
   if (!/^[A-Za-z0-9_][A-Za-z0-9._-]{0,99}$/.test(name)) {
     throw new Malformed("trust: a target's name is not a plain file name");

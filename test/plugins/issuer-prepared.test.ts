@@ -14,7 +14,7 @@ const logKey = softKey();
 const described = { algorithm: "ecdsa-p256" as const, purposes: [] };
 const issuing = { ...described, publicKey: soft.issuing.spki, chain: [...soft.chain] };
 const log = { ...described, publicKey: logKey.spki };
-const authority: Authority = readAuthority(issuing, log);
+const authority: Authority = readAuthority("issuing-ca", issuing, log);
 
 function prepare() {
   return prepareLeaf(
@@ -105,7 +105,7 @@ test.each([
   ["a chain without its root", { ...issuing, chain: [soft.issuing.der] }],
   ["no subject key identifier", bare()],
 ])("an issuing key with %s is not used", (_, answer) => {
-  expect(() => readAuthority(answer, log)).toThrow(
+  expect(() => readAuthority("issuing-ca", answer, log)).toThrow(
     expect.objectContaining({ code: "key-unavailable" }),
   );
 });

@@ -1,0 +1,36 @@
+/**
+ * The operator: an identity of the bus that is no plugin. The commands of `chancery operate` connect with its nkey and its pair keys,
+ * which no process of the installation has, and rooms answer these asks to nobody else.
+ */
+import * as v from "valibot";
+import { definePlugin, type Manifest } from "../core/plugin.ts";
+import { bindChain, describeKey, generateKey } from "../events/hsm.ts";
+import { activateIssuer, trustBundle } from "../events/issuer.ts";
+import { freezeLog, latestHead } from "../events/log.ts";
+import { publishTargets, readTrustFile } from "../events/trust.ts";
+import { plugins } from "./plugins.ts";
+
+/** What an operator may ask. */
+export const operator: Manifest = definePlugin({
+  name: "operator",
+  summary: "asks for the steps of ceremonies on a live instance",
+  config: v.strictObject({}),
+  offers: [],
+  needs: [
+    describeKey,
+    generateKey,
+    bindChain,
+    trustBundle,
+    activateIssuer,
+    latestHead,
+    freezeLog,
+    readTrustFile,
+    publishTargets,
+  ],
+  emits: [],
+  follows: [],
+  reaches: [],
+}).manifest;
+
+/** Everybody who has an identity on the bus. */
+export const parties: readonly Manifest[] = [...plugins.map(({ manifest }) => manifest), operator];

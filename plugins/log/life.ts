@@ -1,0 +1,37 @@
+/** Whether a log takes entries, as its store says. */
+import { equalBytes } from "../../core/formats/encoding.ts";
+import { Malformed } from "../../core/formats/malformed.ts";
+import type { Store } from "../../core/plugin.ts";
+import { Failure } from "../../events/failure.ts";
+import { decodeIntent, frozenKey, type Intent, tables } from "./rows.ts";
+import type { LogState } from "./state.ts";
+
+/** Whether a log takes entries. */
+export type Life =
+  | { readonly phase: "open" }
+  /** Asked to freeze; nothing is durable of it. */
+  | { readonly phase: "freezing" }
+  | { readonly phase: "frozen"; readonly atMs: bigint };
+
+/** What the store says of a log whose durable tree is `durable`. @throws {Malformed} if it was frozen with another tree */
+export async function readLife(store: Pick<Store, "get">, durable: Intent): Promise<Life> {
+  const row = await store.get(tables.state, frozenKey);
+  if (row === null) return { phase: "open" };
+  const { size, root, integratedAtMs: atMs } = decodeIntent(row);
+  if (size !== durable.size || !equalBytes(root, durable.root)) {
+    throw new Malformed(`it was frozen with ${size} entries and holds ${durable.size}`);
+  }
+  return { phase: "frozen", atMs };
+}
+
+/** @throws {Failure} log-frozen or log-unavailable unless the log takes entries */
+export function requireOpen({ life, name }: Pick<LogState, "life" | "name">): void {
+  switch (life.phase) {
+    case "open":
+      return;
+    case "freezing":
+      throw new Failure("log-unavailable", `log "${name}" is being frozen`);
+    case "frozen":
+      throw new Failure("log-frozen", `log "${name}" is frozen and takes nothing more`);
+  }
+}
