@@ -32,6 +32,17 @@ const roomCommands: readonly Command[] = [
     load: async () => await import("./ceremony-command.ts"),
   },
   {
+    name: "operate",
+    summary: "rotate the issuing CA, create or freeze a log, while the instance runs",
+    usage: [
+      "rotate-issuing-ca KEY [--common-name NAME] [--organization NAME] [--years N] [--hold-seconds N]",
+      "create-log LOG --format rekor-v2|rfc6962 [--key LABEL] [--origin NAME] [--serve]",
+      "freeze-log LOG [--without-successor]",
+      "each with [--offline-token LABEL] [--pin-fd offline=N] [--json]",
+    ],
+    load: async () => await import("./operate-command.ts"),
+  },
+  {
     name: "timestamp confirm-clock",
     summary: "tell the timestamp authority that a clock which was set is right",
     usage: [""],

@@ -1,4 +1,4 @@
-/** The vault's part of the CLI: what `chancery fsck` and `chancery ceremony` call. */
+/** The vault's part of the CLI: what `chancery fsck`, `chancery ceremony` and `chancery operate` call. */
 export { fsckVault, type VaultReport } from "./fsck.ts";
 export {
   type CeremonyRequest,
@@ -11,3 +11,7 @@ export { lintCeremony } from "./ceremony/review.ts";
 export type { TranscriptLine } from "./ceremony/transcript.ts";
 export { verifyTranscript } from "./ceremony/verify.ts";
 export { VaultRefused } from "./errors.ts";
+export type { OperationRequest, OperationResult, OperatorAsk } from "./operations/conduct.ts";
+export { createLog, type LogCreation, type LogHouse } from "./operations/create-log.ts";
+export { freezeLogForever } from "./operations/freeze-log.ts";
+export { rotateIssuingCa } from "./operations/rotate-issuing-ca.ts";

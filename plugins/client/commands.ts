@@ -2,7 +2,7 @@
 import type { Command } from "./terminal.ts";
 
 export type { Command, ExitCode, Terminal } from "./terminal.ts";
-export { parseArguments } from "./arguments.ts";
+export { type Arguments, parseArguments } from "./arguments.ts";
 export { CommandError, exitCodes } from "./terminal.ts";
 
 const json = "[--json]";

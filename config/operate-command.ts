@@ -1,0 +1,219 @@
+/** `chancery operate`: what an operator does to a live instance. Asked for again, an operation that was interrupted goes on. */
+import { existsSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import * as v from "valibot";
+import { parseTrustedRoot } from "../core/formats/trusted-root.ts";
+import { PinRefused } from "../core/plugin.ts";
+import { Failure } from "../events/failure.ts";
+import { keyLabel } from "../events/hsm.ts";
+import { logName } from "../events/log.ts";
+import {
+  createLog,
+  freezeLogForever,
+  type OperationRequest,
+  type OperationResult,
+  rotateIssuingCa,
+  VaultRefused,
+} from "../hsm/commands.ts";
+import { hsm } from "../hsm/manifest.ts";
+import {
+  type Arguments,
+  CommandError,
+  type ExitCode,
+  exitCodes,
+  parseArguments,
+  type Terminal,
+} from "../plugins/client/commands.ts";
+import { readPins } from "./ceremony-pins.ts";
+import { readConfiguration, readInstance } from "./load.ts";
+import { logHouse, readLogs } from "./log-house.ts";
+import { connectOperator } from "./operator-bus.ts";
+
+const operations: {
+  readonly [what: string]: (args: readonly string[], terminal: Terminal) => Promise<Asked>;
+} = { "rotate-issuing-ca": rotate, "create-log": create, "freeze-log": freeze };
+
+/** An operation that was understood. */
+interface Asked {
+  readonly parsed: Arguments;
+  readonly perform: (request: OperationRequest) => Promise<OperationResult>;
+  /** What an operator should know when it is done. */
+  readonly next: string;
+}
+
+const common = ["offline-token", "pin-fd"];
+const offlineLabel = "chancery-offline";
+
+/** `operate rotate-issuing-ca|create-log|freeze-log`. */
+export async function run(args: readonly string[], terminal: Terminal): Promise<ExitCode> {
+  const [what = "", ...rest] = args;
+  const understand = Object.hasOwn(operations, what) ? operations[what] : undefined;
+  if (!understand) {
+    throw new CommandError(exitCodes.usage, `say ${Object.keys(operations).join(", ")}`);
+  }
+  try {
+    const { parsed, perform, next } = await understand(rest, terminal);
+    const { transcript, wasDone } = await withRequest(parsed, terminal, perform);
+    if (parsed.has("json")) terminal.print(JSON.stringify({ transcript, wasDone, next }));
+    else terminal.print(`${wasDone ? "was done before" : "done"}: ${transcript}\n${next}`);
+    return exitCodes.ok;
+  } catch (thrown) {
+    throw worded(thrown);
+  }
+}
+
+function worded(thrown: unknown): unknown {
+  if (thrown instanceof VaultRefused || thrown instanceof PinRefused) {
+    return new CommandError(exitCodes.failed, thrown.message, { cause: thrown });
+  }
+  if (!(thrown instanceof Failure)) return thrown;
+  const again = thrown.retry ? "; what was done stays: ask again and it goes on" : "";
+  const message = `the instance answers ${thrown.code}: ${thrown.message}${again}`;
+  return new CommandError(exitCodes.failed, message, { cause: thrown });
+}
+
+async function withRequest(
+  parsed: Arguments,
+  terminal: Terminal,
+  perform: Asked["perform"],
+): Promise<OperationResult> {
+  const home = homeOf(terminal);
+  await readInstance(home);
+  const { sections } = await readConfiguration(home);
+  const { module } = v.parse(
+    v.looseObject({ module: hsm.manifest.config.entries.module }),
+    sections["hsm"],
+  );
+  await using bus = await connectOperator(home);
+  return await perform({
+    home,
+    module,
+    offlineToken: parsed.value("offline-token") ?? offlineLabel,
+    offlinePin: await offlinePin(home, parsed.value("pin-fd")),
+    ask: bus.ask,
+    report: (step) => terminal.complain(step),
+  });
+}
+
+/** Undefined if the home keeps it in a file, as demos do. */
+async function offlinePin(
+  home: string,
+  descriptors: string | undefined,
+): Promise<string | undefined> {
+  const isKept = existsSync(join(home, "secrets", "offline-pin"));
+  if (descriptors === undefined && isKept) return undefined;
+  return (await readPins(["offline"], descriptors))["offline"];
+}
+
+async function rotate(args: readonly string[], terminal: Terminal): Promise<Asked> {
+  const parsed = parseArguments(args, {
+    operands: ["KEY"],
+    values: ["organization", "common-name", "years", "hold-seconds", ...common],
+    switches: ["json"],
+  });
+  const key = checked(keyLabel, parsed.operands[0], "KEY");
+  const organization = parsed.value("organization") ?? (await organizationOf(homeOf(terminal)));
+  const rotation = {
+    key,
+    organization,
+    commonName: parsed.value("common-name") ?? `${organization} ${key}`,
+    years: whole(parsed, "years", { standard: 10, most: 30 }),
+    holdSeconds: whole(parsed, "hold-seconds", { standard: 0, most: 604_800 }),
+  };
+  return {
+    parsed,
+    perform: async (request) => await rotateIssuingCa(request, rotation),
+    next: `certificates are issued by ${key}; those of the CA before it stay valid`,
+  };
+}
+
+async function create(args: readonly string[], terminal: Terminal): Promise<Asked> {
+  const parsed = parseArguments(args, {
+    operands: ["LOG"],
+    values: ["format", "key", "origin", ...common],
+    switches: ["serve", "json"],
+  });
+  const log = checked(logName, parsed.operands[0], "LOG");
+  const format = checked(v.picklist(["rekor-v2", "rfc6962"]), parsed.value("format"), "--format");
+  const serve = parsed.has("serve");
+  if (serve && format !== "rekor-v2") {
+    throw new CommandError(exitCodes.usage, "--serve is for logs of the format rekor-v2");
+  }
+  const home = homeOf(terminal);
+  const { origin } = await readInstance(home);
+  const creation = {
+    log,
+    format,
+    key: checked(keyLabel, parsed.value("key") ?? `${log}-log`, "--key"),
+    origin: parsed.value("origin") ?? new URL(origin).hostname,
+    baseUrl: serve ? origin : `${origin}/logs/${log}`,
+    serve,
+  };
+  return {
+    parsed,
+    perform: async (request) => await createLog(request, creation, logHouse(home)),
+    next: `the log ${log} runs from the next start of the instance; its tiles are at /logs/${log}/`,
+  };
+}
+
+async function freeze(args: readonly string[], terminal: Terminal): Promise<Asked> {
+  const parsed = parseArguments(args, {
+    operands: ["LOG"],
+    values: common,
+    switches: ["without-successor", "json"],
+  });
+  const log = checked(logName, parsed.operands[0], "LOG");
+  const { logs, active } = await readLogs(homeOf(terminal));
+  if (!logs.some(({ name }) => name === log)) {
+    throw new CommandError(exitCodes.usage, `there is no log "${log}"`);
+  }
+  const isActive = Object.values(active).includes(log);
+  if (isActive && !parsed.has("without-successor")) {
+    throw new CommandError(
+      exitCodes.failed,
+      `"${log}" takes what clients send: create its successor first (create-log NAME --format FORMAT --serve), or say --without-successor`,
+    );
+  }
+  const ends = log === active.rekorV2 ? 2 : log === active.rekorV1 ? 1 : null;
+  return {
+    parsed,
+    perform: async (request) => await freezeLogForever(request, { log, ends }),
+    next: `the log ${log} takes nothing more and is read for ever`,
+  };
+}
+
+async function organizationOf(home: string): Promise<string> {
+  const text = await readFile(join(home, "trust", "trusted_root.json"), "utf8").catch(
+    (cause: unknown) => {
+      throw new CommandError(exitCodes.usage, "--organization is needed", { cause });
+    },
+  );
+  return parseTrustedRoot(text).certificateAuthorities[0]?.organization ?? "";
+}
+
+function whole(
+  parsed: Arguments,
+  name: string,
+  { standard, most }: { readonly standard: number; readonly most: number },
+): number {
+  const text = parsed.value(name);
+  if (text === undefined) return standard;
+  const number = /^\d{1,6}$/.test(text) ? Number(text) : -1;
+  if (number >= 0 && number <= most && (name !== "years" || number > 0)) return number;
+  throw new CommandError(exitCodes.usage, `--${name} is a whole number up to ${most}`);
+}
+
+function checked<S extends v.GenericSchema>(
+  schema: S,
+  value: unknown,
+  name: string,
+): v.InferOutput<S> {
+  const result = v.safeParse(schema, value);
+  if (result.success) return result.output;
+  throw new CommandError(exitCodes.usage, `${name}: ${result.issues[0].message}`);
+}
+
+function homeOf({ environment, folder }: Terminal): string {
+  return resolve(folder, environment["CHANCERY_HOME"] || ".chancery");
+}

@@ -1,0 +1,135 @@
+/**
+ * Another transparency log: its key in the vault, bound to its origin, its own storage, and clients that trust it before it takes its
+ * first entry. It runs from the next start of the process that hosts logs.
+ */
+import { hash } from "node:crypto";
+import { decodeUtf8, encodeUtf8 } from "../../core/formats/encoding.ts";
+import { formatPem } from "../../core/formats/pem.ts";
+import { formatSigningConfig, parseSigningConfig } from "../../core/formats/signing-config.ts";
+import {
+  formatTrustedRoot,
+  parseTrustedRoot,
+  type TrustedLog,
+} from "../../core/formats/trusted-root.ts";
+import { conduct, type OperationRequest, type OperationResult, type Site } from "./conduct.ts";
+import type { Published } from "./published.ts";
+import { generateInVault, type NewTarget, openOffline, publish, trustedRootName } from "./steps.ts";
+
+/** What is asked for. */
+export interface LogCreation {
+  readonly log: string;
+  readonly format: "rfc6962" | "rekor-v2";
+  /** Label of its key. */
+  readonly key: string;
+  /** First line of its checkpoints, and the name on their signature. */
+  readonly origin: string;
+  /** Where clients find it. */
+  readonly baseUrl: string;
+  /** True if it is to take the entries that clients send from now on. */
+  readonly serve: boolean;
+}
+
+/** What only the configuration's room can do: durable, and done again it changes nothing. */
+export interface LogHouse {
+  /** Makes the log's storage, which nothing but this operation does. `announced` if an interrupted run may have made it. */
+  readonly createStorage: (log: string, announced: boolean) => Promise<void>;
+  /** Adds the log to the configuration, and answers the SHA-256 of what that is now. */
+  readonly configure: (creation: LogCreation) => Promise<string>;
+}
+
+const purposes = {
+  rfc6962: ["scts", "treeHead", "checkpoint"],
+  "rekor-v2": ["checkpoint"],
+} as const;
+
+/** Creates a log. @throws {VaultRefused} with one sentence @throws {Failure} of an ask */
+export async function createLog(
+  request: OperationRequest,
+  creation: LogCreation,
+  house: LogHouse,
+): Promise<OperationResult> {
+  const { log, format, key, origin, baseUrl, serve } = creation;
+  return await conduct(request, {
+    name: `create-${log}`,
+    parameters: { log, format, key, origin, baseUrl, serve: String(serve) },
+    steps: [
+      openOffline(request.offlineToken, { certifies: false }),
+      generateInVault({
+        label: key,
+        algorithm: "ecdsa-p256",
+        purposes: [...purposes[format]],
+        askers: ["log"],
+        origin,
+        noteName: origin,
+      }),
+      {
+        title: `make the storage of ${log}`,
+        async perform({ bench: { transcript } }) {
+          const announced = transcript.recall("making storage", { log }) !== null;
+          transcript.once("making storage", { log });
+          await house.createStorage(log, announced);
+          transcript.once("storage", { log });
+        },
+      },
+      publish(`publish trust in ${log}`, async (published, site) => {
+        return await withLog(published, creation, site);
+      }),
+      {
+        title: `add ${log} to the configuration`,
+        async perform({ bench: { transcript } }) {
+          const sha256 = await house.configure(creation);
+          transcript.once("configured", { log }, () => ({ sha256 }));
+        },
+      },
+    ],
+  });
+}
+
+async function withLog(
+  published: Published,
+  { key, format, baseUrl, serve }: LogCreation,
+  { bench }: Site,
+): Promise<readonly NewTarget[]> {
+  const root = parseTrustedRoot(decodeUtf8(await published.read(trustedRootName)));
+  const { publicKey } = bench.key(key);
+  const log: TrustedLog = {
+    baseUrl,
+    publicKey,
+    keyDetails: "PKIX_ECDSA_P256_SHA_256",
+    validFor: { start: bench.startedAt, end: null },
+    logId: hash("sha256", publicKey, "buffer"),
+  };
+  const content = formatTrustedRoot(
+    format === "rfc6962"
+      ? { ...root, ctlogs: [...root.ctlogs, log] }
+      : { ...root, tlogs: [...root.tlogs, log] },
+  );
+  const of = format === "rfc6962" ? "CTFE" : "Rekor";
+  return [
+    { name: trustedRootName, content: encodeUtf8(content) },
+    {
+      name: `${key}.pub`,
+      content: encodeUtf8(formatPem("PUBLIC KEY", publicKey)),
+      usage: { of, uri: baseUrl },
+    },
+    ...(serve && format === "rekor-v2" ? await reopened(published, bench.startedAt) : []),
+  ];
+}
+
+/** Signing configurations in which Rekor v2 had ended name it again. */
+async function reopened(published: Published, start: Date): Promise<readonly NewTarget[]> {
+  const changed: NewTarget[] = [];
+  for (const { name } of published.targets.targets) {
+    if (!name.startsWith("signing_config")) continue;
+    const config = parseSigningConfig(decodeUtf8(await published.read(name)));
+    const isEnded = ({ majorApiVersion, validFor }: (typeof config.rekorTlogUrls)[number]) =>
+      majorApiVersion === 2 && validFor.end !== null;
+    if (!config.rekorTlogUrls.some(isEnded)) continue;
+    const rekorTlogUrls = config.rekorTlogUrls.map((service) =>
+      isEnded(service) ? { ...service, validFor: { start, end: null } } : service,
+    );
+    const content = formatSigningConfig({ ...config, rekorTlogUrls });
+    changed.push({ name, content: encodeUtf8(content) });
+  }
+  return changed;
+}

@@ -1,0 +1,218 @@
+/** Steps that operations share: opening the offline token, a key in the vault, new targets for clients. */
+import { hash } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { importPublicKey } from "../../core/crypto/keys.ts";
+import { durableWrite } from "../../core/durable.ts";
+import {
+  decodeBase64,
+  decodeUtf8,
+  encodeBase64,
+  encodeHex,
+  encodeUtf8,
+  equalBytes,
+} from "../../core/formats/encoding.ts";
+import { parsePem } from "../../core/formats/pem.ts";
+import { parseTrustedRoot } from "../../core/formats/trusted-root.ts";
+import * as tuf from "../../core/formats/tuf.ts";
+import { parseCertificate } from "../../core/formats/x509.ts";
+import type { QuestionOf } from "../../events/contract.ts";
+import { describeKey, generateKey } from "../../events/hsm.ts";
+import { publishTargets } from "../../events/trust.ts";
+import { performUseCertificate } from "../ceremony/authorities.ts";
+import { performOpen, performUse } from "../ceremony/keys.ts";
+import { VaultRefused } from "../errors.ts";
+import type { KeyAlgorithm } from "../pkcs11-templates.ts";
+import { offline, type OperationStep, type Site, targetsKey } from "./conduct.ts";
+import { type Published, readPublished, verifyRole } from "./published.ts";
+
+/** The key that certifies issuing CAs, and its certificate below the home. */
+export const rootKey = "root-ca";
+const rootCertificate = "trust/root-ca.pem";
+const pinFile = "secrets/offline-pin";
+/** The target that names whom verifiers believe. */
+export const trustedRootName = "trusted_root.json";
+
+/** Opens the offline token and finds the key for targets on it, and with `certifies` the root CA's. */
+export function openOffline(
+  label: string,
+  { certifies }: { readonly certifies: boolean },
+): OperationStep {
+  return {
+    title: `open the token ${label}`,
+    async perform({ home, ask, bench }) {
+      await performOpen(bench, { step: "openToken", token: offline, label, pinFile });
+      const { root } = await readPublished(home, ask);
+      const pinned = root.keys
+        .filter(({ keyid }) => root.roles.targets.keyids.includes(keyid))
+        .map(({ key }) => tuf.keySpki(key));
+      if (pinned.length !== 1) {
+        throw new VaultRefused("targets need several signatures here, which takes a ceremony");
+      }
+      use({ bench }, targetsKey, pinned[0] ?? new Uint8Array());
+      if (!certifies) return;
+      const certificate = parsePem(
+        await readFile(join(home, rootCertificate), "utf8"),
+        "CERTIFICATE",
+      );
+      use({ bench }, rootKey, parseCertificate(certificate).publicKey);
+      const known = { step: "useCertificate", key: rootKey, file: rootCertificate } as const;
+      await performUseCertificate(bench, known);
+    },
+  };
+}
+
+function use({ bench }: Pick<Site, "bench">, label: string, spki: Uint8Array): void {
+  const { algorithm } = importPublicKey(spki);
+  const publicKeySha256 = hash("sha256", spki, "hex");
+  performUse(bench, {
+    step: "useKey",
+    token: offline,
+    label,
+    // Held against the key itself, which is what the hash pins.
+    algorithm: algorithm as KeyAlgorithm,
+    publicKeySha256,
+  });
+}
+
+/** Has the vault make a key. */
+export function generateInVault(key: QuestionOf<typeof generateKey>): OperationStep {
+  const { label, algorithm } = key;
+  return {
+    title: `generate ${label} (${algorithm}) in the vault`,
+    async perform({ ask, bench }) {
+      const { transcript } = bench;
+      transcript.once("asked the vault", { ask: generateKey.name, label }, () => ({ ...key }));
+      const { publicKey, id } = await ask(generateKey, key);
+      const described = await ask(describeKey, { key: label });
+      if (!equalBytes(described.publicKey, publicKey)) {
+        throw new VaultRefused(`the vault describes "${label}" as another key than it made`);
+      }
+      const publicKeySha256 = hash("sha256", publicKey, "buffer");
+      const told = transcript.once("key", { label }, () => ({
+        token: "vault",
+        algorithm,
+        id: encodeHex(id),
+        publicKey: encodeBase64(publicKey),
+        publicKeySha256: encodeHex(publicKeySha256),
+      }));
+      if (told["publicKeySha256"] !== encodeHex(publicKeySha256)) {
+        throw new VaultRefused(
+          `the vault's "${label}" is not the key that the transcript tells of`,
+        );
+      }
+      const step = { step: "generateKey", token: "vault", label, algorithm } as const;
+      const made = { label, id, algorithm, publicKey, publicKeySha256, token: "vault", step };
+      bench.keys.set(label, made);
+    },
+  };
+}
+
+/** A target with a new content. */
+export interface NewTarget {
+  readonly name: string;
+  readonly content: Uint8Array;
+  /** What clients from before trusted_root.json may use a new one for. */
+  readonly usage?: { readonly of: "Fulcio" | "Rekor" | "CTFE"; readonly uri: string };
+}
+
+/** Signs the next version of the targets on the offline token and has it published, then reads it as clients do. */
+export function publish(
+  title: string,
+  change: (published: Published, site: Site) => Promise<readonly NewTarget[]>,
+): OperationStep {
+  return {
+    title,
+    async perform(site) {
+      const { ask, home, bench } = site;
+      const recorded = bench.transcript.recall("new targets");
+      const detail = recorded ?? (await signTargets(site, change));
+      const file = decodeBase64(String(detail["metadata"]));
+      const files = readFiles(detail["files"]);
+      const done = await ask(publishTargets, { targets: file, files });
+      const { targets, read } = await readPublished(home, ask);
+      const wanted = tuf.parseTargets(tuf.parseSignedRole(decodeUtf8(file)).signed);
+      if (targets.version !== wanted.version) {
+        throw new VaultRefused(`targets of version ${targets.version} are served instead`);
+      }
+      for (const { name, content } of files) {
+        if (!equalBytes(await read(name), content)) {
+          throw new VaultRefused(`another ${name} is served than was published`);
+        }
+      }
+      await copyToHome(home, files);
+      bench.transcript.once("published", { targets: targets.version }, () => ({
+        snapshot: done.snapshot,
+        timestamp: done.timestamp,
+      }));
+    },
+  };
+}
+
+async function signTargets(
+  site: Site,
+  change: (published: Published, site: Site) => Promise<readonly NewTarget[]>,
+): Promise<{ readonly [name: string]: unknown }> {
+  const { ask, home, bench } = site;
+  const published = await readPublished(home, ask);
+  const changed = await change(published, site);
+  for (const { name, content } of changed) {
+    if (name === trustedRootName) parseTrustedRoot(decodeUtf8(content));
+  }
+  const version = published.targets.version + 1;
+  const { expires } = published.targets;
+  const signed = tuf.targetsRole({ version, expires, targets: merge(published, changed) });
+  const message = tuf.signedBytes(signed);
+  const signature = bench.sign(targetsKey, `TUF targets version ${version}`, message);
+  const { keyid } = tuf.tufKey(bench.key(targetsKey).publicKey);
+  const file = tuf.formatSignedRole(signed, [{ keyid, sig: encodeHex(signature) }]);
+  tuf.checkSignatures(tuf.parseSignedRole(file), "targets", published.root, verifyRole);
+  // Killed from here on, exactly this is published when the operation goes on.
+  return bench.transcript.once("new targets", {}, () => ({
+    version,
+    metadata: encodeBase64(encodeUtf8(file)),
+    files: changed.map(({ name, content }) => ({ name, content: encodeBase64(content) })),
+  }));
+}
+
+function merge(
+  { targets: { targets } }: Published,
+  changed: readonly NewTarget[],
+): readonly tuf.Target[] {
+  const fresh = changed.map(({ name, content, usage }): tuf.Target => {
+    const before = targets.find((target) => target.name === name);
+    if (before && usage) throw new VaultRefused(`there is a target ${name} already`);
+    const custom = usage
+      ? { sigstore: { status: "Active", uri: usage.uri, usage: usage.of } }
+      : before?.custom;
+    return {
+      name,
+      length: content.length,
+      sha256: hash("sha256", content, "buffer"),
+      ...(custom && { custom }),
+    };
+  });
+  const kept = targets.filter(({ name }) => !changed.some((one) => one.name === name));
+  return [...kept, ...fresh];
+}
+
+/** A line of a transcript is JSON that this file wrote. */
+function readFiles(value: unknown): { name: string; content: Uint8Array }[] {
+  if (!Array.isArray(value)) throw new VaultRefused("the transcript's new targets have no files");
+  return value.map((file: { readonly name?: unknown; readonly content?: unknown }) => ({
+    name: String(file.name),
+    content: decodeBase64(String(file.content)),
+  }));
+}
+
+/** The home's own copies, from which its CLI verifies. */
+async function copyToHome(
+  home: string,
+  files: readonly { readonly name: string; readonly content: Uint8Array }[],
+): Promise<void> {
+  for (const { name, content } of files) {
+    const path = join(home, "trust", name);
+    const before = await readFile(path).catch(() => null);
+    if (before !== null && !equalBytes(before, content)) await durableWrite(path, content);
+  }
+}
