@@ -38,6 +38,7 @@ const roomCommands: readonly Command[] = [
       "rotate-issuing-ca KEY [--common-name NAME] [--organization NAME] [--years N] [--hold-seconds N]",
       "create-log LOG --format rekor-v2|rfc6962 [--key LABEL] [--origin NAME] [--serve]",
       "freeze-log LOG [--without-successor]",
+      "abandon OPERATION   one that was begun and cannot go on",
       "each with [--offline-token LABEL] [--pin-fd offline=N] [--json]",
     ],
     load: async () => await import("./operate-command.ts"),

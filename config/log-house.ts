@@ -15,14 +15,24 @@ import { plugins } from "./plugins.ts";
 
 /** The house of a home. */
 export function logHouse(home: string): LogHouse {
+  const partitionOf = (name: string) => driverName("log", name);
+  const hasStorage = (name: string) => existsSync(join(home, "data", `${partitionOf(name)}.db`));
+  const refuseStorage = (name: string): void => {
+    if (hasStorage(name)) throw new VaultRefused(`the home has a storage for a log "${name}"`);
+  };
   return {
-    async createStorage(name, announced) {
-      const partition = driverName("log", name);
-      // Made whole or not at all: if an interrupted run announced it, what is there is what it made.
-      if (existsSync(join(home, "data", `${partition}.db`))) {
-        if (announced) return;
-        throw new VaultRefused(`the home has a storage for a log "${name}" already`);
+    async requireNew(name) {
+      refuseStorage(name);
+      const { logs } = await readLogs(home);
+      if (logs.some((one) => one.name === name)) {
+        throw new VaultRefused(`the configuration names a log "${name}" already`);
       }
+    },
+    async createStorage(name, announced) {
+      const partition = partitionOf(name);
+      // Made whole or not at all: if an interrupted run announced it, what is there is what it made.
+      if (announced && hasStorage(name)) return;
+      refuseStorage(name);
       const found = partitionsOf([log.manifest], new Map([["log", { logs: [{ name }] }]])).find(
         (one) => one.name === partition,
       );

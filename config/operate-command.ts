@@ -9,8 +9,10 @@ import { Failure } from "../events/failure.ts";
 import { keyLabel } from "../events/hsm.ts";
 import { logName } from "../events/log.ts";
 import {
+  abandon,
   createLog,
   freezeLogForever,
+  openOffline,
   type OperationRequest,
   type OperationResult,
   rotateIssuingCa,
@@ -32,7 +34,7 @@ import { connectOperator } from "./operator-bus.ts";
 
 const operations: {
   readonly [what: string]: (args: readonly string[], terminal: Terminal) => Promise<Asked>;
-} = { "rotate-issuing-ca": rotate, "create-log": create, "freeze-log": freeze };
+} = { "rotate-issuing-ca": rotate, "create-log": create, "freeze-log": freeze, abandon: giveUp };
 
 /** An operation that was understood. */
 interface Asked {
@@ -180,6 +182,25 @@ async function freeze(args: readonly string[], terminal: Terminal): Promise<Aske
     parsed,
     perform: async (request) => await freezeLogForever(request, { log, ends }),
     next: `the log ${log} takes nothing more and is read for ever`,
+  };
+}
+
+async function giveUp(args: readonly string[]): Promise<Asked> {
+  const parsed = parseArguments(args, {
+    operands: ["OPERATION"],
+    values: common,
+    switches: ["json"],
+  });
+  await Promise.resolve();
+  const operation = v.pipe(v.string(), v.regex(/^[a-z][a-z0-9-]{0,63}$/));
+  const name = checked(operation, parsed.operands[0], "OPERATION");
+  return {
+    parsed,
+    perform: async (request) => {
+      const open = openOffline(request.offlineToken, { certifies: false });
+      return await abandon(request, { name, open });
+    },
+    next: `the operation ${name} was given up; what it made stays and is not used`,
   };
 }
 

@@ -11,7 +11,13 @@ export { lintCeremony } from "./ceremony/review.ts";
 export type { TranscriptLine } from "./ceremony/transcript.ts";
 export { verifyTranscript } from "./ceremony/verify.ts";
 export { VaultRefused } from "./errors.ts";
-export type { OperationRequest, OperationResult, OperatorAsk } from "./operations/conduct.ts";
+export {
+  abandon,
+  type OperationRequest,
+  type OperationResult,
+  type OperatorAsk,
+} from "./operations/conduct.ts";
 export { createLog, type LogCreation, type LogHouse } from "./operations/create-log.ts";
 export { freezeLogForever } from "./operations/freeze-log.ts";
 export { rotateIssuingCa } from "./operations/rotate-issuing-ca.ts";
+export { openOffline } from "./operations/steps.ts";

@@ -5,7 +5,7 @@
  */
 import { hash, randomBytes } from "node:crypto";
 import { existsSync } from "node:fs";
-import { readdir } from "node:fs/promises";
+import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { DatabaseSync } from "node:sqlite";
 import { importPublicKey } from "../core/crypto/keys.ts";
@@ -22,13 +22,7 @@ import type { bindChain, generateKey } from "../events/hsm.ts";
 import type { Out } from "../events/contract.ts";
 import { lintAuthority } from "./ceremony/lint.ts";
 import { HsmError, VaultRefused } from "./errors.ts";
-import {
-  formatKeyring,
-  type Keyring,
-  parseKeyring,
-  readKeyring,
-  type VaultKey,
-} from "./keyring.ts";
+import { formatKeyring, type Keyring, parseKeyring, type VaultKey } from "./keyring.ts";
 import { type Ledger, StateUnavailable } from "./ledger.ts";
 import type { Pool } from "./pool.ts";
 import type { Vault } from "./vault.ts";
@@ -120,6 +114,7 @@ export class KeyOperations {
       if (JSON.stringify(bindingOf(known)) !== JSON.stringify(bindingOf(question))) {
         throw refused(`the keyring holds another key "${label}" already; choose a new label`);
       }
+      await vault.adopt(known);
       if (announced) this.#finish("generateKey", label, { hash: bindingHash, envelope });
       return known;
     }
@@ -143,8 +138,8 @@ export class KeyOperations {
     // Read back and found safe before the keyring promises it.
     pool.add(key);
     await this.#replaceKeyring([...this.#keyring.keys, key]);
-    this.#finish("generateKey", label, { hash: bindingHash, envelope });
     await vault.adopt(key);
+    this.#finish("generateKey", label, { hash: bindingHash, envelope });
     this.#parts.journal.info("key-generated", { key: label, id: encodeHex(id) });
     return key;
   }
@@ -154,7 +149,10 @@ export class KeyOperations {
     const key = this.#keyring.keys.find((one) => one.label === label);
     if (!key) throw refused(`the keyring has no key "${label}"`);
     if (key.chain) {
-      if (sameChain(key.chain, chain)) return;
+      if (sameChain(key.chain, chain)) {
+        await vault.adopt(key);
+        return;
+      }
       throw refused(`"${label}" has its certificate already; a key is certified once`);
     }
     this.#checkChain(key, chain);
@@ -170,8 +168,8 @@ export class KeyOperations {
     await this.#replaceKeyring(
       this.#keyring.keys.map((one) => (one.label === label ? bound : one)),
     );
-    this.#finish("bindChain", label, { hash: chainHash, envelope });
     await vault.adopt(bound);
+    this.#finish("bindChain", label, { hash: chainHash, envelope });
     this.#parts.journal.info("chain-bound", { key: label });
   }
 
@@ -203,15 +201,12 @@ export class KeyOperations {
   /** The new keyring, on the disk and read back. */
   async #replaceKeyring(keys: Keyring["keys"]): Promise<void> {
     const { path } = this.#parts;
-    const next = { ...this.#keyring, keys };
-    const text = formatKeyring(next);
+    const text = formatKeyring({ ...this.#keyring, keys });
     parseKeyring(text);
     await durableWrite(path, text, 0o644);
-    const read = await readKeyring(path);
-    if (formatKeyring(read) !== text) {
-      throw new VaultRefused(`${path} does not read back as it was written`);
-    }
-    this.#keyring = next;
+    const read = await readFile(path, "utf8");
+    if (read !== text) throw new VaultRefused(`${path} does not read back as it was written`);
+    this.#keyring = parseKeyring(read);
   }
 
   #announced(label: string): { readonly id: Uint8Array; readonly hash: string } | null {

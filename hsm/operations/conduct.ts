@@ -11,7 +11,7 @@ import { syncPath } from "../../core/durable.ts";
 import type { AnswerOf, Ask, QuestionOf } from "../../events/contract.ts";
 import { Bench } from "../ceremony/bench.ts";
 import { expectedInventory } from "../ceremony/inventory.ts";
-import { seal, Transcript } from "../ceremony/transcript.ts";
+import { parseTranscript, seal, Transcript } from "../ceremony/transcript.ts";
 import { verifyTranscript } from "../ceremony/verify.ts";
 import { VaultRefused } from "../errors.ts";
 
@@ -52,6 +52,8 @@ export interface Operation {
   readonly name: string;
   /** What it was asked to do; an interrupted one goes on only with the same. */
   readonly parameters: { readonly [name: string]: string };
+  /** What must hold before it is begun; nothing is written until then. @throws {VaultRefused} */
+  readonly precondition: () => Promise<void>;
   readonly steps: readonly OperationStep[];
 }
 
@@ -80,10 +82,11 @@ export async function conduct(
   using _lock = takeLock(join(folder, "operations.lock"));
   const path = join(folder, `${prefix}${operation.name}${suffix}`);
   if (existsSync(path) && isSealed(await readFile(path, "utf8"))) {
-    verifyTranscript(await readFile(path, "utf8"));
+    requireEnded(await readFile(path, "utf8"), operation.name);
     return { transcript: path, wasDone: true };
   }
   await refuseOthers(folder, operation.name);
+  if (!existsSync(path)) await operation.precondition();
   using transcript = new Transcript(path);
   await syncPath(folder);
   const parameters = JSON.stringify(operation.parameters);
@@ -98,14 +101,7 @@ export async function conduct(
       `${path} is of an operation that was begun with ${String(head["parameters"])}; it is gone on with only by those`,
     );
   }
-  using bench = new Bench({
-    home: request.home,
-    module: request.module,
-    transcript,
-    startedAt: new Date(String(head["startedAt"])),
-    pins: request.offlinePin === undefined ? {} : { [offline]: request.offlinePin },
-    rehearsal: false,
-  });
+  using bench = benchFor(request, transcript, String(head["startedAt"]));
   const site = { home: request.home, ask: request.ask, bench };
   for (const [index, { title, perform }] of operation.steps.entries()) {
     request.report(title);
@@ -117,6 +113,44 @@ export async function conduct(
   close(bench);
   transcript.end(targetsKey, (message) => bench.signUnrecorded(targetsKey, message));
   return { transcript: path, wasDone: false };
+}
+
+/**
+ * Gives up an operation that was begun and cannot go on: its transcript is sealed as it is, and others may be begun. What was made
+ * stays and is not used.
+ */
+export async function abandon(
+  request: OperationRequest,
+  { name, open }: { readonly name: string; readonly open: OperationStep },
+): Promise<OperationResult> {
+  const folder = join(request.home, "ceremony");
+  const path = join(folder, `${prefix}${name}${suffix}`);
+  if (!existsSync(path)) throw new VaultRefused(`there is no operation "${name}"`);
+  using _lock = takeLock(join(folder, "operations.lock"));
+  if (isSealed(await readFile(path, "utf8"))) {
+    throw new VaultRefused(`the operation "${name}" has ended already`);
+  }
+  using transcript = new Transcript(path);
+  using bench = benchFor(request, transcript, new Date().toISOString());
+  request.report(open.title);
+  transcript.enter(1, { step: open.title });
+  await open.perform({ home: request.home, ask: request.ask, bench });
+  transcript.enter(0);
+  transcript.write("abandoned");
+  close(bench);
+  transcript.end(targetsKey, (message) => bench.signUnrecorded(targetsKey, message));
+  return { transcript: path, wasDone: false };
+}
+
+function benchFor(request: OperationRequest, transcript: Transcript, startedAt: string): Bench {
+  return new Bench({
+    home: request.home,
+    module: request.module,
+    transcript,
+    startedAt: new Date(startedAt),
+    pins: request.offlinePin === undefined ? {} : { [offline]: request.offlinePin },
+    rehearsal: false,
+  });
 }
 
 /** What is on the offline token now must be what was there: an operation makes nothing on it. */
@@ -135,9 +169,16 @@ async function refuseOthers(folder: string, name: string): Promise<void> {
     const other = file.slice(prefix.length, -suffix.length);
     if (other === name || isSealed(await readFile(join(folder, file), "utf8"))) continue;
     throw new VaultRefused(
-      `the operation "${other}" was begun and has not ended; ask for it again, as it was asked for, and then for this one`,
+      `the operation "${other}" was begun and has not ended; ask for it again as it was asked for, or give it up with: chancery operate abandon ${other}`,
     );
   }
+}
+
+function requireEnded(text: string, name: string): void {
+  if (parseTranscript(text).some(({ what }) => what === "abandoned")) {
+    throw new VaultRefused(`the operation "${name}" was given up; choose another name`);
+  }
+  verifyTranscript(text);
 }
 
 function isSealed(text: string): boolean {

@@ -13,7 +13,14 @@ import {
 } from "../../core/formats/trusted-root.ts";
 import { conduct, type OperationRequest, type OperationResult, type Site } from "./conduct.ts";
 import type { Published } from "./published.ts";
-import { generateInVault, type NewTarget, openOffline, publish, trustedRootName } from "./steps.ts";
+import {
+  generateInVault,
+  type NewTarget,
+  openOffline,
+  publish,
+  requireNewKey,
+  trustedRootName,
+} from "./steps.ts";
 
 /** What is asked for. */
 export interface LogCreation {
@@ -31,6 +38,8 @@ export interface LogCreation {
 
 /** What only the configuration's room can do: durable, and done again it changes nothing. */
 export interface LogHouse {
+  /** @throws {VaultRefused} if there is such a log, or storage for one. */
+  readonly requireNew: (log: string) => Promise<void>;
   /** Makes the log's storage, which nothing but this operation does. `announced` if an interrupted run may have made it. */
   readonly createStorage: (log: string, announced: boolean) => Promise<void>;
   /** Adds the log to the configuration, and answers the SHA-256 of what that is now. */
@@ -52,6 +61,10 @@ export async function createLog(
   return await conduct(request, {
     name: `create-${log}`,
     parameters: { log, format, key, origin, baseUrl, serve: String(serve) },
+    async precondition() {
+      await requireNewKey(request.ask, key);
+      await house.requireNew(log);
+    },
     steps: [
       openOffline(request.offlineToken, { certifies: false }),
       generateInVault({

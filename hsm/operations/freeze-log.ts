@@ -39,6 +39,9 @@ export async function freezeLogForever(
   return await conduct(request, {
     name: `freeze-${log}`,
     parameters: { log, ends: String(ends) },
+    async precondition() {
+      await request.ask(latestHead, { log });
+    },
     steps: [
       openOffline(request.offlineToken, { certifies: false }),
       endLog(log),

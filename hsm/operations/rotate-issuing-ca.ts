@@ -3,6 +3,8 @@
  * the CA before it stays trusted for what it has issued.
  */
 import { hash } from "node:crypto";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { decodeUtf8, encodeBase64, encodeUtf8, equalBytes } from "../../core/formats/encoding.ts";
 import { formatPem } from "../../core/formats/pem.ts";
@@ -28,6 +30,7 @@ import {
   type NewTarget,
   openOffline,
   publish,
+  requireNewKey,
   rootKey,
   trustedRootName,
 } from "./steps.ts";
@@ -58,6 +61,12 @@ export async function rotateIssuingCa(
       commonName,
       years: String(years),
       holdSeconds: String(holdSeconds),
+    },
+    async precondition() {
+      await requireNewKey(request.ask, key);
+      if (existsSync(join(request.home, certificate))) {
+        throw new VaultRefused(`${join(request.home, certificate)} exists already`);
+      }
     },
     steps: [
       openOffline(request.offlineToken, { certifies: true }),

@@ -17,13 +17,14 @@ import { parseTrustedRoot } from "../../core/formats/trusted-root.ts";
 import * as tuf from "../../core/formats/tuf.ts";
 import { parseCertificate } from "../../core/formats/x509.ts";
 import type { QuestionOf } from "../../events/contract.ts";
+import { Failure } from "../../events/failure.ts";
 import { describeKey, generateKey } from "../../events/hsm.ts";
 import { publishTargets } from "../../events/trust.ts";
 import { performUseCertificate } from "../ceremony/authorities.ts";
 import { performOpen, performUse } from "../ceremony/keys.ts";
 import { VaultRefused } from "../errors.ts";
 import type { KeyAlgorithm } from "../pkcs11-templates.ts";
-import { offline, type OperationStep, type Site, targetsKey } from "./conduct.ts";
+import { offline, type OperationStep, type OperatorAsk, type Site, targetsKey } from "./conduct.ts";
 import { type Published, readPublished, verifyRole } from "./published.ts";
 
 /** The key that certifies issuing CAs, and its certificate below the home. */
@@ -73,6 +74,17 @@ function use({ bench }: Pick<Site, "bench">, label: string, spki: Uint8Array): v
     algorithm: algorithm as KeyAlgorithm,
     publicKeySha256,
   });
+}
+
+/** @throws {VaultRefused} if the vault has a key of this label: operations make theirs. */
+export async function requireNewKey(ask: OperatorAsk, label: string): Promise<void> {
+  try {
+    await ask(describeKey, { key: label });
+  } catch (thrown) {
+    if (Failure.from(thrown).code === "key-unavailable") return;
+    throw thrown;
+  }
+  throw new VaultRefused(`the vault has a key "${label}" already; choose a new label`);
 }
 
 /** Has the vault make a key. */
