@@ -61,6 +61,11 @@ export class TestHome implements Disposable {
     this.writeTargets(1);
   }
 
+  /** The key for targets, which ceremonies have. */
+  get targetsKey(): TestKey {
+    return this.#targets;
+  }
+
   /** Writes a root, signed by the root key and whoever else. */
   writeRoot(
     version: number,
