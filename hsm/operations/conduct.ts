@@ -167,11 +167,18 @@ async function refuseOthers(folder: string, name: string): Promise<void> {
   for (const file of await readdir(folder)) {
     if (!file.startsWith(prefix) || !file.endsWith(suffix)) continue;
     const other = file.slice(prefix.length, -suffix.length);
-    if (other === name || isSealed(await readFile(join(folder, file), "utf8"))) continue;
+    const text = await readFile(join(folder, file), "utf8");
+    if (other === name || isSealed(text) || !hasBegun(text)) continue;
     throw new VaultRefused(
       `the operation "${other}" was begun and has not ended; ask for it again as it was asked for, or give it up with: chancery operate abandon ${other}`,
     );
   }
+}
+
+/** Until its first step is done, which opens the token, an operation has changed nothing. */
+function hasBegun(text: string): boolean {
+  const whole = text.slice(0, text.lastIndexOf("\n") + 1);
+  return whole !== "" && parseTranscript(whole).some(({ what }) => what === "checked");
 }
 
 function requireEnded(text: string, name: string): void {

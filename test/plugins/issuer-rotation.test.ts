@@ -143,7 +143,7 @@ test("no request is lost, each is answered by the one CA or the other, and it st
   const chain = await prepare();
   const issuers: (string | undefined)[] = [];
   let over = false;
-  const lanes = Array.from({ length: 8 }, async () => {
+  const lanes = Array.from({ length: 8 }, async (): Promise<void> => {
     while (!over || issuers.length < 100) issuers.push(await issue());
   });
   while (issuers.length < 20) await new Promise((resolve) => setTimeout(resolve, 2));
@@ -179,7 +179,7 @@ test("one that is configured later counts more than what was put into use before
 });
 
 test.for([
-  ["has no key", async () => undefined],
+  ["has no key", async (): Promise<void> => {}],
   [
     "has no certificate",
     async () => {
