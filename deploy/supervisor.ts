@@ -15,8 +15,8 @@ import { tokenEnvironment } from "./token.ts";
 
 const main = new URL("../core/main.ts", import.meta.url).pathname;
 const readyWithinMs = 60_000;
-/** V8 would let the young generation grow to 32 MiB and more under load: memory that buys nothing here. */
-const nodeFlags = ["--max-semi-space-size=8"];
+/** V8 would let its heap grow as long as the machine has memory, which buys nothing here; bodies under way are bounded by the door. */
+const nodeFlags = ["--max-semi-space-size=8", "--max-old-space-size=128"];
 /** glibc would give each thread a heap of its own that never shrinks. */
 const nodeEnvironment = { MALLOC_ARENA_MAX: "2" };
 

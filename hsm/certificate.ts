@@ -13,7 +13,7 @@ import { keyIdentifier, parseCertificate, type SignatureAlgorithm } from "../cor
 import { Failure } from "../events/failure.ts";
 import type { Signable } from "../events/hsm.ts";
 import type { VaultKey } from "./keyring.ts";
-import type { Prepared } from "./signable.ts";
+import type { Prepared } from "./prepared.ts";
 
 /** True if identity sealed exactly this statement. */
 export type VerifySeal = (statement: Uint8Array, mac: Uint8Array) => boolean;

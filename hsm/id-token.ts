@@ -5,7 +5,7 @@ import { rsaJwk } from "../core/formats/jwk.ts";
 import { Malformed } from "../core/formats/malformed.ts";
 import { Failure } from "../events/failure.ts";
 import type { VaultKey } from "./keyring.ts";
-import type { Prepared } from "./signable.ts";
+import type { Prepared } from "./prepared.ts";
 
 const maxLifetimeSeconds = 3_600;
 const maxSkewSeconds = 60;

@@ -16,7 +16,7 @@ import { type JsonValue, parseJson } from "../core/formats/json.ts";
 import { Malformed } from "../core/formats/malformed.ts";
 import { Failure } from "../events/failure.ts";
 import type { VaultKey } from "./keyring.ts";
-import type { Prepared } from "./signable.ts";
+import type { Prepared } from "./prepared.ts";
 
 /** What bounds roles: how far ahead each may expire. */
 export interface RoleLimits {

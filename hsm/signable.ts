@@ -11,24 +11,11 @@ import { sctSignatureInput, treeHeadSignatureInput } from "../core/formats/sct.t
 import { Failure } from "../events/failure.ts";
 import type { Signable } from "../events/hsm.ts";
 import { type CertificateLimits, prepareCertificate, type VerifySeal } from "./certificate.ts";
-import type { Claim } from "./guard.ts";
 import { prepareIdToken } from "./id-token.ts";
 import type { VaultKey } from "./keyring.ts";
-import type { Binding } from "./ledger-rows.ts";
+import type { Prepared } from "./prepared.ts";
 import { prepareRole, type RoleLimits } from "./role.ts";
 import { prepareTimestamp } from "./timestamp.ts";
-
-/** What is about to be signed. */
-export interface Prepared {
-  /** Each is hashed and signed. */
-  readonly messages: readonly Uint8Array[];
-  /** What the guard has to judge. */
-  readonly claim: Claim;
-  /** What the ledger keeps. */
-  readonly binding: Binding;
-  /** What is answered beside the signatures; it may hold them. */
-  readonly signed?: (signatures: readonly Uint8Array[]) => Uint8Array;
-}
 
 /** How far the clock of a log may be ahead of the vault's. */
 const maxSkewMs = 5_000n;

@@ -15,7 +15,7 @@ import { type Ledger, StateUnavailable } from "./ledger.ts";
 import type { IntentRow } from "./ledger-rows.ts";
 import type { Pool } from "./pool.ts";
 import { releasedForm, schemes, signingInput, verifier } from "./public-key.ts";
-import type { Prepared } from "./signable.ts";
+import type { Prepared } from "./prepared.ts";
 
 /** An intent that is recorded and may now be signed. */
 export interface Job {

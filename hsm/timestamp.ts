@@ -11,7 +11,7 @@ import { Failure } from "../events/failure.ts";
 import type { Signable } from "../events/hsm.ts";
 import { signatureAlgorithmOf } from "./certificate.ts";
 import type { VaultKey } from "./keyring.ts";
-import type { Prepared } from "./signable.ts";
+import type { Prepared } from "./prepared.ts";
 
 /** How far from the vault's clock a time may be that it signs. */
 const maxSkewMs = 5_000;
