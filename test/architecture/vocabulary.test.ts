@@ -2,6 +2,7 @@
 import { globSync } from "node:fs";
 import { basename } from "node:path";
 import { expect, test } from "vitest";
+import { operator, parties } from "../../config/operator.ts";
 import { plugins } from "../../config/plugins.ts";
 import { pairs, permissions } from "../../core/acl.ts";
 import { askKey } from "../../core/bus.ts";
@@ -87,4 +88,25 @@ test("nobody but those who need signatures may ask the vault for one", () => {
     expect(broad).toEqual([]);
   }
   expect(pairs(manifests)).toContainEqual(["identity", "hsm"]);
+});
+
+test("what changes keys, trust and logs is for the operator alone, who is no plugin", () => {
+  const rights = permissions(parties);
+  for (const [room, name] of [
+    ["hsm", "generateKey"],
+    ["hsm", "bindChain"],
+    ["issuer", "activateIssuer"],
+    ["trust", "publishTargets"],
+    ["log", "freezeLog"],
+  ]) {
+    const askers = [...rights].flatMap(([party, { publish }]) =>
+      publish.some((subject) => subject.startsWith(`chancery.v1.ask.${room}.${name}.`))
+        ? [party]
+        : [],
+    );
+    expect(askers, name).toEqual(["operator"]);
+  }
+  const { publish = [] } = rights.get("operator") ?? {};
+  expect(publish.filter((subject) => subject.startsWith("chancery.v1.ask.hsm.sign."))).toEqual([]);
+  expect(manifests).not.toContain(operator);
 });

@@ -147,8 +147,10 @@ describe("a key", () => {
     const ids = new Set(answers.map(({ id }) => Buffer.from(id).toString("hex")));
     expect(ids.size).toBe(1);
   });
+});
 
-  test("that was announced, or made, when the vault was killed is made only once", async () => {
+describe("a key that is there, or half there,", () => {
+  test("when the vault was killed, is made only once", async () => {
     const before = readFileSync(keyring(), "utf8");
     const { publicKey, id } = await generate();
     await house.dispose();

@@ -9,15 +9,20 @@ import { body, LogBench, precertificate } from "./log-fixture.ts";
 
 const formats = ["rfc6962", "rekor-v1", "rekor-v2"] as const;
 
+const entryOf = (format: (typeof formats)[number]) =>
+  format === "rfc6962" ? precertificate : body;
+async function begun(format: (typeof formats)[number], count: number): Promise<LogBench> {
+  const bench = new LogBench(format);
+  await bench.start();
+  const entry = entryOf(format);
+  await Promise.all(Array.from({ length: count }, async (_, n) => await bench.append(entry(n))));
+  return bench;
+}
+const freeze = async (bench: LogBench) => await bench.ask(freezeLog, { log: "one" }, "operator");
+
 describe.for(formats)("%s", (format) => {
-  const entry = format === "rfc6962" ? precertificate : body;
-  const started = async (count: number) => {
-    const bench = new LogBench(format);
-    await bench.start();
-    await Promise.all(Array.from({ length: count }, async (_, n) => await bench.append(entry(n))));
-    return bench;
-  };
-  const freeze = async (bench: LogBench) => await bench.ask(freezeLog, { log: "one" }, "operator");
+  const entry = entryOf(format);
+  const started = async (count: number) => await begun(format, count);
 
   test("refuses entries and goes on showing those it has, also after a restart", async () => {
     const bench = await started(5);

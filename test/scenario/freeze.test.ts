@@ -1,0 +1,114 @@
+/** A log of a live instance is frozen and gets a successor: what it refuses, what it goes on showing, and what a stranger's client sees. */
+import { setTimeout as sleep } from "node:timers/promises";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { expectReady } from "../support/kill-stream.ts";
+import { expectKept } from "../support/oracle.ts";
+import { Stranger } from "../support/stranger.ts";
+
+let stranger: Stranger;
+
+beforeAll(async () => {
+  stranger = await Stranger.arrive();
+});
+afterAll(async () => await stranger?.[Symbol.asyncDispose]());
+
+test(
+  "a log is frozen: its entries are refused and shown, and everything else goes on",
+  { timeout: 120_000 },
+  async () => {
+    const bundle = await stranger.buildV2();
+    const [entry] = bundle.verificationMaterial.tlogEntries;
+    stranger.bundles.push({ when: "in v2 before the freeze", bundle });
+    const refused = await stranger.operate("freeze-log", "rekor-v2");
+    expect(refused).toMatchObject({ code: 1 });
+    expect(refused.stderr).toContain("create its successor first");
+    const before = await checkpoint();
+    const stream = stranger.stream();
+    expect(await stranger.operate("freeze-log", "rekor-v2", "--without-successor")).toMatchObject({
+      code: 0,
+    });
+    expect(await stranger.signAndVerify("after the freeze")).toContain("issuing CA");
+    for (const again of [false, true]) {
+      if (again) {
+        await expectKept(stranger.instance.origin, await stream.end());
+        await stranger.restart();
+      }
+      const posted = await postAgain(entry?.canonicalizedBody ?? "");
+      expect(posted.status).toBe(405);
+      expect(await posted.text()).toContain("the log is frozen and takes no more entries");
+      expect(await checkpoint()).toBe(before);
+      const tile = await fetch(
+        `${stranger.instance.origin}/tile/entries/000.p/${before.split("\n")[1]}`,
+      );
+      expect(tile.status).toBe(200);
+    }
+    await stranger.verifyAll();
+    await stranger.expectClean();
+  },
+);
+
+test("a successor takes what the frozen log refuses", { timeout: 120_000 }, async () => {
+  const frozen = await checkpoint();
+  const created = await stranger.operate(
+    "create-log",
+    "rekor-v2-b",
+    "--format",
+    "rekor-v2",
+    "--serve",
+  );
+  expect(created).toMatchObject({ code: 0 });
+  // The instance is as it was until its services start again.
+  expect(await checkpoint()).toBe(frozen);
+  process.kill(await stranger.instance.pid("services"), "SIGKILL");
+  await expectServing("rekor-v2-b");
+  const bundle = await stranger.buildV2();
+  stranger.bundles.push({ when: "in the successor", bundle });
+  const logs = new Set(
+    stranger.bundles.flatMap(({ bundle: { verificationMaterial } }) =>
+      verificationMaterial.tlogEntries.map(({ logId }) => logId.keyId),
+    ),
+  );
+  expect(logs.size).toBe(3);
+  expect(await (await fetch(`${stranger.instance.origin}/logs/rekor-v2/checkpoint`)).text()).toBe(
+    frozen,
+  );
+  const again = await stranger.operate(
+    "create-log",
+    "rekor-v2-b",
+    "--format",
+    "rekor-v2",
+    "--serve",
+  );
+  expect(again).toMatchObject({ code: 0 });
+  expect(again.stdout).toContain("was done before");
+  await stranger.verifyAll();
+  await stranger.expectClean();
+});
+
+async function postAgain(canonicalizedBody: string): Promise<Response> {
+  const { spec } = JSON.parse(Buffer.from(canonicalizedBody, "base64").toString()) as {
+    spec: { hashedRekordV002: { data: { digest: string }; signature: object } };
+  };
+  const { data, signature } = spec.hashedRekordV002;
+  return await fetch(`${stranger.instance.origin}/api/v2/log/entries`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ hashedRekordRequestV002: { digest: data.digest, signature } }),
+  });
+}
+
+async function checkpoint(): Promise<string> {
+  return await (await fetch(`${stranger.instance.origin}/checkpoint`)).text();
+}
+
+/** The services have ended and started again, with this log. */
+async function expectServing(log: string): Promise<void> {
+  for (let waitedMs = 0; waitedMs < 30_000; waitedMs += 100) {
+    const answer = await fetch(`${stranger.instance.origin}/logs/${log}/checkpoint`).catch(
+      () => null,
+    );
+    if (answer?.status === 200) break;
+    await sleep(100);
+  }
+  await expectReady(stranger.instance.origin, 30_000);
+}
