@@ -9,7 +9,8 @@ import { copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promi
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { environmentOf, freePort, type Place, run } from "../support/instance.ts";
+import { environmentOf, type Place, run } from "../support/instance.ts";
+import { freePort } from "../support/ports.ts";
 import { softHsmModule } from "../support/vault.ts";
 import { volatileDisk, type VolatileDisk } from "./disk.ts";
 import { NatsProxy } from "./tcp-proxy.ts";

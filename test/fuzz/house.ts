@@ -8,7 +8,7 @@ import { createFetch } from "../../core/fetch.ts";
 import { makeInstance } from "../../deploy/genesis.ts";
 import { bootForTest, silentJournal } from "../support/boot.ts";
 import { faultModule } from "../support/fault-module.ts";
-import { freePort } from "../support/instance.ts";
+import { freePort } from "../support/ports.ts";
 
 /** An installation that runs here. */
 export interface House extends AsyncDisposable {

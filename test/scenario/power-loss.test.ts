@@ -6,13 +6,8 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect, test } from "vitest";
-import {
-  chancery,
-  freePort,
-  type Instance,
-  type Place,
-  startInstance,
-} from "../support/instance.ts";
+import { chancery, type Instance, type Place, startInstance } from "../support/instance.ts";
+import { freePort } from "../support/ports.ts";
 import { volatileDisk } from "../fault/disk.ts";
 import { expectKept } from "../support/oracle.ts";
 import { type Acknowledged, demoToken, signOnce } from "../support/signer.ts";

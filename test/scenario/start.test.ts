@@ -5,14 +5,8 @@ import { cp, mkdir, readdir, readFile, rename, stat, writeFile } from "node:fs/p
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import {
-  chancery,
-  freePort,
-  freshPlace,
-  type Place,
-  runStart,
-  startInstance,
-} from "../support/instance.ts";
+import { chancery, freshPlace, type Place, runStart, startInstance } from "../support/instance.ts";
+import { freePort } from "../support/ports.ts";
 
 let place: Place & { readonly remove: () => Promise<void> };
 

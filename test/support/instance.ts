@@ -2,9 +2,10 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
-import { createServer } from "node:net";
+
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { freePort } from "./ports.ts";
 
 const start = new URL("../../deploy/start.ts", import.meta.url).pathname;
 const root = new URL("../../", import.meta.url).pathname;
@@ -129,18 +130,6 @@ export async function startInstance(place: Place): Promise<Instance> {
       await stop();
     },
   };
-}
-
-/** A TCP port of the loopback address that was free a moment ago. */
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const address = server.address();
-  server.close();
-  await once(server, "close");
-  if (address === null || typeof address === "string") throw new Error("no port");
-  return address.port;
 }
 
 async function greeted(child: ChildProcess): Promise<string> {

@@ -3,13 +3,14 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { connect, createServer } from "node:net";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pairs, permissions } from "../../core/acl.ts";
 import type { Manifest } from "../../core/plugin.ts";
 import type { PairKeys } from "../../core/seals.ts";
 import { createNkey, formatNatsConfiguration } from "../../deploy/nats.ts";
+import { freePort } from "./ports.ts";
 
 /** A running server. */
 export interface TestNats extends AsyncDisposable {
@@ -61,16 +62,6 @@ export async function startNats(manifests: readonly Manifest[]): Promise<TestNat
       await rm(directory, { recursive: true });
     },
   };
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const address = server.address();
-  server.close();
-  await once(server, "close");
-  if (address === null || typeof address === "string") throw new Error("no port");
-  return address.port;
 }
 
 async function listening(port: number): Promise<void> {
