@@ -12,6 +12,7 @@ import {
   abandon,
   createLog,
   freezeLogForever,
+  type LogCreation,
   openOffline,
   type OperationRequest,
   type OperationResult,
@@ -27,6 +28,7 @@ import {
   parseArguments,
   type Terminal,
 } from "../plugins/client/commands.ts";
+import { nextInterval } from "../plugins/ct/commands.ts";
 import { readPins } from "./ceremony-pins.ts";
 import { readConfiguration, readInstance } from "./load.ts";
 import { logHouse, readLogs } from "./log-house.ts";
@@ -133,7 +135,7 @@ async function rotate(args: readonly string[], terminal: Terminal): Promise<Aske
 async function create(args: readonly string[], terminal: Terminal): Promise<Asked> {
   const parsed = parseArguments(args, {
     operands: ["LOG"],
-    values: ["format", "key", "origin", ...common],
+    values: ["format", "key", "origin", "start", "end", ...common],
     switches: ["serve", "json"],
   });
   const log = checked(logName, parsed.operands[0], "LOG");
@@ -151,12 +153,50 @@ async function create(args: readonly string[], terminal: Terminal): Promise<Aske
     origin: parsed.value("origin") ?? new URL(origin).hostname,
     baseUrl: serve ? origin : `${origin}/logs/${log}`,
     serve,
+    interval: await intervalOf(parsed, { home, log, format }),
   };
+  const takes =
+    creation.interval &&
+    `; it takes the certificates that end from ${creation.interval.start.toISOString()} on`;
   return {
     parsed,
     perform: async (request) => await createLog(request, creation, logHouse(home)),
-    next: `the log ${log} runs from the next start of the instance; its tiles are at /logs/${log}/`,
+    next: `the log ${log} runs from the next start of the instance; its tiles are at /logs/${log}/${takes ?? ""}`,
   };
+}
+
+/** Which certificates a new shard of the CT log takes: those of the year after the last shard, unless the flags say otherwise. */
+async function intervalOf(
+  parsed: Arguments,
+  { home, log, format }: { readonly home: string; readonly log: string; readonly format: string },
+): Promise<LogCreation["interval"]> {
+  const [start, end] = ["start", "end"].map((flag) => instantOf(parsed, flag));
+  if (format !== "rfc6962") {
+    if (!start && !end) return undefined;
+    throw new CommandError(exitCodes.usage, "--start and --end are for logs of the format rfc6962");
+  }
+  const { shards } = await readLogs(home);
+  // Asked again after it was added: the same interval, or it would be another operation.
+  const at = shards.findIndex((shard) => shard.log === log);
+  const next = nextInterval(at < 1 ? shards : shards.slice(0, at), new Date());
+  const own = shards[at];
+  const from = start ?? own?.start ?? next.start;
+  return {
+    start: from,
+    end: end ?? own?.end ?? nextInterval([{ log, start: null, end: from }], from).end,
+  };
+}
+
+function instantOf(parsed: Arguments, flag: string): Date | undefined {
+  const text = parsed.value(flag);
+  if (text === undefined) return undefined;
+  const at = new Date(text);
+  if (/^\d{4}-\d{2}-\d{2}(?:T\d{2}:\d{2}:\d{2}Z)?$/.test(text) && !Number.isNaN(at.getTime()))
+    return at;
+  throw new CommandError(
+    exitCodes.usage,
+    `--${flag} is a day or a second of UTC, such as 2027-01-01`,
+  );
 }
 
 async function freeze(args: readonly string[], terminal: Terminal): Promise<Asked> {
@@ -170,7 +210,7 @@ async function freeze(args: readonly string[], terminal: Terminal): Promise<Aske
   if (!logs.some(({ name }) => name === log)) {
     throw new CommandError(exitCodes.usage, `there is no log "${log}"`);
   }
-  const isActive = Object.values(active).includes(log);
+  const isActive = Object.values(active).flat().includes(log);
   if (isActive && !parsed.has("without-successor")) {
     throw new CommandError(
       exitCodes.failed,

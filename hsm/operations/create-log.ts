@@ -34,12 +34,14 @@ export interface LogCreation {
   readonly baseUrl: string;
   /** True if it is to take the entries that clients send from now on. */
   readonly serve: boolean;
+  /** RFC 6962: it takes the certificates that end from `start` on and before `end`. */
+  readonly interval?: { readonly start: Date; readonly end: Date } | undefined;
 }
 
 /** What only the configuration's room can do: durable, and done again it changes nothing. */
 export interface LogHouse {
-  /** @throws {VaultRefused} if there is such a log, or storage for one. */
-  readonly requireNew: (log: string) => Promise<void>;
+  /** @throws {VaultRefused} if there is such a log, or storage for one, or no room for it in the configuration. */
+  readonly requireNew: (creation: LogCreation) => Promise<void>;
   /** Makes the log's storage, which nothing but this operation does. `announced` if an interrupted run may have made it. */
   readonly createStorage: (log: string, announced: boolean) => Promise<void>;
   /** Adds the log to the configuration, and answers the SHA-256 of what that is now. */
@@ -57,13 +59,21 @@ export async function createLog(
   creation: LogCreation,
   house: LogHouse,
 ): Promise<OperationResult> {
-  const { log, format, key, origin, baseUrl, serve } = creation;
+  const { log, format, key, origin, baseUrl, serve, interval } = creation;
   return await conduct(request, {
     name: `create-${log}`,
-    parameters: { log, format, key, origin, baseUrl, serve: String(serve) },
+    parameters: {
+      log,
+      format,
+      key,
+      origin,
+      baseUrl,
+      serve: String(serve),
+      ...(interval && { start: interval.start.toISOString(), end: interval.end.toISOString() }),
+    },
     async precondition() {
       await requireNewKey(request.ask, key);
-      await house.requireNew(log);
+      await house.requireNew(creation);
     },
     steps: [
       openOffline(request.offlineToken, { certifies: false }),

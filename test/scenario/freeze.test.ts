@@ -1,9 +1,12 @@
 /** A log of a live instance is frozen and gets a successor: what it refuses, what it goes on showing, and what a stranger's client sees. */
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { expectReady } from "../support/kill-stream.ts";
 import { expectKept } from "../support/oracle.ts";
 import { Stranger } from "../support/stranger.ts";
+import { monitor } from "../plugins/ct-house.ts";
 
 let stranger: Stranger;
 
@@ -84,6 +87,47 @@ test("a successor takes what the frozen log refuses", { timeout: 120_000 }, asyn
   await stranger.verifyAll();
   await stranger.expectClean();
 });
+
+test("the CT log gets its next shard, and certificates go there by their dates", async () => {
+  const { origin } = stranger.instance;
+  const now = new Date(Date.now() - 1_000).toISOString().replace(/\.\d+Z$/, "Z");
+  const flags = ["--format", "rfc6962", "--start", now, "--end", "2099-01-01"];
+  const overlapping = ["--format", "rfc6962", "--start", "2098-01-01", "--end", "2097-01-01"];
+  expect(await stranger.operate("create-log", "ct-next", ...overlapping)).toMatchObject({
+    code: 1,
+  });
+  expect(await stranger.operate("create-log", "ct-next", ...flags)).toMatchObject({ code: 0 });
+  const again = await stranger.operate("create-log", "ct-next", "--format", "rfc6962", "--json");
+  expect(JSON.parse(again.stdout)).toMatchObject({ wasDone: true });
+  const before = await sizeOf("ct");
+  process.kill(await stranger.instance.pid("services"), "SIGKILL");
+  await expectServing("ct-next");
+  await stranger.signAndVerify("in the next shard");
+  expect(await sizeOf("ct")).toBe(before);
+  const { ctlogs } = JSON.parse(
+    await readFile(join(stranger.instance.home, "trust", "trusted_root.json"), "utf8"),
+  ) as { ctlogs: { baseUrl: string; publicKey: { rawBytes: string } }[] };
+  expect(ctlogs.map(({ baseUrl }) => baseUrl)).toEqual([
+    `${origin}/logs/ct`,
+    `${origin}/logs/ct-next`,
+  ]);
+  const read = await monitor(
+    `${origin}/logs/ct-next/ct/v1`,
+    Buffer.from(ctlogs[1]?.publicKey.rawBytes ?? "", "base64"),
+  );
+  expect(read).toHaveLength(1);
+  // The one before takes no more of what is issued now, and can be frozen.
+  expect(await stranger.operate("freeze-log", "ct-next")).toMatchObject({ code: 1 });
+  expect(await stranger.operate("freeze-log", "ct")).toMatchObject({ code: 0 });
+  await stranger.signAndVerify("after the shard before was frozen");
+  await stranger.verifyAll();
+  await stranger.expectClean();
+});
+
+async function sizeOf(log: string): Promise<number> {
+  const answer = await fetch(`${stranger.instance.origin}/logs/${log}/ct/v1/get-sth`);
+  return ((await answer.json()) as { tree_size: number }).tree_size;
+}
 
 async function postAgain(canonicalizedBody: string): Promise<Response> {
   const { spec } = JSON.parse(Buffer.from(canonicalizedBody, "base64").toString()) as {
