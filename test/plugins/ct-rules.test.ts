@@ -53,13 +53,7 @@ const keyId = (fill: number): Extension => ({
 
 /** A Precertificate Signing Certificate below the issuing CA, whose path length is 0. */
 function signerCertificate(...extensions: readonly Extension[]): Uint8Array {
-  return certificate(authority.issuing, "ecdsa-sha256", {
-    ...validity,
-    issuer: authority.issuing.name,
-    subject: signerName,
-    publicKey: signer.spki,
-    extensions: [certSign, basicConstraints(null), ...extensions],
-  });
+  return below([certSign, basicConstraints(null), ...extensions]);
 }
 
 function leaf(...extensions: readonly Extension[]): Uint8Array {
@@ -72,7 +66,41 @@ function leaf(...extensions: readonly Extension[]): Uint8Array {
   });
 }
 
+/** Something of the signer's name and key below the issuing CA. */
+function below(extensions: readonly Extension[], notAfter = validity.notAfter): Uint8Array {
+  return certificate(authority.issuing, "ecdsa-sha256", {
+    notBefore: validity.notBefore,
+    notAfter,
+    issuer: authority.issuing.name,
+    subject: signerName,
+    publicKey: signer.spki,
+    extensions,
+  });
+}
+
+/** A precertificate by a signer of precertificates that another one certified. */
+function two(): readonly Uint8Array[] {
+  const other = softKey();
+  const name = formatName({ commonName: "one more" });
+  const second = certificate(signer, "ecdsa-sha256", {
+    ...validity,
+    issuer: signerName,
+    subject: name,
+    publicKey: other.spki,
+    extensions: signing,
+  });
+  const pre = certificate(other, "ecdsa-sha256", {
+    ...validity,
+    issuer: name,
+    subject: der.sequence(),
+    publicKey: key.spki,
+    extensions: [codeSigning, poison],
+  });
+  return [pre, second, signerCertificate(ctOnly)];
+}
+
 const ctOnly = purposes(keyPurposes.precertificateSigning);
+const signing = [certSign, basicConstraints(null), ctOnly];
 
 describe("a certificate that signs precertificates", () => {
   test.each<[string, readonly Extension[], readonly Extension[], readonly Extension[]]>([
@@ -117,58 +145,13 @@ describe("one that signs precertificates", () => {
       () => [leaf(codeSigning, poison), signerCertificate(codeSigning)],
       "path is too long",
     ],
-    [
-      "that is no CA",
-      () => [
-        leaf(codeSigning, poison),
-        certificate(authority.issuing, "ecdsa-sha256", {
-          ...validity,
-          issuer: authority.issuing.name,
-          subject: signerName,
-          publicKey: signer.spki,
-          extensions: [ctOnly],
-        }),
-      ],
-      "no CA",
-    ],
+    ["that is no CA", () => [leaf(codeSigning, poison), below([ctOnly])], "no CA"],
     [
       "that has ended",
-      () => [
-        leaf(codeSigning, poison),
-        certificate(authority.issuing, "ecdsa-sha256", {
-          notBefore: validity.notBefore,
-          notAfter: new Date(now.getTime() - 1_000),
-          issuer: authority.issuing.name,
-          subject: signerName,
-          publicKey: signer.spki,
-          extensions: [certSign, basicConstraints(null), ctOnly],
-        }),
-      ],
+      () => [leaf(codeSigning, poison), below(signing, new Date(now.getTime() - 1_000))],
       "not valid now",
     ],
-    [
-      "below another of its kind",
-      () => {
-        const other = softKey();
-        const name = formatName({ commonName: "one more" });
-        const below = certificate(signer, "ecdsa-sha256", {
-          ...validity,
-          issuer: signerName,
-          subject: name,
-          publicKey: other.spki,
-          extensions: [certSign, basicConstraints(null), ctOnly],
-        });
-        const pre = certificate(other, "ecdsa-sha256", {
-          ...validity,
-          issuer: name,
-          subject: der.sequence(),
-          publicKey: key.spki,
-          extensions: [codeSigning, poison],
-        });
-        return [pre, below, signerCertificate(ctOnly)];
-      },
-      "purpose",
-    ],
+    ["below another of its kind", two, "purpose"],
   ])("%s: refused", (_, make, why) => {
     const chain = [...make(), authority.issuing.der];
     expect(() => acceptChain("precertificate", chain, trusting(), rules)).toThrow(why);
