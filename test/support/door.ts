@@ -97,6 +97,7 @@ const answers: { readonly [name: string]: unknown } = {
     root: hash,
     checkpoint: "cp\n",
     publicKey: new Uint8Array([0x30, 0]),
+    inactive: [],
   },
   proveLog: { root: hash, hashes: [hash] },
   latestHead: { logId: hash, head: { size: 9n, root: hash, checkpoint: "cp\n" } },
