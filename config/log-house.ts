@@ -13,6 +13,7 @@ import { type Shard, shardsOf } from "../plugins/ct/commands.ts";
 import { ct } from "../plugins/ct/manifest.ts";
 import { issuer } from "../plugins/issuer/manifest.ts";
 import { log } from "../plugins/log/manifest.ts";
+import { rekor } from "../plugins/rekor/manifest.ts";
 import { openStorage, parseConfiguration, readConfiguration } from "./load.ts";
 import { plugins } from "./plugins.ts";
 
@@ -45,7 +46,7 @@ export function logHouse(home: string): LogHouse {
       await using storage = openStorage(home);
       await storage.create(partition, found.shape);
     },
-    configure: async (creation) => await addToConfiguration(home, creation),
+    configure: async (creation, firstIndex) => await addToConfiguration(home, creation, firstIndex),
   };
 }
 
@@ -54,10 +55,7 @@ export async function readLogs(home: string) {
   const { sections } = await readConfiguration(home);
   const configured = await configure(manifests, sections);
   const { logs } = v.parse(log.manifest.config, configured.get("log"));
-  const rekor = v.parse(
-    v.looseObject({ log: v.string(), v2: v.optional(v.looseObject({ log: v.string() })) }),
-    configured.get("rekor"),
-  );
+  const v1 = v.parse(rekor.manifest.config, configured.get("rekor"));
   const shards = shardsOf(v.parse(ct.manifest.config, configured.get("ct")));
   const issuing = v.parse(issuer.manifest.config, configured.get("issuer"));
   const now = new Date();
@@ -66,31 +64,44 @@ export async function readLogs(home: string) {
     logs,
     shards,
     sctKeys: typeof issuing.logKey === "string" ? [issuing.logKey] : issuing.logKey,
-    active: { ct: takes.map((one) => one.log), rekorV1: rekor.log, rekorV2: rekor.v2?.log },
+    active: { ct: takes.map((one) => one.log), rekorV1: v1.log, rekorV2: v1.v2?.log },
+    rekor: v1,
   };
 }
 
 const manifests = plugins.map(({ manifest }) => manifest);
 
-async function addToConfiguration(home: string, creation: LogCreation): Promise<string> {
-  const { path, text, changed } = await changedConfiguration(home, creation);
+async function addToConfiguration(
+  home: string,
+  creation: LogCreation,
+  firstIndex: bigint,
+): Promise<string> {
+  const { path, text, changed } = await changedConfiguration(home, creation, firstIndex);
   if (changed !== text) await durableWrite(path, changed, 0o600);
   return hash("sha256", changed, "hex");
 }
 
 /** The configuration with the log in it, which every schema accepts. @throws {VaultRefused} if it does not fit. */
-async function changedConfiguration(home: string, creation: LogCreation) {
+async function changedConfiguration(home: string, creation: LogCreation, firstIndex = 0n) {
   const { log: name, format, key, serve } = creation;
   const path = join(home, "config.yaml");
   const text = await readFile(path, "utf8");
   const document = parseDocument(text, { version: "1.2", uniqueKeys: true, strict: true });
-  const { logs, shards, sctKeys } = await readLogs(home);
+  const { logs, shards, sctKeys, rekor: v1 } = await readLogs(home);
   const known = logs.find((one) => one.name === name);
   if (known && (known.key !== key || known.format !== format)) {
     throw new VaultRefused(`${path} names another log "${name}" already`);
   }
-  if (!known) document.addIn(["log", "logs"], document.createNode({ name, format, key }));
-  if (serve) {
+  const tree = creation.tree && { treeId: creation.tree.id, firstIndex: String(firstIndex) };
+  if (!known) document.addIn(["log", "logs"], document.createNode({ name, format, key, ...tree }));
+  if (creation.tree && v1.log !== name) {
+    const before = { log: v1.log, key: v1.key, treeId: v1.treeId };
+    document.setIn(["rekor", "shards"], document.createNode([...v1.shards, before]));
+    document.setIn(["rekor", "log"], name);
+    document.setIn(["rekor", "key"], key);
+    document.setIn(["rekor", "treeId"], creation.tree.id);
+  }
+  if (serve && format === "rekor-v2") {
     document.setIn(["rekor", "v2", "log"], name);
     document.setIn(["http", "rekorV2Log"], name);
   }

@@ -12,7 +12,6 @@ import {
   abandon,
   createLog,
   freezeLogForever,
-  type LogCreation,
   openOffline,
   type OperationRequest,
   type OperationResult,
@@ -28,7 +27,7 @@ import {
   parseArguments,
   type Terminal,
 } from "../plugins/client/commands.ts";
-import { nextInterval } from "../plugins/ct/commands.ts";
+import { intervalOf, treeOf } from "./new-log.ts";
 import { readPins } from "./ceremony-pins.ts";
 import { readConfiguration, readInstance } from "./load.ts";
 import { logHouse, readLogs } from "./log-house.ts";
@@ -139,13 +138,23 @@ async function create(args: readonly string[], terminal: Terminal): Promise<Aske
     switches: ["serve", "json"],
   });
   const log = checked(logName, parsed.operands[0], "LOG");
-  const format = checked(v.picklist(["rekor-v2", "rfc6962"]), parsed.value("format"), "--format");
+  const format = checked(
+    v.picklist(["rekor-v2", "rekor-v1", "rfc6962"]),
+    parsed.value("format"),
+    "--format",
+  );
   const serve = parsed.has("serve");
-  if (serve && format !== "rekor-v2") {
-    throw new CommandError(exitCodes.usage, "--serve is for logs of the format rekor-v2");
+  if (serve && format === "rfc6962") {
+    throw new CommandError(exitCodes.usage, "--serve is for logs of Rekor");
+  }
+  if (!serve && format === "rekor-v1") {
+    throw new CommandError(
+      exitCodes.usage,
+      "a Rekor v1 log takes over from the one before it: say --serve",
+    );
   }
   const home = homeOf(terminal);
-  const { origin } = await readInstance(home);
+  const { origin, id } = await readInstance(home);
   const creation = {
     log,
     format,
@@ -154,6 +163,7 @@ async function create(args: readonly string[], terminal: Terminal): Promise<Aske
     baseUrl: serve ? origin : `${origin}/logs/${log}`,
     serve,
     interval: await intervalOf(parsed, { home, log, format }),
+    tree: format === "rekor-v1" ? await treeOf(home, log, id) : undefined,
   };
   const takes =
     creation.interval &&
@@ -163,40 +173,6 @@ async function create(args: readonly string[], terminal: Terminal): Promise<Aske
     perform: async (request) => await createLog(request, creation, logHouse(home)),
     next: `the log ${log} runs from the next start of the instance; its tiles are at /logs/${log}/${takes ?? ""}`,
   };
-}
-
-/** Which certificates a new shard of the CT log takes: those of the year after the last shard, unless the flags say otherwise. */
-async function intervalOf(
-  parsed: Arguments,
-  { home, log, format }: { readonly home: string; readonly log: string; readonly format: string },
-): Promise<LogCreation["interval"]> {
-  const [start, end] = ["start", "end"].map((flag) => instantOf(parsed, flag));
-  if (format !== "rfc6962") {
-    if (!start && !end) return undefined;
-    throw new CommandError(exitCodes.usage, "--start and --end are for logs of the format rfc6962");
-  }
-  const { shards } = await readLogs(home);
-  // Asked again after it was added: the same interval, or it would be another operation.
-  const at = shards.findIndex((shard) => shard.log === log);
-  const next = nextInterval(at < 1 ? shards : shards.slice(0, at), new Date());
-  const own = shards[at];
-  const from = start ?? own?.start ?? next.start;
-  return {
-    start: from,
-    end: end ?? own?.end ?? nextInterval([{ log, start: null, end: from }], from).end,
-  };
-}
-
-function instantOf(parsed: Arguments, flag: string): Date | undefined {
-  const text = parsed.value(flag);
-  if (text === undefined) return undefined;
-  const at = new Date(text);
-  if (/^\d{4}-\d{2}-\d{2}(?:T\d{2}:\d{2}:\d{2}Z)?$/.test(text) && !Number.isNaN(at.getTime()))
-    return at;
-  throw new CommandError(
-    exitCodes.usage,
-    `--${flag} is a day or a second of UTC, such as 2027-01-01`,
-  );
 }
 
 async function freeze(args: readonly string[], terminal: Terminal): Promise<Asked> {
