@@ -45,8 +45,10 @@ function instantOf(parsed: Arguments, flag: string): Date | undefined {
   const text = parsed.value(flag);
   if (text === undefined) return undefined;
   const at = new Date(text);
-  if (/^\d{4}-\d{2}-\d{2}(?:T\d{2}:\d{2}:\d{2}Z)?$/.test(text) && !Number.isNaN(at.getTime()))
-    return at;
+  const isTime =
+    /^\d{4}-\d{2}-\d{2}(?:T\d{2}:\d{2}:\d{2}Z)?$/.test(text) && !Number.isNaN(at.getTime());
+  // V8 takes the 31st of February for a day in March.
+  if (isTime && at.toISOString().startsWith(text.replace("Z", ""))) return at;
   throw new CommandError(
     exitCodes.usage,
     `--${flag} is a day or a second of UTC, such as 2027-01-01`,

@@ -13,12 +13,19 @@ import { inLog, reads } from "./reads.ts";
 import { shardCalled, shardFor, shardsOf } from "./shards.ts";
 
 const noExtensions = new Uint8Array();
+/** How long before the last shard ends its operator is told, at every start. */
+const noticeMs = 60 * 86_400_000;
 
-export default ct.implement(async ({ ask, clock, config }) => {
+export default ct.implement(async ({ ask, clock, config, journal }) => {
   if (config.log !== undefined && config.shards !== undefined) {
     throw new StartRefused("ct: the configuration names one log and shards; say only one of them");
   }
   const shards = shardsOf(config);
+  const last = shards.at(-1)?.end ?? null;
+  if (last !== null && last.getTime() - clock.now().getTime() < noticeMs) {
+    // From then on no certificate is issued: time to make the next shard.
+    journal.warn("ct.last-shard-ends-soon", { end: last.toISOString() });
+  }
   const { accepts, rejectExpired } = config;
   const described = await Promise.all(accepts.map(async (key) => await ask(describeKey, { key })));
   const rules = { purposes: purposeOids(config.keyPurposes), rejectExpired };

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { expectReady } from "../support/kill-stream.ts";
+import { chancery } from "../support/instance.ts";
 import { expectKept } from "../support/oracle.ts";
 import { Stranger } from "../support/stranger.ts";
 import { monitor } from "../plugins/ct-house.ts";
@@ -147,6 +148,11 @@ test("Rekor v1 gets its next tree, in which indices go on", long, async () => {
         logIndex: index,
       },
     });
+  }
+  for (const log of ["rekor", "rekor-b"]) {
+    const args = ["log", "show", "--log", log, "--index", "0", "--json"];
+    const shown = await chancery(stranger.instance.home, ...args);
+    expect(JSON.parse(shown.stdout)).toMatchObject({ log, index: "0" });
   }
   await stranger.verifyAll();
   await stranger.expectClean();
