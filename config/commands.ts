@@ -36,7 +36,8 @@ const roomCommands: readonly Command[] = [
     summary: "rotate the issuing CA, create or freeze a log, while the instance runs",
     usage: [
       "rotate-issuing-ca KEY [--common-name NAME] [--organization NAME] [--years N] [--hold-seconds N]",
-      "create-log LOG --format rekor-v2|rfc6962 [--key LABEL] [--origin NAME] [--serve]",
+      "create-log LOG --format rekor-v2|rekor-v1 --serve [--key LABEL] [--origin NAME]",
+      "create-log LOG --format rfc6962 [--start TIME] [--end TIME]   the CT log's next shard",
       "freeze-log LOG [--without-successor]",
       "abandon OPERATION   one that was begun and cannot go on",
       "each with [--offline-token LABEL] [--pin-fd offline=N] [--json]",

@@ -93,7 +93,7 @@ const keyring = v.object({
 async function readLogs(home: string): Promise<{ checked: CheckedLog; key: string }[]> {
   const { keys } = await readKeyring(home);
   const configured = await readLogConfigs(home);
-  return configured.map(({ name, format, key }) => {
+  return configured.map(({ name, format, key, firstIndex }) => {
     const found = keys.find(({ label }) => label === key);
     if (found?.origin === undefined) {
       throw new CommandError(
@@ -109,6 +109,7 @@ async function readLogs(home: string): Promise<{ checked: CheckedLog; key: strin
       publicKey,
       origin,
       ...(noteName === undefined ? {} : { noteName }),
+      ...(firstIndex !== undefined && { firstIndex: BigInt(firstIndex) }),
     };
     return { checked, key };
   });

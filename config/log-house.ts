@@ -9,7 +9,11 @@ import { durableWrite } from "../core/durable.ts";
 import { configure } from "../core/kernel.ts";
 import { driverName, partitionsOf } from "../core/stores.ts";
 import { type LogCreation, type LogHouse, VaultRefused } from "../hsm/commands.ts";
+import { type Shard, shardsOf } from "../plugins/ct/commands.ts";
+import { ct } from "../plugins/ct/manifest.ts";
+import { issuer } from "../plugins/issuer/manifest.ts";
 import { log } from "../plugins/log/manifest.ts";
+import { rekor } from "../plugins/rekor/manifest.ts";
 import { openStorage, parseConfiguration, readConfiguration } from "./load.ts";
 import { plugins } from "./plugins.ts";
 
@@ -21,12 +25,14 @@ export function logHouse(home: string): LogHouse {
     if (hasStorage(name)) throw new VaultRefused(`the home has a storage for a log "${name}"`);
   };
   return {
-    async requireNew(name) {
+    async requireNew(creation) {
+      const { log: name } = creation;
       refuseStorage(name);
       const { logs } = await readLogs(home);
       if (logs.some((one) => one.name === name)) {
         throw new VaultRefused(`the configuration names a log "${name}" already`);
       }
+      await changedConfiguration(home, creation);
     },
     async createStorage(name, announced) {
       const partition = partitionOf(name);
@@ -40,48 +46,98 @@ export function logHouse(home: string): LogHouse {
       await using storage = openStorage(home);
       await storage.create(partition, found.shape);
     },
-    configure: async (creation) => await addToConfiguration(home, creation),
+    configure: async (creation, firstIndex) => await addToConfiguration(home, creation, firstIndex),
   };
 }
 
 /** The configured logs and which of them take what clients send. */
 export async function readLogs(home: string) {
   const { sections } = await readConfiguration(home);
-  const manifests = plugins.map(({ manifest }) => manifest);
   const configured = await configure(manifests, sections);
   const { logs } = v.parse(log.manifest.config, configured.get("log"));
-  const rekor = v.parse(
-    v.looseObject({ log: v.string(), v2: v.optional(v.looseObject({ log: v.string() })) }),
-    configured.get("rekor"),
-  );
-  const ct = v.parse(v.looseObject({ log: v.string() }), configured.get("ct"));
-  return { logs, active: { ct: ct.log, rekorV1: rekor.log, rekorV2: rekor.v2?.log } };
+  const v1 = v.parse(rekor.manifest.config, configured.get("rekor"));
+  const shards = shardsOf(v.parse(ct.manifest.config, configured.get("ct")));
+  const issuing = v.parse(issuer.manifest.config, configured.get("issuer"));
+  const now = new Date();
+  const takes = shards.filter(({ end }) => end === null || end > now);
+  return {
+    logs,
+    shards,
+    sctKeys: typeof issuing.logKey === "string" ? [issuing.logKey] : issuing.logKey,
+    active: { ct: takes.map((one) => one.log), rekorV1: v1.log, rekorV2: v1.v2?.log },
+    rekor: v1,
+  };
 }
+
+const manifests = plugins.map(({ manifest }) => manifest);
 
 async function addToConfiguration(
   home: string,
-  { log: name, format, key, serve }: LogCreation,
+  creation: LogCreation,
+  firstIndex: bigint,
 ): Promise<string> {
+  const { path, text, changed } = await changedConfiguration(home, creation, firstIndex);
+  if (changed !== text) await durableWrite(path, changed, 0o600);
+  return hash("sha256", changed, "hex");
+}
+
+/** The configuration with the log in it, which every schema accepts. @throws {VaultRefused} if it does not fit. */
+async function changedConfiguration(home: string, creation: LogCreation, firstIndex = 0n) {
+  const { log: name, format, key, serve } = creation;
   const path = join(home, "config.yaml");
   const text = await readFile(path, "utf8");
   const document = parseDocument(text, { version: "1.2", uniqueKeys: true, strict: true });
-  const { logs } = await readLogs(home);
+  const { logs, shards, sctKeys, rekor: v1 } = await readLogs(home);
   const known = logs.find((one) => one.name === name);
   if (known && (known.key !== key || known.format !== format)) {
     throw new VaultRefused(`${path} names another log "${name}" already`);
   }
-  if (!known) document.addIn(["log", "logs"], document.createNode({ name, format, key }));
-  if (serve) {
+  const tree = creation.tree && { treeId: creation.tree.id, firstIndex: String(firstIndex) };
+  if (!known) document.addIn(["log", "logs"], document.createNode({ name, format, key, ...tree }));
+  if (creation.tree && v1.log !== name) {
+    const before = { log: v1.log, key: v1.key, treeId: v1.treeId };
+    document.setIn(["rekor", "shards"], document.createNode([...v1.shards, before]));
+    document.setIn(["rekor", "log"], name);
+    document.setIn(["rekor", "key"], key);
+    document.setIn(["rekor", "treeId"], creation.tree.id);
+  }
+  if (serve && format === "rekor-v2") {
     document.setIn(["rekor", "v2", "log"], name);
     document.setIn(["http", "rekorV2Log"], name);
   }
+  if (creation.interval && !shards.some((one) => one.log === name)) {
+    document.deleteIn(["ct", "log"]);
+    document.setIn(["ct", "shards"], document.createNode(withShard(shards, creation)));
+    document.setIn(["issuer", "logKey"], document.createNode([...sctKeys, key]));
+  }
   const changed = document.toString({ lineWidth: 120 });
   // Held against every schema before it replaces what works.
-  const { sections } = parseConfiguration(path, changed);
-  await configure(
-    plugins.map(({ manifest }) => manifest),
-    sections,
+  try {
+    await configure(manifests, parseConfiguration(path, changed).sections);
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : "it is not valid";
+    throw new VaultRefused(`the log "${name}" does not fit into ${path}: ${why}`, { cause });
+  }
+  return { path, text, changed };
+}
+
+/** The shards with another one at their end; the one before it, if open, ends where that starts. */
+function withShard(shards: readonly Shard[], { log: name, interval }: LogCreation) {
+  const last = shards.length - 1;
+  const all = shards.map((shard, at) =>
+    at === last ? { ...shard, end: shard.end ?? interval?.start ?? null } : shard,
   );
-  if (changed !== text) await durableWrite(path, changed, 0o600);
-  return hash("sha256", changed, "hex");
+  return [...all, { log: name, start: interval?.start ?? null, end: interval?.end ?? null }].map(
+    ({ log: one, start, end }) => ({
+      log: one,
+      ...(start && { start: written(start) }),
+      ...(end && { end: written(end) }),
+    }),
+  );
+}
+
+/** A day, or a second where it is not midnight. */
+function written(at: Date): string {
+  const [day = "", time = ""] = at.toISOString().split("T");
+  return time === "00:00:00.000Z" ? day : `${day}T${time.slice(0, 8)}Z`;
 }

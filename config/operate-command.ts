@@ -27,6 +27,7 @@ import {
   parseArguments,
   type Terminal,
 } from "../plugins/client/commands.ts";
+import { intervalOf, treeOf } from "./new-log.ts";
 import { readPins } from "./ceremony-pins.ts";
 import { readConfiguration, readInstance } from "./load.ts";
 import { logHouse, readLogs } from "./log-house.ts";
@@ -133,17 +134,27 @@ async function rotate(args: readonly string[], terminal: Terminal): Promise<Aske
 async function create(args: readonly string[], terminal: Terminal): Promise<Asked> {
   const parsed = parseArguments(args, {
     operands: ["LOG"],
-    values: ["format", "key", "origin", ...common],
+    values: ["format", "key", "origin", "start", "end", ...common],
     switches: ["serve", "json"],
   });
   const log = checked(logName, parsed.operands[0], "LOG");
-  const format = checked(v.picklist(["rekor-v2", "rfc6962"]), parsed.value("format"), "--format");
+  const format = checked(
+    v.picklist(["rekor-v2", "rekor-v1", "rfc6962"]),
+    parsed.value("format"),
+    "--format",
+  );
   const serve = parsed.has("serve");
-  if (serve && format !== "rekor-v2") {
-    throw new CommandError(exitCodes.usage, "--serve is for logs of the format rekor-v2");
+  if (serve && format === "rfc6962") {
+    throw new CommandError(exitCodes.usage, "--serve is for logs of Rekor");
+  }
+  if (!serve && format === "rekor-v1") {
+    throw new CommandError(
+      exitCodes.usage,
+      "a Rekor v1 log takes over from the one before it: say --serve",
+    );
   }
   const home = homeOf(terminal);
-  const { origin } = await readInstance(home);
+  const { origin, id } = await readInstance(home);
   const creation = {
     log,
     format,
@@ -151,11 +162,16 @@ async function create(args: readonly string[], terminal: Terminal): Promise<Aske
     origin: parsed.value("origin") ?? new URL(origin).hostname,
     baseUrl: serve ? origin : `${origin}/logs/${log}`,
     serve,
+    interval: await intervalOf(parsed, { home, log, format }),
+    tree: format === "rekor-v1" ? await treeOf(home, log, id) : undefined,
   };
+  const takes =
+    creation.interval &&
+    `; it takes the certificates that end from ${creation.interval.start.toISOString()} on`;
   return {
     parsed,
     perform: async (request) => await createLog(request, creation, logHouse(home)),
-    next: `the log ${log} runs from the next start of the instance; its tiles are at /logs/${log}/`,
+    next: `the log ${log} runs from the next start of the instance; its tiles are at /logs/${log}/${takes ?? ""}`,
   };
 }
 
@@ -170,7 +186,7 @@ async function freeze(args: readonly string[], terminal: Terminal): Promise<Aske
   if (!logs.some(({ name }) => name === log)) {
     throw new CommandError(exitCodes.usage, `there is no log "${log}"`);
   }
-  const isActive = Object.values(active).includes(log);
+  const isActive = Object.values(active).flat().includes(log);
   if (isActive && !parsed.has("without-successor")) {
     throw new CommandError(
       exitCodes.failed,

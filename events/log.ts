@@ -94,7 +94,12 @@ export const findLeaf = ask("log", "findLeaf", {
 /** The newest published head. */
 export const latestHead = ask("log", "latestHead", {
   question: v.strictObject({ log: logName }),
-  answer: v.strictObject({ logId: hash, head }),
+  answer: v.strictObject({
+    logId: hash,
+    head,
+    /** Index of the log's first entry over all shards; absent for 0. */
+    firstIndex: v.optional(uint),
+  }),
   failures: ["not-found", "log-unavailable"],
   deadlineMs: 5_000,
 });

@@ -97,15 +97,22 @@ export const getEntry = ask("rekor", "getEntry", {
   deadlineMs: 10_000,
 });
 
-/** `GET /api/v1/log`. */
+/** One tree of a Rekor v1. */
+const shard = v.strictObject({
+  treeId: v.string(),
+  size: uint,
+  root: hash,
+  checkpoint: v.string(),
+  publicKey: bytesUpTo(4_096),
+});
+
+/** `GET /api/v1/log`: the shard that takes entries, and those before it. */
 export const describeLog = ask("rekor", "describeLog", {
   question: v.strictObject({}),
   answer: v.strictObject({
-    treeId: v.string(),
-    size: uint,
-    root: hash,
-    checkpoint: v.string(),
-    publicKey: bytesUpTo(4_096),
+    ...shard.entries,
+    /** Oldest first. */
+    inactive: v.array(shard),
   }),
   failures: ["log-unavailable"],
   deadlineMs: 5_000,

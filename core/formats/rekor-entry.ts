@@ -1,36 +1,39 @@
 /**
- * Rekor v1 entries (rekor v1.5, `hashedrekord` 0.0.1 and `dsse` 0.0.1): what a client proposes, the canonical body that becomes the
- * leaf, the bytes a signed entry timestamp covers, and entry ids.
+ * Rekor v1 entries (rekor v1.5: `hashedrekord` 0.0.1, `dsse` 0.0.1, `intoto` 0.0.1 and 0.0.2, `rekord` 0.0.1): what a client proposes,
+ * the canonical body that becomes the leaf, the bytes a signed entry timestamp covers, and entry ids.
  */
-import { createHash } from "node:crypto";
 import { type Envelope, parseEnvelope } from "./dsse.ts";
-import {
-  decodeBase64,
-  decodeHex,
-  decodeUtf8,
-  encodeBase64,
-  encodeHex,
-  encodeUtf8,
-  uintBytes,
-  uintFrom,
-} from "./encoding.ts";
+import { decodeHex, encodeBase64, encodeHex, encodeUtf8, uintBytes, uintFrom } from "./encoding.ts";
 import { canonicalize } from "./jcs.ts";
 import { type JsonValue, parseRequestJson } from "./json.ts";
 import { Malformed } from "./malformed.ts";
-import { formatPem, parsePemBlocks } from "./pem.ts";
+import {
+  type Intoto1,
+  type Intoto2,
+  intoto1Spec,
+  intoto2Spec,
+  parseIntoto1,
+  parseIntoto2,
+} from "./rekor-intoto.ts";
+import {
+  child,
+  content,
+  formatVerifier,
+  type JsonObject,
+  maxEnvelopeSignatures,
+  object,
+  parseVerifier,
+  sha256,
+  text,
+  type Verifier,
+} from "./rekor-members.ts";
+import { isX509, parseRekord, type Rekord, rekordSpec } from "./rekor-rekord.ts";
 
 /** Digest algorithms of `hashedrekord`, with their lengths in bytes. */
 const digestLengths = { sha256: 32, sha384: 48, sha512: 64 } as const;
 
 /** A digest algorithm that `hashedrekord` takes. */
 export type EntryHash = keyof typeof digestLengths;
-
-/** What verifies a signature: a certificate or a public key, alone in its PEM. */
-export interface Verifier {
-  readonly label: "CERTIFICATE" | "PUBLIC KEY";
-  /** DER, as it was sent: whoever uses the key must refuse what is not DER. */
-  readonly der: Uint8Array;
-}
 
 /** A signature over the digest of something that stays with its owner. */
 export interface HashedRekord {
@@ -51,7 +54,10 @@ export interface ProposedDsse {
 }
 
 /** What a client may propose. */
-export type ProposedEntry = HashedRekord | ProposedDsse;
+export type ProposedEntry = HashedRekord | ProposedDsse | Intoto1 | Intoto2 | Rekord;
+
+/** What is known to hold, and is logged. */
+export type AdmittedEntry = HashedRekord | Dsse | Intoto1 | Intoto2 | Rekord;
 
 /** A `dsse` entry once it is known who made which signature. */
 export interface Dsse {
@@ -63,17 +69,9 @@ export interface Dsse {
   readonly signatures: readonly { readonly signature: Uint8Array; readonly verifier: Verifier }[];
 }
 
-/** Most signatures, and most verifiers, of one envelope: each pair may cost a verification. */
-const maxEnvelopeSignatures = 8;
-
 /** The proposed entry is JSON, but of a kind or version that is not taken here. */
 export class UnsupportedEntry extends Error {
   override readonly name = "UnsupportedEntry";
-}
-
-/** Neither a certificate nor a public key can be read where the proposed entry must hold one. */
-export class UnreadableVerifier extends Error {
-  override readonly name = "UnreadableVerifier";
 }
 
 /**
@@ -87,20 +85,46 @@ export class UnreadableVerifier extends Error {
 export function parseProposedEntry(bytes: Uint8Array): ProposedEntry {
   const entry = object(parseRequestJson(bytes), "entry");
   refuseUrls(entry);
-  const kind = text(entry, "kind");
-  const version = text(entry, "apiVersion");
-  if ((kind !== "hashedrekord" && kind !== "dsse") || version !== "0.0.1") {
-    throw new UnsupportedEntry("only hashedrekord 0.0.1 and dsse 0.0.1 are accepted here");
-  }
+  const what = `${text(entry, "kind")} ${text(entry, "apiVersion")}`;
+  const parse = parsers.get(what);
+  if (parse === undefined) throw new UnsupportedEntry(`only ${supported} are accepted here`);
   const spec = child(entry, "spec");
-  return kind === "hashedrekord" ? parseHashedRekord(spec) : parseDsse(spec);
+  if (parse === parseRekord && !isX509(spec)) {
+    throw new UnsupportedEntry("only signatures of the format x509 are accepted in a rekord");
+  }
+  return parse(spec);
 }
 
+const parsers: ReadonlyMap<string, (spec: JsonObject) => ProposedEntry> = new Map<
+  string,
+  (spec: JsonObject) => ProposedEntry
+>([
+  ["hashedrekord 0.0.1", parseHashedRekord],
+  ["dsse 0.0.1", parseDsse],
+  ["intoto 0.0.1", parseIntoto1],
+  ["intoto 0.0.2", parseIntoto2],
+  ["rekord 0.0.1", parseRekord],
+]);
+const supported = [...parsers.keys()].join(", ");
+
 /** The canonical body, which is the leaf: RFC 8785 JSON of `apiVersion`, `kind` and `spec`. */
-export function canonicalBody(entry: HashedRekord | Dsse): Uint8Array {
+export function canonicalBody(entry: AdmittedEntry): Uint8Array {
   const { kind } = entry;
-  const spec = kind === "dsse" ? dsseSpec(entry) : hashedRekordSpec(entry);
-  return encodeUtf8(canonicalize({ apiVersion: "0.0.1", kind, spec }));
+  const apiVersion = kind === "intoto" ? entry.version : "0.0.1";
+  return encodeUtf8(canonicalize({ apiVersion, kind, spec: specOf(entry) }));
+}
+
+function specOf(entry: AdmittedEntry): JsonValue {
+  switch (entry.kind) {
+    case "hashedrekord":
+      return hashedRekordSpec(entry);
+    case "dsse":
+      return dsseSpec(entry);
+    case "intoto":
+      return entry.version === "0.0.1" ? intoto1Spec(entry) : intoto2Spec(entry);
+    case "rekord":
+      return rekordSpec(entry);
+  }
 }
 
 /** The `dsse` entry of an envelope whose signatures were made by `verifiers`, one each and in their order. */
@@ -167,8 +191,8 @@ function parseHashedRekord(spec: JsonObject): HashedRekord {
     kind: "hashedrekord",
     hashAlgorithm,
     digest,
-    signature: nonEmpty(decodeBase64(text(signature, "content")), "signature"),
-    verifier: parseVerifier(text(child(signature, "publicKey"), "content")),
+    signature: content(signature, "content"),
+    verifier: parseVerifier(content(child(signature, "publicKey"), "content")),
   };
 }
 
@@ -189,31 +213,9 @@ function parseDsse(spec: JsonObject): ProposedDsse {
     envelope,
     verifiers: verifiers.map((verifier: JsonValue) => {
       if (typeof verifier !== "string") throw new Malformed("rekor: a verifier is not a string");
-      return parseVerifier(verifier);
+      return parseVerifier(content({ verifier }, "verifier"));
     }),
   };
-}
-
-/** Base64 of PEM, as `publicKey.content` and `verifiers` hold it. */
-function parseVerifier(content: string): Verifier {
-  const pem = decodeUtf8(nonEmpty(decodeBase64(content), "public key"));
-  const [block, ...more] = readPem(pem);
-  if (block === undefined || more.length > 0) {
-    throw new UnreadableVerifier("expected exactly one PEM block, a certificate or a public key");
-  }
-  const { label, der } = block;
-  if (label !== "CERTIFICATE" && label !== "PUBLIC KEY") {
-    throw new UnreadableVerifier('the PEM block is neither "CERTIFICATE" nor "PUBLIC KEY"');
-  }
-  return { label, der };
-}
-
-function readPem(pem: string): ReturnType<typeof parsePemBlocks> {
-  try {
-    return parsePemBlocks(pem);
-  } catch (cause) {
-    throw new UnreadableVerifier("the certificate or public key is not PEM", { cause });
-  }
 }
 
 function hashedRekordSpec(entry: HashedRekord): JsonValue {
@@ -240,10 +242,6 @@ function dsseSpec(entry: Dsse): JsonValue {
   };
 }
 
-function formatVerifier({ label, der }: Verifier): string {
-  return encodeBase64(encodeUtf8(formatPem(label, der)));
-}
-
 function refuseUrls(value: JsonValue): void {
   if (value === null || typeof value !== "object") return;
   if (Object.hasOwn(value, "url")) {
@@ -252,35 +250,6 @@ function refuseUrls(value: JsonValue): void {
   for (const member of Object.values(value)) refuseUrls(member);
 }
 
-function sha256(bytes: Uint8Array): Uint8Array {
-  return new Uint8Array(createHash("sha256").update(bytes).digest());
-}
-
 function isEntryHash(name: string): name is EntryHash {
   return Object.hasOwn(digestLengths, name);
-}
-
-function nonEmpty(bytes: Uint8Array, what: string): Uint8Array {
-  if (bytes.length === 0) throw new Malformed(`rekor: ${what} is empty`);
-  return bytes;
-}
-
-/** A JSON object. */
-type JsonObject = { readonly [name: string]: JsonValue };
-
-function object(value: JsonValue | undefined, name: string): JsonObject {
-  if (value === undefined || value === null || typeof value !== "object" || Array.isArray(value)) {
-    throw new Malformed(`rekor: ${name}: expected an object`);
-  }
-  return value as JsonObject; // neither null nor an array, as just checked
-}
-
-function child(parent: JsonObject, name: string): JsonObject {
-  return object(Object.hasOwn(parent, name) ? parent[name] : undefined, name);
-}
-
-function text(parent: JsonObject, name: string): string {
-  const value = Object.hasOwn(parent, name) ? parent[name] : undefined;
-  if (typeof value !== "string") throw new Malformed(`rekor: ${name}: expected a string`);
-  return value;
 }

@@ -3,7 +3,7 @@
  * first entry. It runs from the next start of the process that hosts logs.
  */
 import { hash } from "node:crypto";
-import { decodeUtf8, encodeUtf8 } from "../../core/formats/encoding.ts";
+import { decodeUtf8, encodeUtf8, equalBytes } from "../../core/formats/encoding.ts";
 import { formatPem } from "../../core/formats/pem.ts";
 import { formatSigningConfig, parseSigningConfig } from "../../core/formats/signing-config.ts";
 import {
@@ -11,8 +11,10 @@ import {
   parseTrustedRoot,
   type TrustedLog,
 } from "../../core/formats/trusted-root.ts";
+import { latestHead } from "../../events/log.ts";
+import { VaultRefused } from "../errors.ts";
 import { conduct, type OperationRequest, type OperationResult, type Site } from "./conduct.ts";
-import type { Published } from "./published.ts";
+import { type Published, readPublished } from "./published.ts";
 import {
   generateInVault,
   type NewTarget,
@@ -25,29 +27,34 @@ import {
 /** What is asked for. */
 export interface LogCreation {
   readonly log: string;
-  readonly format: "rfc6962" | "rekor-v2";
+  readonly format: "rfc6962" | "rekor-v1" | "rekor-v2";
   /** Label of its key. */
   readonly key: string;
-  /** First line of its checkpoints, and the name on their signature. */
+  /** First line of its checkpoints (of Rekor v1 followed by the tree's number), and the name on their signature. */
   readonly origin: string;
   /** Where clients find it. */
   readonly baseUrl: string;
   /** True if it is to take the entries that clients send from now on. */
   readonly serve: boolean;
+  /** RFC 6962: it takes the certificates that end from `start` on and before `end`. */
+  readonly interval?: { readonly start: Date; readonly end: Date } | undefined;
+  /** Rekor v1: the tree's number, and the frozen log whose indices it goes on from. */
+  readonly tree?: { readonly id: string; readonly after: string } | undefined;
 }
 
 /** What only the configuration's room can do: durable, and done again it changes nothing. */
 export interface LogHouse {
-  /** @throws {VaultRefused} if there is such a log, or storage for one. */
-  readonly requireNew: (log: string) => Promise<void>;
+  /** @throws {VaultRefused} if there is such a log, or storage for one, or no room for it in the configuration. */
+  readonly requireNew: (creation: LogCreation) => Promise<void>;
   /** Makes the log's storage, which nothing but this operation does. `announced` if an interrupted run may have made it. */
   readonly createStorage: (log: string, announced: boolean) => Promise<void>;
-  /** Adds the log to the configuration, and answers the SHA-256 of what that is now. */
-  readonly configure: (creation: LogCreation) => Promise<string>;
+  /** Adds the log, which begins at an index, to the configuration, and answers the SHA-256 of what that is now. */
+  readonly configure: (creation: LogCreation, firstIndex: bigint) => Promise<string>;
 }
 
 const purposes = {
   rfc6962: ["scts", "treeHead", "checkpoint"],
+  "rekor-v1": ["signedEntryTimestamps", "checkpoint"],
   "rekor-v2": ["checkpoint"],
 } as const;
 
@@ -57,13 +64,23 @@ export async function createLog(
   creation: LogCreation,
   house: LogHouse,
 ): Promise<OperationResult> {
-  const { log, format, key, origin, baseUrl, serve } = creation;
+  const { log, format, key, origin, baseUrl, serve, interval, tree } = creation;
   return await conduct(request, {
     name: `create-${log}`,
-    parameters: { log, format, key, origin, baseUrl, serve: String(serve) },
+    parameters: {
+      log,
+      format,
+      key,
+      origin,
+      baseUrl,
+      serve: String(serve),
+      ...(tree && { treeId: tree.id, after: tree.after }),
+      ...(interval && { start: interval.start.toISOString(), end: interval.end.toISOString() }),
+    },
     async precondition() {
       await requireNewKey(request.ask, key);
-      await house.requireNew(log);
+      await house.requireNew(creation);
+      if (tree) await firstIndexAfter(tree.after, request);
     },
     steps: [
       openOffline(request.offlineToken, { certifies: false }),
@@ -72,7 +89,7 @@ export async function createLog(
         algorithm: "ecdsa-p256",
         purposes: [...purposes[format]],
         askers: ["log"],
-        origin,
+        origin: tree ? `${origin} - ${tree.id}` : origin,
         noteName: origin,
       }),
       {
@@ -90,8 +107,12 @@ export async function createLog(
       {
         title: `add ${log} to the configuration`,
         async perform({ bench: { transcript } }) {
-          const sha256 = await house.configure(creation);
-          transcript.once("configured", { log }, () => ({ sha256 }));
+          const firstIndex = tree ? await firstIndexAfter(tree.after, request) : 0n;
+          const sha256 = await house.configure(creation, firstIndex);
+          transcript.once("configured", { log }, () => ({
+            sha256,
+            firstIndex: String(firstIndex),
+          }));
         },
       },
     ],
@@ -125,18 +146,40 @@ async function withLog(
       content: encodeUtf8(formatPem("PUBLIC KEY", publicKey)),
       usage: { of, uri: baseUrl },
     },
-    ...(serve && format === "rekor-v2" ? await reopened(published, bench.startedAt) : []),
+    ...(serve && format !== "rfc6962"
+      ? await reopened(published, {
+          start: bench.startedAt,
+          generation: format === "rekor-v1" ? 1 : 2,
+        })
+      : []),
   ];
 }
 
-/** Signing configurations in which Rekor v2 had ended name it again. */
-async function reopened(published: Published, start: Date): Promise<readonly NewTarget[]> {
+/** Where the indices of the tree after a frozen one begin. @throws {VaultRefused} if it is not frozen, for clients too */
+async function firstIndexAfter(log: string, { home, ask }: OperationRequest): Promise<bigint> {
+  const { logId, head, firstIndex = 0n } = await ask(latestHead, { log });
+  const published = await readPublished(home, ask);
+  const { tlogs } = parseTrustedRoot(decodeUtf8(await published.read(trustedRootName)));
+  const trusted = tlogs.find((one) => equalBytes(one.logId, logId));
+  if (!trusted || trusted.validFor.end === null) {
+    throw new VaultRefused(
+      `"${log}" takes entries: freeze it first (freeze-log ${log} --without-successor)`,
+    );
+  }
+  return firstIndex + head.size;
+}
+
+/** Signing configurations in which this generation of Rekor had ended name it again. */
+async function reopened(
+  published: Published,
+  { start, generation }: { readonly start: Date; readonly generation: 1 | 2 },
+): Promise<readonly NewTarget[]> {
   const changed: NewTarget[] = [];
   for (const { name } of published.targets.targets) {
     if (!name.startsWith("signing_config")) continue;
     const config = parseSigningConfig(decodeUtf8(await published.read(name)));
     const isEnded = ({ majorApiVersion, validFor }: (typeof config.rekorTlogUrls)[number]) =>
-      majorApiVersion === 2 && validFor.end !== null;
+      majorApiVersion === generation && validFor.end !== null;
     if (!config.rekorTlogUrls.some(isEnded)) continue;
     const rekorTlogUrls = config.rekorTlogUrls.map((service) =>
       isEnded(service) ? { ...service, validFor: { start, end: null } } : service,

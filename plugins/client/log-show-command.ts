@@ -55,10 +55,11 @@ function describeCheckpoint(name: string, { checkpoint, trusted, note }: SignedC
 async function readRekorEntry(
   origin: string,
   index: bigint,
-  { trusted }: SignedCheckpoint,
+  { trusted, checkpoint }: SignedCheckpoint,
 ): Promise<Shown> {
-  const entry = await fetchEntry(origin, index);
-  if (entry.index !== index || entry.inclusionProof === null) {
+  const first = await firstIndexOf(origin, checkpoint.origin);
+  const entry = await fetchEntry(origin, first + index);
+  if (entry.index !== first + index || entry.inclusionProof === null) {
     throw new NotVerified(
       "log-entry",
       "the log answered with another entry than the one asked for",
@@ -72,6 +73,23 @@ async function readRekorEntry(
     loggedAt: loggedAt === null ? null : loggedAt.toISOString(),
     body: parseJsonBytes(entry.canonicalizedBody),
   };
+}
+
+/** Rekor v1 asks for indices over all its trees: how many entries the trees before this one have. */
+async function firstIndexOf(origin: string, checkpointOrigin: string): Promise<bigint> {
+  const treeId = / - (\d+)$/.exec(checkpointOrigin)?.[1];
+  if (treeId === undefined) return 0n;
+  const what = "the description of Rekor";
+  const answer = await request({ method: "GET", url: `${origin}/api/v1/log`, what, accept: [200] });
+  const names = ["inactiveShards", "rootHash", "signedTreeHead", "treeID", "treeSize"];
+  const active = readMembers(jsonOf(answer, what), what, names);
+  let first = 0n;
+  for (const shard of readList(active["inactiveShards"], what, 256)) {
+    const { treeID, treeSize } = readMembers(shard, what, names.slice(1));
+    if (treeID === treeId) return first;
+    first += readInt64(treeSize, what);
+  }
+  return first;
 }
 
 /** RFC 6962 §4.6 and §4.5: the entry, then the proof that the checkpoint's tree holds it. */

@@ -13,7 +13,6 @@ import {
   type Certificate,
   extensionOids,
   findExtension,
-  keyPurposes,
   parseCertificate,
   readBasicConstraints,
   readKeyPurposes,
@@ -21,6 +20,8 @@ import {
 } from "../../core/formats/x509.ts";
 import { Failure } from "../../events/failure.ts";
 import type { Candidate } from "../../events/log.ts";
+import { asIssued, isPrecertificateSigner } from "./precertificate.ts";
+import { isAllowed, isWanted } from "./purposes.ts";
 
 /** A CA certificate with its key at hand. */
 export interface Authority {
@@ -38,6 +39,15 @@ export interface Trust {
   readonly chains: (readonly Authority[])[];
 }
 
+/** What the operator wants of chains, and when they are looked at. */
+export interface ChainRules {
+  /** Object identifiers; a leaf names one of them. */
+  readonly purposes: ReadonlySet<string>;
+  /** True if a leaf that has ended is refused. */
+  readonly rejectExpired: boolean;
+  readonly now: Date;
+}
+
 /** keyCertSign (RFC 5280 §4.2.1.3). */
 const certSignBit = 5;
 /** More than a root ever has issuing CAs: beyond it every link is checked every time. */
@@ -50,18 +60,24 @@ const poisonValue = Uint8Array.of(0x05, 0x00);
  *
  * @throws {Malformed} or {KeyInsecure} or {Failure} if one does not hold.
  */
-export function readTrust(chains: readonly (readonly Uint8Array[])[], now: Date): Trust {
+export function readTrust(chains: readonly (readonly Uint8Array[])[], rules: ChainRules): Trust {
   const read = chains.map((chain) => chain.map((der) => readAuthority(parseCertificate(der))));
   const roots = read.flatMap((chain) => chain.slice(-1));
   for (const chain of read) {
     for (const [at, { certificate, key }] of chain.entries()) {
       const above = chain[at + 1];
       // The last one is a root, which signs itself.
-      if (above === undefined) checkLink(certificate, { certificate, key }, { now, below: at });
-      else checkLink(certificate, above, { now, below: at + 1 });
+      if (above === undefined) checkLink(certificate, { certificate, key }, { rules, below: at });
+      else checkLink(certificate, above, { rules, below: at + 1 });
     }
   }
   return { roots, chains: read };
+}
+
+/** A submission that was accepted. */
+export interface Accepted {
+  readonly entry: Candidate;
+  readonly notAfter: Date;
 }
 
 /**
@@ -73,32 +89,50 @@ export function acceptChain(
   kind: "certificate" | "precertificate",
   chain: readonly Uint8Array[],
   trust: Trust,
-  now: Date,
-): Candidate {
+  rules: ChainRules,
+): Accepted {
   try {
     const [leafDer, ...restDer] = chain;
     if (leafDer === undefined) throw rejected("the chain is empty");
     const leaf = parseCertificate(leafDer);
-    checkLeaf(leaf, kind);
-    const path = findPath(leaf, restDer, trust, now);
-    const [issuer] = path;
-    if (issuer === undefined) throw rejected("the chain does not lead to an accepted root");
-    const above = path.map(({ certificate }) => certificate.der);
-    if (kind === "certificate") {
-      return { kind, certificate: leafDer, extraData: certificateChainExtra(above) };
-    }
-    return {
-      kind,
-      issuerKeyHash: sha256(issuer.certificate.publicKey),
-      tbs: withoutPoison(leaf.tbs),
-      extraData: precertChainExtra(leafDer, above),
-    };
+    checkLeaf(leaf, kind, rules);
+    const entry =
+      kind === "certificate"
+        ? certificateEntry(leaf, findPath(leaf, restDer, trust, rules))
+        : precertificateEntry(leaf, findPath(leaf, restDer, trust, rules));
+    return { entry, notAfter: leaf.notAfter };
   } catch (thrown) {
     if (thrown instanceof Malformed || thrown instanceof KeyInsecure) {
       throw new Failure("chain-rejected", thrown.message, { cause: thrown });
     }
     throw thrown;
   }
+}
+
+function certificateEntry(leaf: Certificate, path: readonly Authority[]): Candidate {
+  const extraData = certificateChainExtra(path.map(({ certificate }) => certificate.der));
+  return { kind: "certificate", certificate: leaf.der, extraData };
+}
+
+function precertificateEntry(leaf: Certificate, path: readonly Authority[]): Candidate {
+  const [signer, above] = path;
+  if (signer === undefined) throw rejected("the chain does not lead to an accepted root");
+  const extraData = precertChainExtra(
+    leaf.der,
+    path.map(({ certificate }) => certificate.der),
+  );
+  const tbs = withoutPoison(leaf.tbs);
+  if (!isPrecertificateSigner(signer.certificate)) {
+    const issuerKeyHash = sha256(signer.certificate.publicKey);
+    return { kind: "precertificate", issuerKeyHash, tbs, extraData };
+  }
+  if (above === undefined) throw rejected("no CA is above the one that signs precertificates");
+  return {
+    kind: "precertificate",
+    issuerKeyHash: sha256(above.certificate.publicKey),
+    tbs: asIssued(tbs, signer.certificate),
+    extraData,
+  };
 }
 
 function rejected(message: string): Failure {
@@ -109,7 +143,11 @@ function readAuthority(certificate: Certificate): Authority {
   return { certificate, key: importPublicKey(certificate.publicKey) };
 }
 
-function checkLeaf(leaf: Certificate, kind: "certificate" | "precertificate"): void {
+function checkLeaf(
+  leaf: Certificate,
+  kind: "certificate" | "precertificate",
+  { purposes, rejectExpired, now }: ChainRules,
+): void {
   const poison = findExtension(leaf, extensionOids.poison);
   if (kind === "certificate" && poison !== undefined) {
     throw rejected("a precertificate belongs to add-pre-chain");
@@ -122,10 +160,11 @@ function checkLeaf(leaf: Certificate, kind: "certificate" | "precertificate"): v
       throw rejected("a precertificate cannot hold an SCT list");
     }
   }
-  if (readKeyPurposes(leaf)?.includes(keyPurposes.codeSigning) !== true) {
-    throw rejected("the certificate is not for code signing");
+  if (!isWanted(readKeyPurposes(leaf), purposes)) {
+    throw rejected("the certificate is not for a purpose that is logged");
   }
   if (leaf.notAfter < leaf.notBefore) throw rejected("the certificate ends before it begins");
+  if (rejectExpired && leaf.notAfter < now) throw rejected("the certificate has ended");
 }
 
 /** The authorities above the leaf, root last, every link checked. */
@@ -133,18 +172,30 @@ function findPath(
   leaf: Certificate,
   restDer: readonly Uint8Array[],
   trust: Trust,
-  now: Date,
+  rules: ChainRules,
 ): readonly Authority[] {
   const known = trust.chains.find((chain) => isWholeChain(chain, restDer));
   const path = known ?? completePath(leaf, restDer, trust);
+  const signs = known === undefined && signsPrecertificate(leaf, path);
   for (const [at, authority] of path.entries()) {
     const below = path[at - 1]?.certificate ?? leaf;
     // The links of a known chain were verified when it was loaded; its times are looked at again.
-    if (known !== undefined && at > 0) checkTimes(authority.certificate, now);
-    else checkLink(below, authority, { now, below: at });
+    if (known !== undefined && at > 0) checkTimes(authority.certificate, rules.now);
+    // RFC 6962 §3.1: it is there for the log only, so it counts neither in the path nor for the purpose.
+    else if (!signs) checkLink(below, authority, { rules, below: at });
+    else checkLink(below, authority, { rules, below: Math.max(0, at - 1), isSigner: at === 0 });
   }
-  if (known === undefined && trust.chains.length < maxKnownChains) trust.chains.push(path);
+  if (known === undefined && !signs && trust.chains.length < maxKnownChains) {
+    trust.chains.push(path);
+  }
   return path;
+}
+
+/** True for a precertificate that a Precertificate Signing Certificate has signed. */
+function signsPrecertificate(leaf: Certificate, path: readonly Authority[]): boolean {
+  const [signer] = path;
+  const isPrecertificate = findExtension(leaf, extensionOids.poison) !== undefined;
+  return isPrecertificate && signer !== undefined && isPrecertificateSigner(signer.certificate);
 }
 
 /** True if `submitted` is this chain, with or without its root. */
@@ -188,7 +239,11 @@ function completePath(
 function checkLink(
   certificate: Certificate,
   authority: Authority,
-  { now, below }: { readonly now: Date; readonly below: number },
+  {
+    rules,
+    below,
+    isSigner = false,
+  }: { readonly rules: ChainRules; readonly below: number; readonly isSigner?: boolean },
 ): void {
   const issuer = authority.certificate;
   if (!equalBytes(certificate.issuer, issuer.subject)) {
@@ -200,11 +255,10 @@ function checkLink(
   if (readKeyUsage(issuer)?.has(certSignBit) === false) {
     throw rejected("a certificate is signed by a CA that may not");
   }
-  const purposes = readKeyPurposes(issuer);
-  if (purposes !== null && !purposes.includes(keyPurposes.codeSigning)) {
-    throw rejected("a CA is not for code signing");
+  if (!isSigner && !isAllowed(readKeyPurposes(issuer), rules.purposes)) {
+    throw rejected("a CA is not for a purpose that is logged");
   }
-  checkTimes(issuer, now);
+  checkTimes(issuer, rules.now);
   if (!isSignedBy(certificate, authority.key)) {
     throw rejected("a signature in the chain does not verify");
   }

@@ -1,24 +1,46 @@
 /** Certificate transparency (RFC 6962): holds submissions against the rules, and lets the log room keep them. */
+import { StartRefused } from "../../core/plugin.ts";
 import { equalBytes } from "../../core/formats/encoding.ts";
+import type { QuestionOf } from "../../events/contract.ts";
+import type { addChain } from "../../events/ct.ts";
 import { Failure } from "../../events/failure.ts";
 import { describeKey } from "../../events/hsm.ts";
 import { appendEntry } from "../../events/log.ts";
 import { acceptChain, readTrust } from "./chain.ts";
 import { ct } from "./manifest.ts";
+import { purposeOids } from "./purposes.ts";
 import { inLog, reads } from "./reads.ts";
+import { shardCalled, shardFor, shardsOf } from "./shards.ts";
 
 const noExtensions = new Uint8Array();
+/** How long before the last shard ends its operator is told, at every start. */
+const noticeMs = 60 * 86_400_000;
 
-export default ct.implement(async ({ ask, clock, config }) => {
-  const { log, accepts } = config;
+export default ct.implement(async ({ ask, clock, config, journal }) => {
+  if (config.log !== undefined && config.shards !== undefined) {
+    throw new StartRefused("ct: the configuration names one log and shards; say only one of them");
+  }
+  const shards = shardsOf(config);
+  const last = shards.at(-1)?.end ?? null;
+  if (last !== null && last.getTime() - clock.now().getTime() < noticeMs) {
+    // From then on no certificate is issued: time to make the next shard.
+    journal.warn("ct.last-shard-ends-soon", { end: last.toISOString() });
+  }
+  const { accepts, rejectExpired } = config;
   const described = await Promise.all(accepts.map(async (key) => await ask(describeKey, { key })));
+  const rules = { purposes: purposeOids(config.keyPurposes), rejectExpired };
   const trust = readTrust(
     described.map(({ chain = [] }) => chain),
-    clock.now(),
+    { ...rules, now: clock.now() },
   );
 
-  async function add(kind: "certificate" | "precertificate", chain: readonly Uint8Array[]) {
-    const entry = acceptChain(kind, chain, trust, clock.now());
+  async function add(
+    kind: "certificate" | "precertificate",
+    { chain, log: asked }: QuestionOf<typeof addChain>,
+  ) {
+    if (asked !== undefined) shardCalled(shards, asked);
+    const { entry, notAfter } = acceptChain(kind, chain, trust, { ...rules, now: clock.now() });
+    const { log } = shardFor(shards, notAfter, asked);
     const taken = await inLog(() => ask(appendEntry, { log, entry }), ["log-frozen"]);
     const { logId, integratedAtMs: timestampMs, promise: signature } = taken;
     if (signature === undefined) {
@@ -32,11 +54,12 @@ export default ct.implement(async ({ ask, clock, config }) => {
 
   return {
     handlers: {
-      addChain: async ({ chain }) => await add("certificate", chain),
-      addPreChain: async ({ chain }) => await add("precertificate", chain),
-      ...reads({ ask, config }),
-      async getRoots() {
+      addChain: async (question) => await add("certificate", question),
+      addPreChain: async (question) => await add("precertificate", question),
+      ...reads(ask, shards),
+      async getRoots({ log }) {
         await Promise.resolve();
+        shardCalled(shards, log);
         const certificates = trust.roots.map(({ certificate }) => certificate.der);
         // Several issuing CAs may share a root.
         const isFirst = (der: Uint8Array, at: number): boolean =>

@@ -1,4 +1,4 @@
-/** The reading half of RFC 6962 (§4.3-§4.6, §4.8), answered from the log room. */
+/** The reading half of RFC 6962 (§4.3-§4.6, §4.8), answered from the log room for each shard. */
 import { Failure, type FailureCode } from "../../events/failure.ts";
 import {
   findLeaf,
@@ -8,6 +8,7 @@ import {
   readEntries,
 } from "../../events/log.ts";
 import type { ct } from "./manifest.ts";
+import { type Shard, shardCalled } from "./shards.ts";
 
 /** What the plugin is given. */
 export type CtContext = Parameters<Parameters<typeof ct.implement>[0]>[0];
@@ -15,16 +16,21 @@ export type CtContext = Parameters<Parameters<typeof ct.implement>[0]>[0];
 /** Entries in one answer of get-entries; more are cut off (RFC 6962 §4.6). */
 const maxEntries = 256n;
 
-type Needed = Pick<CtContext, "ask" | "config">;
+type Ask = CtContext["ask"];
+
+/** A log by its name. */
+type Named<Rest = unknown> = Readonly<{ log: string } & Rest>;
 
 /** Handlers of the asks that change nothing. */
-export function reads(context: Needed) {
-  return { ...treeReads(context), ...entryReads(context) };
+export function reads(ask: Ask, shards: readonly Shard[]) {
+  const named = ({ log }: Named): string => shardCalled(shards, log).log;
+  return { ...treeReads(ask, named), ...entryReads(ask, named) };
 }
 
-function treeReads({ ask, config: { log } }: Needed) {
+function treeReads(ask: Ask, named: (question: Named) => string) {
   return {
-    async getSth() {
+    async getSth(question: Named) {
+      const log = named(question);
       const { head } = await inLog(() => ask(latestHead, { log }));
       if (head.treeHead === undefined) {
         throw new Failure("log-unavailable", `the log "${log}" signs no RFC 6962 tree heads`);
@@ -32,13 +38,9 @@ function treeReads({ ask, config: { log } }: Needed) {
       return { size: head.size, root: head.root, ...head.treeHead };
     },
 
-    async getSthConsistency({
-      first,
-      second,
-    }: {
-      readonly first: bigint;
-      readonly second: bigint;
-    }) {
+    async getSthConsistency(question: Named<{ first: bigint; second: bigint }>) {
+      const { first, second } = question;
+      const log = named(question);
       if (first === 0n || first > second) {
         throw new Failure("out-of-range", "first must be at least 1 and at most second");
       }
@@ -46,13 +48,9 @@ function treeReads({ ask, config: { log } }: Needed) {
       return { consistency: proof };
     },
 
-    async getProofByHash({
-      hash,
-      treeSize,
-    }: {
-      readonly hash: Uint8Array;
-      readonly treeSize: bigint;
-    }) {
+    async getProofByHash(question: Named<{ hash: Uint8Array; treeSize: bigint }>) {
+      const { hash, treeSize } = question;
+      const log = named(question);
       if (treeSize === 0n) throw new Failure("out-of-range", "an empty tree proves nothing");
       const { index } = await inLog(() => ask(findLeaf, { log, leafHash: hash }), ["not-found"]);
       if (index >= treeSize) {
@@ -64,9 +62,11 @@ function treeReads({ ask, config: { log } }: Needed) {
   };
 }
 
-function entryReads({ ask, config: { log } }: Needed) {
+function entryReads(ask: Ask, named: (question: Named) => string) {
   return {
-    async getEntries({ start, end }: { readonly start: bigint; readonly end: bigint }) {
+    async getEntries(question: Named<{ start: bigint; end: bigint }>) {
+      const { start, end } = question;
+      const log = named(question);
       if (start > end) throw new Failure("out-of-range", "start must not be above end");
       const wanted = end - start + 1n;
       const limit = Number(wanted < maxEntries ? wanted : maxEntries);
@@ -75,13 +75,9 @@ function entryReads({ ask, config: { log } }: Needed) {
       return { entries: entries.map(({ entry, extraData }) => ({ leafInput: entry, extraData })) };
     },
 
-    async getEntryAndProof({
-      leafIndex,
-      treeSize,
-    }: {
-      readonly leafIndex: bigint;
-      readonly treeSize: bigint;
-    }) {
+    async getEntryAndProof(question: Named<{ leafIndex: bigint; treeSize: bigint }>) {
+      const { leafIndex, treeSize } = question;
+      const log = named(question);
       if (leafIndex >= treeSize) {
         throw new Failure("out-of-range", "leaf_index must be below tree_size");
       }

@@ -119,7 +119,8 @@ export const rekorFamily: Family = {
 
 const rekorMessages: { readonly [Code in FailureCode]?: string } = {
   malformed: "the request could not be parsed",
-  "entry-unsupported": "entries of this kind and version are not accepted",
+  "entry-unsupported":
+    "entries of this kind and version are not accepted, only hashedrekord, dsse, intoto, and rekord by a certificate or key",
   "signature-invalid": "the signature does not verify",
   "key-malformed": "the verifier could not be parsed",
   "key-insecure": "the verifier is not of an accepted kind",

@@ -77,7 +77,7 @@ export const http = definePlugin({
     /** Files below the home, PEM. */
     tlsCertificate: v.optional(path, "trust/tls/cert.pem"),
     tlsKey: v.optional(path, "secrets/tls/key.pem"),
-    /** The RFC 6962 log that `/logs/<name>/ct/v1/` serves. */
+    /** The RFC 6962 log that the home page points to; `/logs/<name>/ct/v1/` serves every one. */
     ctLog: v.optional(logName, "ct"),
     /** The active Rekor v2 log, which `/checkpoint` and `/tile/` serve; absent means that there is none. */
     rekorV2Log: v.optional(logName),

@@ -3,7 +3,7 @@ import { encodeBase64, encodeHex, encodeUtf8 } from "../../core/formats/encoding
 import type { JsonValue } from "../../core/formats/json.ts";
 import { Malformed } from "../../core/formats/malformed.ts";
 import { formatPem } from "../../core/formats/pem.ts";
-import type { QuestionOf } from "../../events/contract.ts";
+import type { AnswerOf, QuestionOf } from "../../events/contract.ts";
 import { Failure } from "../../events/failure.ts";
 import { createEntry, describeLog, getEntry, type LogEntry, proveLog } from "../../events/rekor.ts";
 import { list, parseMembers } from "./body.ts";
@@ -57,27 +57,16 @@ export function rekorRoutes(ask: Put): readonly Route[] {
 }
 
 function logRoutes(ask: Put): readonly Route[] {
-  /** The shard a request names must be the one there is. */
-  const describe = async (query: Parameters) => {
-    const log = await ask(describeLog, {});
-    if ((query.get("treeID") ?? log.treeId) !== log.treeId)
-      throw new Failure("not-found", "no such shard");
-    return log;
-  };
   return [
     {
       method: "GET",
       path: "/api/v1/log",
       family,
-      async handle() {
-        const { treeId, size, root, checkpoint } = await ask(describeLog, {});
-        return json({
-          inactiveShards: [],
-          rootHash: encodeHex(root),
-          signedTreeHead: checkpoint,
-          treeID: treeId,
-          treeSize: Number(size),
-        });
+      async handle({ query }) {
+        // Every checkpoint here is published before an entry under it is answered: the newest is the stable one.
+        requireBoolean(query.get("stable"));
+        const { inactive, ...active } = await ask(describeLog, {});
+        return json({ inactiveShards: inactive.map(shardInfo), ...shardInfo(active) });
       },
     },
     {
@@ -85,8 +74,11 @@ function logRoutes(ask: Put): readonly Route[] {
       path: "/api/v1/log/publicKey",
       family,
       async handle({ query }) {
-        const { publicKey } = await describe(query);
-        const pem = formatPem("PUBLIC KEY", publicKey);
+        const wanted = treeIdIn(query);
+        const { inactive, ...active } = await ask(describeLog, {});
+        const shard = [active, ...inactive].find(({ treeId }) => treeId === (wanted ?? treeId));
+        if (shard === undefined) throw new Failure("not-found", "no such shard");
+        const pem = formatPem("PUBLIC KEY", shard.publicKey);
         return { status: 200, contentType: "application/x-pem-file", body: pem };
       },
     },
@@ -99,7 +91,7 @@ function logRoutes(ask: Put): readonly Route[] {
         const last = parseUint(query.get("lastSize"));
         if (first < 1n || first > last)
           throw new Failure("out-of-range", "first size after the last");
-        const treeId = query.get("treeID");
+        const treeId = treeIdIn(query);
         const { root, hashes } = await ask(proveLog, {
           first,
           last,
@@ -109,6 +101,29 @@ function logRoutes(ask: Put): readonly Route[] {
       },
     },
   ];
+}
+
+/** A tree as `rekor:openapi.yaml` has it. */
+function shardInfo(shard: Omit<AnswerOf<typeof describeLog>, "inactive">) {
+  return {
+    rootHash: encodeHex(shard.root),
+    signedTreeHead: shard.checkpoint,
+    treeID: shard.treeId,
+    treeSize: Number(shard.size),
+  };
+}
+
+/** The shard a request names, if it does. @throws {Malformed} if that cannot be a tree id */
+function treeIdIn(query: Parameters): string | undefined {
+  const treeId = query.get("treeID");
+  if (treeId !== undefined) parseUint(treeId);
+  return treeId;
+}
+
+function requireBoolean(text: string | undefined): void {
+  if (text !== undefined && text !== "true" && text !== "false") {
+    throw new Malformed("rekor: neither true nor false");
+  }
 }
 
 function created({ entry, known }: { entry: LogEntry; known: boolean }): Answered {

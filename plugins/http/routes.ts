@@ -15,7 +15,7 @@ export function doorRoutes(ask: Put, installation: Installation): readonly Route
   return [
     ...statusRoutes(installation),
     ...fulcioRoutes(ask),
-    ...ctRoutes(ask, installation.ctLog),
+    ...ctRoutes(ask),
     ...rekorRoutes(ask),
     ...rekorV2Routes(ask),
     ...timestampRoutes(ask),

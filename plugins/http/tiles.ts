@@ -4,6 +4,7 @@ import { parseTilePath, tileWidth } from "../../core/formats/tile.ts";
 import { Failure } from "../../events/failure.ts";
 import { latestHead, readTile } from "../../events/log.ts";
 import { textFamily as family } from "./families.ts";
+import { logIn } from "./log-name.ts";
 import type { Put, Route } from "./route.ts";
 
 /** The routes of all logs; `active` is the log whose tiles are at the origin too, as clients of Rekor v2 want it. */
@@ -52,11 +53,6 @@ function logRoutes(ask: Put, base: string, nameIn: (path: Path) => string): read
       },
     },
   ];
-}
-
-function logIn({ log = "" }: Path): string {
-  if (!/^[a-z][a-z0-9-]{0,31}$/.test(log)) throw new Failure("not-found", "no such log");
-  return log;
 }
 
 /** A path that names no tile names nothing: 404, not 400. */

@@ -97,9 +97,10 @@ export async function activate(
 }
 
 async function describe({ ask, config }: Asking, label: string): Promise<Authority> {
-  const [issuing, log] = await Promise.all([
+  const logKeys = typeof config.logKey === "string" ? [config.logKey] : config.logKey;
+  const [issuing, ...logs] = await Promise.all([
     ask(describeKey, { key: label }),
-    ask(describeKey, { key: config.logKey }),
+    ...logKeys.map(async (key) => await ask(describeKey, { key })),
   ]);
-  return readAuthority(label, issuing, log);
+  return readAuthority(label, issuing, ...logs);
 }

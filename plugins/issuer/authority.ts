@@ -30,16 +30,15 @@ export interface Authority {
   readonly chain: readonly Uint8Array[];
   readonly notBefore: Date;
   readonly notAfter: Date;
-  readonly logKey: PublicKey;
-  /** SHA-256 of the log's key. */
-  readonly logId: Uint8Array;
+  /** The logs whose SCTs are embedded, with their ids: SHA-256 of their keys. */
+  readonly logs: readonly { readonly id: Uint8Array; readonly key: PublicKey }[];
 }
 
 /** @throws {Failure} key-unavailable, saying what is wrong, if the keyring's chain is not one that leaves can end with. */
 export function readAuthority(
   label: string,
   issuing: AnswerOf<typeof describeKey>,
-  log: AnswerOf<typeof describeKey>,
+  ...logs: readonly AnswerOf<typeof describeKey>[]
 ): Authority {
   const chain = (issuing.chain ?? []).map(parseCertificate);
   const [own] = chain;
@@ -69,8 +68,7 @@ export function readAuthority(
     chain: chain.map((certificate) => certificate.der),
     notBefore: own.notBefore,
     notAfter: own.notAfter,
-    logKey: importPublicKey(log.publicKey),
-    logId: sha256(log.publicKey),
+    logs: logs.map(({ publicKey }) => ({ id: sha256(publicKey), key: importPublicKey(publicKey) })),
   };
 }
 

@@ -19,8 +19,11 @@ export const issuer = definePlugin({
   config: v.strictObject({
     /** The issuing CA's key. */
     key: v.optional(keyLabel, "issuing-ca"),
-    /** The CT log's key: an SCT that it did not sign is not embedded. */
-    logKey: v.optional(keyLabel, "ct-log"),
+    /** The CT log's key, or those of all its shards: an SCT that none of them signed is not embedded. */
+    logKey: v.optional(
+      v.union([keyLabel, v.pipe(v.array(keyLabel), v.minLength(1), v.maxLength(64))]),
+      "ct-log",
+    ),
     lifetimeSeconds: v.optional(
       v.pipe(v.number(), v.integer(), v.minValue(60), v.maxValue(86_400)),
       600,

@@ -158,7 +158,8 @@ function checkSct(
 ): void {
   const refused = (message: string, cause?: unknown): Failure =>
     new Failure("log-unavailable", `the log's SCT is not good: ${message}`, { cause });
-  if (!equalBytes(sct.logId, authority.logId)) throw refused("it is another log's");
+  const log = authority.logs.find(({ id }) => equalBytes(id, sct.logId));
+  if (log === undefined) throw refused("it is another log's");
   if (sct.extensions.length > 0) throw refused("it has extensions");
   const behindMs = BigInt(now.getTime()) - sct.timestampMs;
   if (behindMs < -clockSkewMs) throw refused("it is from the future");
@@ -172,7 +173,7 @@ function checkSct(
   try {
     const { hash, algorithm, signature } = parseDigitallySigned(sct.signature);
     if (hash === "sha256" && algorithm === "ecdsa") {
-      if (verifySignature(authority.logKey, input, signature, hash)) return;
+      if (verifySignature(log.key, input, signature, hash)) return;
       throw refused("its signature does not verify");
     }
   } catch (cause) {

@@ -41,6 +41,8 @@ export interface CheckedLog {
   readonly origin: string;
   /** Name on the checkpoints' signature lines; the origin up to its first space if absent. */
   readonly noteName?: string;
+  /** Index of its first entry over all shards; 0 if absent. */
+  readonly firstIndex?: bigint;
 }
 
 /** What {@link fsckLogs} needs. */
@@ -284,8 +286,8 @@ class Check {
 
 type TreesBySize = Map<bigint, readonly { readonly root: Uint8Array; readonly what: string }[]>;
 
-function keyOf({ publicKey }: CheckedLog) {
-  return { publicKey: importPublicKey(publicKey), logId: sha256(publicKey) };
+function keyOf({ publicKey, firstIndex = 0n }: CheckedLog) {
+  return { publicKey: importPublicKey(publicKey), logId: sha256(publicKey), firstIndex };
 }
 
 function noteKeyOf({ publicKey, origin, noteName }: CheckedLog) {

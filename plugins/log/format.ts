@@ -44,7 +44,7 @@ export interface LogFormat {
 /** What a log promises for an entry. */
 interface PromiseFormat {
   /** What the vault is asked to sign for consecutive entries; it gives a signature an entry, in order. */
-  signable(entries: readonly Placed[]): Signable;
+  signable(entries: readonly Placed[], key: LogKey): Signable;
   /** The promise as the client gets it, from the vault's signature. */
   fromSignature(signature: Uint8Array): Uint8Array;
   verify(entry: Placed, promise: Uint8Array, key: LogKey): boolean;
@@ -55,6 +55,8 @@ export interface LogKey {
   readonly publicKey: PublicKey;
   /** SHA-256 of the SubjectPublicKeyInfo. */
   readonly logId: Uint8Array;
+  /** Index of its first entry over all shards, which Rekor v1 promises. */
+  readonly firstIndex: bigint;
 }
 
 const rfc6962: LogFormat = {
@@ -111,21 +113,21 @@ const rekorV2: LogFormat = {
 const rekorV1: LogFormat = {
   ...rekorV2,
   promise: {
-    signable: (entries) => ({
+    signable: (entries, { firstIndex }) => ({
       purpose: "signedEntryTimestamps",
       entries: entries.map(({ entry, integratedAtMs, index }) => ({
         body: entry,
         integratedTimeSeconds: integratedAtMs / 1000n,
-        index,
+        index: firstIndex + index,
       })),
     }),
     fromSignature: (signature) => signature,
-    verify({ entry, integratedAtMs, index }, promise, { publicKey, logId }) {
+    verify({ entry, integratedAtMs, index }, promise, { publicKey, logId, firstIndex }) {
       const payload = formatSetPayload({
         body: entry,
         integratedTimeSeconds: integratedAtMs / 1000n,
         logId,
-        logIndex: index,
+        logIndex: firstIndex + index,
       });
       return verifySignature(publicKey, payload, promise);
     },

@@ -107,6 +107,10 @@ export class Log implements AsyncDisposable {
     return this.#state.key.logId;
   }
 
+  get firstIndex(): bigint {
+    return this.#state.key.firstIndex;
+  }
+
   /** Why the log does not work, or null. */
   get trouble(): { readonly status: "degraded" | "failed"; readonly reason: string } | null {
     const { broken, name } = this.#state;

@@ -23,6 +23,8 @@ const one = v.strictObject({
   key: keyLabel,
   /** Rekor v1: the tree's number, decimal, which is part of its entries' ids. */
   treeId: v.optional(v.pipe(v.string(), v.regex(/^[1-9][0-9]{0,18}$/))),
+  /** Rekor v1: index of its first entry over all shards, decimal: the sizes of the shards before it, together. */
+  firstIndex: v.optional(v.pipe(v.string(), v.regex(/^(?:0|[1-9][0-9]{0,17})$/))),
 });
 
 /** One configured log. */

@@ -37,7 +37,10 @@ export default log.implement(async ({ config, stores, ask, clock, journal, drain
       findLeaf: async ({ log: name, leafHash }) => ({
         index: await sound(find(name).find(leafHash)),
       }),
-      latestHead: async ({ log: name }) => ({ logId: find(name).logId, head: find(name).head() }),
+      async latestHead({ log: name }) {
+        const { logId, firstIndex } = find(name);
+        return { logId, head: find(name).head(), ...(firstIndex > 0n && { firstIndex }) };
+      },
       proveInclusion: async ({ log: name, index, size }) =>
         await sound(find(name).proveInclusion(index, size)),
       proveConsistency: async ({ log: name, first, second }) =>

@@ -154,7 +154,7 @@ export class Publisher {
     const { promise } = format;
     if (promise === null) return [];
     const placed = run.map(placeOf);
-    const { signatures } = await this.#ask(promise.signable(placed));
+    const { signatures } = await this.#ask(promise.signable(placed, key));
     if (signatures.length !== run.length) {
       throw new Malformed(
         `the vault gave ${signatures.length} signatures for ${run.length} entries`,

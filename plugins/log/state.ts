@@ -152,6 +152,7 @@ async function keyOf({ ask, config }: LogSurroundings, format: LogFormat): Promi
   return {
     publicKey: importPublicKey(publicKey),
     logId: sha256(publicKey),
+    firstIndex: BigInt(config.firstIndex ?? 0),
     origin,
     noteName: noteName ?? origin,
     keyHint: ecdsaKeyHint(publicKey),

@@ -6,19 +6,21 @@ import { verifyDigest } from "../../core/crypto/digest-verify.ts";
 import { sha256 } from "../../core/crypto/hash.ts";
 import { importPublicKey, KeyInsecure, type PublicKey } from "../../core/crypto/keys.ts";
 import { verifySignature } from "../../core/crypto/verify.ts";
-import { pae } from "../../core/formats/dsse.ts";
+import { type Envelope, pae } from "../../core/formats/dsse.ts";
 import { Malformed } from "../../core/formats/malformed.ts";
 import {
+  type AdmittedEntry,
   canonicalBody,
   dsseEntry,
   type HashedRekord,
   parseProposedEntry,
   type ProposedDsse,
   type ProposedEntry,
-  UnreadableVerifier,
   UnsupportedEntry,
-  type Verifier,
 } from "../../core/formats/rekor-entry.ts";
+import type { Intoto1, Intoto2 } from "../../core/formats/rekor-intoto.ts";
+import { UnreadableVerifier, type Verifier } from "../../core/formats/rekor-members.ts";
+import type { Rekord } from "../../core/formats/rekor-rekord.ts";
 import { parseCertificate } from "../../core/formats/x509.ts";
 import { Failure } from "../../events/failure.ts";
 import { verifyPrehashed } from "./ed25519ph.ts";
@@ -29,8 +31,20 @@ import { verifyPrehashed } from "./ed25519ph.ts";
  * @throws {Failure} malformed, entry-unsupported, key-malformed, key-insecure or signature-invalid.
  */
 export function admit(proposed: Uint8Array): Uint8Array {
-  const entry = parse(proposed);
-  return canonicalBody(entry.kind === "dsse" ? admitDsse(entry) : admitHashedRekord(entry));
+  return canonicalBody(admitted(parse(proposed)));
+}
+
+function admitted(entry: ProposedEntry): AdmittedEntry {
+  switch (entry.kind) {
+    case "hashedrekord":
+      return admitHashedRekord(entry);
+    case "dsse":
+      return admitDsse(entry);
+    case "intoto":
+      return entry.version === "0.0.1" ? admitIntoto1(entry) : admitIntoto2(entry);
+    case "rekord":
+      return admitRekord(entry);
+  }
 }
 
 function parse(proposed: Uint8Array): ProposedEntry {
@@ -68,16 +82,9 @@ function admitHashedRekord(entry: HashedRekord): HashedRekord {
 /** Every signature must have a verifier, and every verifier a signature. */
 function admitDsse(entry: ProposedDsse) {
   const keys = entry.verifiers.map(readKey);
-  const { payloadType, payload, signatures } = entry.envelope;
-  const message = pae(payloadType, payload);
-  const digest = sha256(message);
-  const used = signatures.map(({ signature }) => {
-    const at = keys.findIndex((key) =>
-      // One hash of a large payload serves all pairs, but Ed25519 takes the message itself.
-      key.algorithm === "ed25519"
-        ? verifySignature(key, message, signature)
-        : verifyDigest(key, "sha256", digest, signature),
-    );
+  const signs = messageOf(entry.envelope);
+  const used = entry.envelope.signatures.map(({ signature }) => {
+    const at = keys.findIndex((key) => signs(key, signature));
     const verifier = entry.verifiers[at];
     if (verifier === undefined) throw invalid("a signature verifies with none of the verifiers");
     return verifier;
@@ -86,6 +93,52 @@ function admitDsse(entry: ProposedDsse) {
     throw invalid("a verifier verifies none of the signatures, or repeats another");
   }
   return dsseEntry(entry, used);
+}
+
+/** The one key that the entry names must have made one of the signatures. */
+function admitIntoto1(entry: Intoto1): Intoto1 {
+  const key = readKey(entry.verifier);
+  const signs = messageOf(entry.envelope);
+  if (entry.envelope.signatures.some(({ signature }) => signs(key, signature))) return entry;
+  throw invalid("the key verifies none of the signatures");
+}
+
+/** Every signature must be that of the key beside it. */
+function admitIntoto2(entry: Intoto2): Intoto2 {
+  const keys = entry.keys.map(({ verifier }) => readKey(verifier));
+  const signs = messageOf(entry.envelope);
+  const isGood = entry.envelope.signatures.every(({ signature }, at) => {
+    const key = keys[at];
+    return key !== undefined && signs(key, signature);
+  });
+  if (!isGood) throw invalid("a signature does not verify with its key");
+  return entry;
+}
+
+function admitRekord(entry: Rekord): Rekord {
+  const { data, digest, signature } = entry;
+  if (isBy(readKey(entry.verifier), { message: data, digest }, signature)) return entry;
+  throw invalid("the signature does not verify over the data with this key");
+}
+
+interface Message {
+  readonly message: Uint8Array;
+  /** SHA-256 of the message. */
+  readonly digest: Uint8Array;
+}
+
+/** Whether a key has signed the envelope. One hash of a large payload serves all pairs. */
+function messageOf({ payloadType, payload }: Envelope) {
+  const message = pae(payloadType, payload);
+  const signed = { message, digest: sha256(message) };
+  return (key: PublicKey, signature: Uint8Array): boolean => isBy(key, signed, signature);
+}
+
+/** Everything but Ed25519, which takes the message itself, signs SHA-256 here, whatever its curve, as rekor does. */
+function isBy(key: PublicKey, { message, digest }: Message, signature: Uint8Array): boolean {
+  return key.algorithm === "ed25519"
+    ? verifySignature(key, message, signature)
+    : verifyDigest(key, "sha256", digest, signature);
 }
 
 /** The key of a certificate, or a key alone. @throws {Failure} key-malformed or key-insecure. */

@@ -15,6 +15,20 @@ import { createEntry, createEntryV2, describeLog, getEntry, proveLog } from "../
 
 const largestTreeId = 2n ** 63n - 1n;
 
+const treeId = v.pipe(
+  v.string(),
+  v.regex(/^[1-9]\d{0,18}$/),
+  v.check((id) => BigInt(id) <= largestTreeId, "expected a tree id below 2^63"),
+);
+
+/** Earlier trees, oldest first: frozen, and read for ever. */
+const shards = v.pipe(
+  v.array(v.strictObject({ log: logName, key: keyLabel, treeId })),
+  v.maxLength(256),
+  v.check((all) => areDifferent(all.map(({ log }) => log)), "two shards are one log"),
+  v.check((all) => areDifferent(all.map((one) => one.treeId)), "two shards have one tree id"),
+);
+
 export const rekor = definePlugin({
   name: "rekor",
   summary: "Logs signatures of artifacts and attestations (Rekor v1 and v2)",
@@ -24,11 +38,8 @@ export const rekor = definePlugin({
     /** That log's key in the vault. */
     key: v.optional(keyLabel, "rekor-v1-log"),
     /** The log's tree id, decimal, as in the origin of its checkpoints. */
-    treeId: v.pipe(
-      v.string(),
-      v.regex(/^[1-9]\d{0,18}$/),
-      v.check((id) => BigInt(id) <= largestTreeId, "expected a tree id below 2^63"),
-    ),
+    treeId,
+    shards: v.optional(shards, []),
     /** Rekor v2; absent means that there is none. */
     v2: v.optional(
       v.strictObject({
@@ -56,3 +67,7 @@ export const rekor = definePlugin({
 
 /** What the plugin is given. */
 export type RekorContext = Parameters<Parameters<typeof rekor.implement>[0]>[0];
+
+function areDifferent(names: readonly string[]): boolean {
+  return new Set(names).size === names.length;
+}

@@ -1,28 +1,33 @@
 /** Rekor over the log plugin, v1 and v2: entries by index, id or proposed form, and the log's head and consistency. */
-import { leafHash } from "../../core/formats/merkle.ts";
-import { Failure, type FailureCode } from "../../events/failure.ts";
-import { describeKey } from "../../events/hsm.ts";
-import { appendEntry, latestHead, proveConsistency } from "../../events/log.ts";
 import { rekorV2Version } from "../../core/formats/rekor-v2.ts";
+import { Failure } from "../../events/failure.ts";
+import { appendEntry } from "../../events/log.ts";
 import { admitV2 } from "./admission-v2.ts";
 import { admit } from "./admission.ts";
-import { checkTree, entryAt, entryBy, formatEntry, readId } from "./entries.ts";
+import { describing, prove } from "./describe.ts";
+import { formatEntry, readEntry } from "./entries.ts";
 import { rekor } from "./manifest.ts";
+import { readShards, type Shards, unavailable } from "./shards.ts";
 
 export default rekor.implement(async (context) => {
   const { config, ask } = context;
-  const { log } = config;
-  const treeId = BigInt(config.treeId);
-  let publicKey: Uint8Array | null = null;
+  let known: Shards | null = null;
+  // Where a shard begins never changes; until it could be read once, every ask tries again.
+  const shards = async (): Promise<Shards> => (known ??= await readShards(context));
+  const describe = describing(ask);
   return {
     handlers: {
       async createEntry({ proposed }) {
         const body = admit(proposed);
+        const { active } = await shards();
         const entry = { kind: "body", body } as const;
-        const appended = await unavailable(["not-found"], ask(appendEntry, { log, entry }));
-        const { head, inclusionProof: proof, known } = appended;
+        const appended = await unavailable(
+          ["not-found"],
+          ask(appendEntry, { log: active.log, entry }),
+        );
+        const { head, inclusionProof: proof, known: before } = appended;
         const inclusion = { head, proof };
-        return { entry: formatEntry(treeId, { ...appended, body, inclusion }), known };
+        return { entry: formatEntry(active, { ...appended, body, inclusion }), known: before };
       },
 
       async createEntryV2({ request }) {
@@ -37,47 +42,9 @@ export default rekor.implement(async (context) => {
         return { index, logId, kind, version, body, size, root, hashes, checkpoint };
       },
 
-      async getEntry({ by }) {
-        switch (by.kind) {
-          case "index":
-            return await entryAt(context, by.index);
-          case "id":
-            return await entryBy(context, readId(by.id, treeId));
-          case "proposed":
-            return await entryBy(context, leafHash(admit(by.proposed)));
-        }
-      },
-
-      async describeLog() {
-        const { head } = await unavailable(["not-found"], ask(latestHead, { log }));
-        checkTree(head, treeId);
-        const { key } = config;
-        // A key does not change while it is named so; one ask a start is enough.
-        publicKey ??= (await unavailable(["key-unavailable"], ask(describeKey, { key }))).publicKey;
-        const { size, root, checkpoint } = head;
-        return { treeId: config.treeId, size, root, checkpoint, publicKey };
-      },
-
-      async proveLog({ first, last, treeId: wanted }) {
-        if (wanted !== undefined && wanted !== config.treeId) {
-          throw new Failure("not-found", "there is no log with this tree id");
-        }
-        if (first < 1n || first > last) {
-          throw new Failure("out-of-range", "expected 1 <= first size <= last size");
-        }
-        const { root, proof } = await ask(proveConsistency, { log, first, second: last });
-        return { root, hashes: proof };
-      },
+      getEntry: async ({ by }) => await readEntry(ask, await shards(), by),
+      describeLog: async () => await describe(await shards()),
+      proveLog: async (question) => await prove(ask, await shards(), question),
     },
   };
 });
-
-/** For clients of Rekor a log that is not installed, or has no key, is one that is down. */
-async function unavailable<T>(codes: readonly FailureCode[], answer: Promise<T>): Promise<T> {
-  try {
-    return await answer;
-  } catch (cause) {
-    if (!(cause instanceof Failure) || !codes.includes(cause.code)) throw cause;
-    throw new Failure("log-unavailable", "the transparency log is not available", { cause });
-  }
-}

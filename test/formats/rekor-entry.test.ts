@@ -14,6 +14,7 @@ import { Malformed } from "../../core/formats/malformed.ts";
 import { leafHash, verifyInclusion } from "../../core/formats/merkle.ts";
 import { formatPem } from "../../core/formats/pem.ts";
 import * as entries from "../../core/formats/rekor-entry.ts";
+import { UnreadableVerifier } from "../../core/formats/rekor-members.ts";
 
 const vector = (name: string): unknown =>
   JSON.parse(readFileSync(new URL(`../vectors/rekor/${name}`, import.meta.url), "utf8"));
@@ -260,7 +261,12 @@ describe("refusals", () => {
 
   test.for([
     ["the kind HashedRekord", { kind: "HashedRekord" }],
-    ["the kind rekord", { kind: "rekord" }],
+    ["the kind jar", { kind: "jar" }],
+    ["the kind cose", { kind: "cose" }],
+    ["the kind rfc3161", { kind: "rfc3161" }],
+    ["the kind constructor", { kind: "constructor" }],
+    ["a rekord of version 0.0.2", { kind: "rekord", apiVersion: "0.0.2" }],
+    ["an intoto of version 0.0.3", { kind: "intoto", apiVersion: "0.0.3" }],
     ["an empty kind", { kind: "" }],
     ["the version 9.9.9", { apiVersion: "9.9.9" }],
     ["the version 0.0.1 and a line feed", { apiVersion: "0.0.1\n" }],
@@ -283,7 +289,7 @@ describe("verifiers and signatures", () => {
     ["white space", encodeBase64(encodeUtf8(" \n"))],
   ] as const)("cannot read %s as a verifier", ([, content]) => {
     const parse = () => entries.parseProposedEntry(bytesOf(key(content)));
-    expect(parse).toThrow(entries.UnreadableVerifier);
+    expect(parse).toThrow(UnreadableVerifier);
   });
 
   test("takes 8 signatures and verifiers, and not 9", () => {

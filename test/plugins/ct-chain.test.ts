@@ -14,7 +14,7 @@ import {
   keyPurposes,
   parseTbs,
 } from "../../core/formats/x509.ts";
-import { acceptChain, readTrust } from "../../plugins/ct/chain.ts";
+import { acceptChain, type ChainRules, readTrust } from "../../plugins/ct/chain.ts";
 import {
   type AuthorityChanges,
   basicConstraints,
@@ -31,7 +31,12 @@ import { principal } from "./issuer-rooms.ts";
 const now = new Date("2026-11-21T12:00:00Z");
 const authority = softAuthority(now);
 const [issuing, root] = [authority.issuing.der, authority.root.der];
-const trust = readTrust([authority.chain], now);
+const rules: ChainRules = {
+  purposes: new Set([keyPurposes.codeSigning]),
+  rejectExpired: false,
+  now,
+};
+const trust = readTrust([authority.chain], rules);
 const key = softKey();
 const poisoned = leafTbs({ kind: "poison" });
 const precertificate = sign(poisoned);
@@ -81,7 +86,7 @@ function under(changes: AuthorityChanges) {
     signatureAlgorithm: "ecdsa-sha256",
     issuer: other.issuing.name,
   });
-  const { roots } = readTrust([[other.root.der]], now);
+  const { roots } = readTrust([[other.root.der]], rules);
   return { chain: [sign(tbs, other.issuing), other.issuing.der], trust: { roots, chains: [] } };
 }
 
@@ -92,7 +97,7 @@ describe("takes", () => {
     ["without", [issuing]],
     ["with", [issuing, root]],
   ])("a precertificate %s the root", (_, above) => {
-    expect(acceptChain("precertificate", [precertificate, ...above], trust, now)).toEqual({
+    expect(acceptChain("precertificate", [precertificate, ...above], trust, rules).entry).toEqual({
       kind: "precertificate",
       issuerKeyHash: sha256(authority.issuing.spki),
       tbs: withoutPoison(poisoned),
@@ -101,7 +106,7 @@ describe("takes", () => {
   });
 
   test("a certificate", () => {
-    expect(acceptChain("certificate", [final, issuing], trust, now)).toEqual({
+    expect(acceptChain("certificate", [final, issuing], trust, rules).entry).toEqual({
       kind: "certificate",
       certificate: final,
       extraData: certificateChainExtra([issuing, root]),
@@ -110,7 +115,7 @@ describe("takes", () => {
 
   test("a chain that was not seen before, under a known root", () => {
     const { chain, trust: others } = under({});
-    expect(acceptChain("precertificate", chain, others, now).kind).toBe("precertificate");
+    expect(acceptChain("precertificate", chain, others, rules).entry.kind).toBe("precertificate");
   });
 
   test("a leaf right below the root", () => {
@@ -122,14 +127,16 @@ describe("takes", () => {
       publicKey: key.spki,
       extensions: [codeSigning],
     });
-    expect(acceptChain("certificate", [leaf], trust, now)).toMatchObject({
+    expect(acceptChain("certificate", [leaf], trust, rules).entry).toMatchObject({
       extraData: certificateChainExtra([root]),
     });
   });
 
   test("an expired leaf: logs are for looking back", () => {
     const later = new Date(now.getTime() + 3_600_000);
-    expect(acceptChain("certificate", [final, issuing], trust, later).kind).toBe("certificate");
+    expect(
+      acceptChain("certificate", [final, issuing], trust, { ...rules, now: later }).entry.kind,
+    ).toBe("certificate");
   });
 });
 
@@ -191,13 +198,13 @@ const precertificates: readonly [string, () => readonly Uint8Array[]][] = [
 ];
 
 test.each(precertificates)("add-pre-chain refuses %s", (_, make) => {
-  expect(() => acceptChain("precertificate", make(), trust, now)).toThrow(
+  expect(() => acceptChain("precertificate", make(), trust, rules)).toThrow(
     expect.objectContaining({ code: "chain-rejected" }),
   );
 });
 
 test("add-chain refuses a precertificate", () => {
-  expect(() => acceptChain("certificate", [precertificate, issuing], trust, now)).toThrow(
+  expect(() => acceptChain("certificate", [precertificate, issuing], trust, rules)).toThrow(
     "add-pre-chain",
   );
 });
@@ -229,7 +236,7 @@ const brokenCas: readonly [string, AuthorityChanges][] = [
 
 test.each(brokenCas)("refuses a chain with %s", (_, changes) => {
   const { chain, trust: others } = under(changes);
-  expect(() => acceptChain("precertificate", chain, others, now)).toThrow(
+  expect(() => acceptChain("precertificate", chain, others, rules)).toThrow(
     expect.objectContaining({ code: "chain-rejected" }),
   );
 });
@@ -252,18 +259,20 @@ test("refuses a CA below one whose path length is 0", () => {
     publicKey: key.spki,
     extensions: [codeSigning],
   });
-  expect(() => acceptChain("certificate", [leaf, subCa, issuing], trust, now)).toThrow(
+  expect(() => acceptChain("certificate", [leaf, subCa, issuing], trust, rules)).toThrow(
     "the path is too long",
   );
 });
 
 test("refuses our own chain once it has expired", () => {
   const late = new Date(now.getTime() + 400 * 86_400_000);
-  expect(() => acceptChain("precertificate", good, trust, late)).toThrow("not valid now");
+  expect(() => acceptChain("precertificate", good, trust, { ...rules, now: late })).toThrow(
+    "not valid now",
+  );
 });
 
 test("refuses to start with a chain that does not hold together", () => {
-  expect(() => readTrust([[issuing, foreign.root.der]], now)).toThrow(
+  expect(() => readTrust([[issuing, foreign.root.der]], rules)).toThrow(
     expect.objectContaining({ code: "chain-rejected" }),
   );
 });

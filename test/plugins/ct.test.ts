@@ -26,6 +26,7 @@ import { issuerRooms } from "./issuer-rooms.ts";
 import "../support/matchers.ts";
 
 const hash = (fill: number) => new Uint8Array(32).fill(fill);
+const log = "ct";
 const size = 300n;
 const head = {
   size,
@@ -117,12 +118,12 @@ const fails = (code: FailureCode) => (): never => {
 
 test("get-sth gives the published tree head", async () => {
   await using house = await boot();
-  expect(await house.ask(getSth, {})).toEqual({ size, root: hash(1), ...head.treeHead });
+  expect(await house.ask(getSth, { log })).toEqual({ size, root: hash(1), ...head.treeHead });
 });
 
 test("get-roots gives the root, and no CA below it", async () => {
   await using house = await boot();
-  const { certificates } = await house.ask(getRoots, {});
+  const { certificates } = await house.ask(getRoots, { log });
   expect(certificates).toEqual([house.rooms.authority.root.der]);
 });
 
@@ -132,7 +133,7 @@ describe("get-sth-consistency", () => {
     [300n, 300n, 0],
   ])("from %i to %i", async (first, second, length) => {
     await using house = await boot();
-    const { consistency } = await house.ask(getSthConsistency, { first, second });
+    const { consistency } = await house.ask(getSthConsistency, { log, first, second });
     expect(consistency).toHaveLength(length);
   });
 
@@ -143,14 +144,14 @@ describe("get-sth-consistency", () => {
     [5n, 301n],
   ])("refuses %i to %i", async (first, second) => {
     await using house = await boot();
-    await expect(house.ask(getSthConsistency, { first, second })).toFailWith("out-of-range");
+    await expect(house.ask(getSthConsistency, { log, first, second })).toFailWith("out-of-range");
   });
 });
 
 describe("get-proof-by-hash", () => {
   test("gives index and path", async () => {
     await using house = await boot();
-    const proof = await house.ask(getProofByHash, { hash: hash(8), treeSize: 6n });
+    const proof = await house.ask(getProofByHash, { log, hash: hash(8), treeSize: 6n });
     expect(proof).toEqual({ leafIndex: 5n, auditPath: [hash(2)] });
   });
 
@@ -161,14 +162,14 @@ describe("get-proof-by-hash", () => {
     ["an unknown leaf", 6n, "not-found", { findLeaf: fails("not-found") }],
   ])("refuses %s", async (_, treeSize, code, change) => {
     await using house = await boot(change);
-    await expect(house.ask(getProofByHash, { hash: hash(8), treeSize })).toFailWith(code);
+    await expect(house.ask(getProofByHash, { log, hash: hash(8), treeSize })).toFailWith(code);
   });
 });
 
 describe("get-entry-and-proof", () => {
   test("gives the entry with its proof", async () => {
     await using house = await boot();
-    expect(await house.ask(getEntryAndProof, { leafIndex: 5n, treeSize: 6n })).toEqual({
+    expect(await house.ask(getEntryAndProof, { log, leafIndex: 5n, treeSize: 6n })).toEqual({
       leafInput: Uint8Array.of(0),
       extraData: Uint8Array.of(7),
       auditPath: [hash(2)],
@@ -181,7 +182,9 @@ describe("get-entry-and-proof", () => {
     [5n, 301n],
   ])("refuses leaf %i of a tree of %i", async (leafIndex, treeSize) => {
     await using house = await boot();
-    await expect(house.ask(getEntryAndProof, { leafIndex, treeSize })).toFailWith("out-of-range");
+    await expect(house.ask(getEntryAndProof, { log, leafIndex, treeSize })).toFailWith(
+      "out-of-range",
+    );
   });
 });
 
@@ -195,7 +198,7 @@ describe("get-entries", () => {
     [290n, 1_000_000_000n, 10],
   ])("from %i to %i gives %i", async (start, end, length) => {
     await using house = await boot();
-    const { entries } = await house.ask(getEntries, { start, end });
+    const { entries } = await house.ask(getEntries, { log, start, end });
     expect(entries).toHaveLength(length);
     expect(entries[0]).toEqual({ leafInput: Uint8Array.of(0), extraData: Uint8Array.of(7) });
   });
@@ -206,7 +209,7 @@ describe("get-entries", () => {
     [301n, 400n],
   ])("refuses %i to %i", async (start, end) => {
     await using house = await boot();
-    await expect(house.ask(getEntries, { start, end })).toFailWith("out-of-range");
+    await expect(house.ask(getEntries, { log, start, end })).toFailWith("out-of-range");
   });
 });
 
@@ -219,7 +222,7 @@ test.each<[Ask, Partial<LogAnswers>]>([
   [getSth, { latestHead: fails("log-unavailable") }],
 ])("a log that cannot answer is unavailable", async (ask, change) => {
   await using house = await boot(change);
-  await expect(house.ask(ask, {})).toFailWith("log-unavailable");
+  await expect(house.ask(ask, { log })).toFailWith("log-unavailable");
 });
 
 test.each([

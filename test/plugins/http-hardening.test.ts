@@ -182,7 +182,7 @@ it.each([
 
 it.each([
   ["/api/v2/signingCert", 262_144],
-  ["/logs/ct/ct/v1/add-chain", 1_048_576],
+  ["/logs/ct/ct/v1/add-chain", 524_288],
   ["/api/v1/log/entries", 4_194_304],
   ["/oidc/token", 8_192],
 ])("POST %s takes %i bytes and not one more", async (path, limit) => {

@@ -124,11 +124,11 @@ it("serves RFC 6962", async () => {
   expect(JSON.parse((await get(`${base}/get-entries?start=0&end=9999999`)).text)).toEqual({
     entries: [{ leaf_input: "AQ==", extra_data: "Ag==" }],
   });
-  expect(door.heard.at(-1)?.question).toEqual({ start: 0n, end: 999n });
+  expect(door.heard.at(-1)?.question).toEqual({ log: "ct", start: 0n, end: 999n });
   expect(
     JSON.parse((await get(`${base}/get-entry-and-proof?leaf_index=0&tree_size=9`)).text),
   ).toEqual({ leaf_input: "AQ==", extra_data: "Ag==", audit_path: [base64] });
-  expect(door.heard.at(-1)?.question).toEqual({ leafIndex: 0n, treeSize: 9n });
+  expect(door.heard.at(-1)?.question).toEqual({ log: "ct", leafIndex: 0n, treeSize: 9n });
   expect(JSON.parse((await get(`${base}/get-roots`)).text)).toEqual({ certificates: ["MAA="] });
 });
 

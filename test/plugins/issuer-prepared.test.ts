@@ -16,7 +16,7 @@ const issuing = { ...described, publicKey: soft.issuing.spki, chain: [...soft.ch
 const log = { ...described, publicKey: logKey.spki };
 const authority: Authority = readAuthority("issuing-ca", issuing, log);
 
-function prepare() {
+function prepare(by = authority) {
   return prepareLeaf(
     {
       principal,
@@ -25,13 +25,13 @@ function prepare() {
       notBefore: now,
       notAfter: new Date(now.getTime() + 600_000),
     },
-    authority,
+    by,
   );
 }
 
 /** A precertificate with its signature, and the SCT a good log would give. */
-function signed(change: Partial<Sct> = {}) {
-  const prepared = prepare();
+function signed(change: Partial<Sct> = {}, by = authority) {
+  const prepared = prepare(by);
   const tbs = prepared.redeem();
   const timestampMs = change.timestampMs ?? BigInt(now.getTime());
   const input = sctSignatureInput({
@@ -92,6 +92,20 @@ test.each<[string, Partial<Sct>]>([
 test.each([ms + 10_000n, ms - 30_000n])("an SCT of %d is near enough", (timestampMs) => {
   const { sct, precertificate } = signed({ timestampMs });
   expect(precertificate.logged(sct, now).redeem()).toBeInstanceOf(Uint8Array);
+});
+
+test("with several logs, the SCT is verified with the key of the one that it names", () => {
+  const others = [softKey(), softKey()].map(({ spki }) => ({ ...described, publicKey: spki }));
+  const [first, last] = others;
+  if (!first || !last) throw new TypeError("two keys were made");
+  const { sct, precertificate } = signed(
+    {},
+    readAuthority("issuing-ca", issuing, first, log, last),
+  );
+  expect(precertificate.logged(sct, now).redeem()).toBeInstanceOf(Uint8Array);
+  const again = signed({}, readAuthority("issuing-ca", issuing, first, log, last));
+  const lying = { ...again.sct, logId: sha256(last.publicKey) };
+  expect(() => again.precertificate.logged(lying, now)).toThrow("does not verify");
 });
 
 const foreign = softAuthority(now);

@@ -147,15 +147,19 @@ test("a certificate is issued, its SCT verifies, and the log proves that it hold
   const { signature } = parseDigitallySigned(sct?.signature ?? new Uint8Array());
   expect(verifySignature(logKey, sctSignatureInput(entry), signature)).toBe(true);
 
-  const sth = await installation.ask(getSth, {});
+  const sth = await installation.ask(getSth, { log: "ct" });
   const signedHead = parseDigitallySigned(sth.signature).signature;
   expect(verifySignature(logKey, treeHeadSignatureInput(sth), signedHead)).toBe(true);
   const leafHash = sha256(Uint8Array.of(0, ...merkleTreeLeaf(entry)));
-  const proof = await installation.ask(getProofByHash, { hash: leafHash, treeSize: sth.size });
+  const proof = await installation.ask(getProofByHash, {
+    log: "ct",
+    hash: leafHash,
+    treeSize: sth.size,
+  });
   const { size, root: treeRoot } = sth;
   const { leafIndex: index, auditPath } = proof;
   expect(verifyInclusion({ index, size, leafHash, root: treeRoot, proof: auditPath })).toBe(true);
-  const { entries } = await installation.ask(getEntries, { start: index, end: index });
+  const { entries } = await installation.ask(getEntries, { log: "ct", start: index, end: index });
   expect(entries[0]?.leafInput).toEqual(merkleTreeLeaf(entry));
 });
 

@@ -99,8 +99,17 @@ export class TestVault {
   }
 }
 
-/** The plugin that stands for the vault process: the keys of `vaults` by label. */
-export function vaultPlugin(vaults: { readonly [label: string]: TestVault }): Plugin {
+/** A CA's key that is only described. */
+export interface DescribedCa {
+  readonly publicKey: Uint8Array;
+  readonly chain: readonly Uint8Array[];
+}
+
+/** The plugin that stands for the vault process: the keys of `vaults` by label, and of CAs that sign nothing here. */
+export function vaultPlugin(
+  vaults: { readonly [label: string]: TestVault },
+  cas: { readonly [label: string]: DescribedCa } = {},
+): Plugin {
   const find = (key: string): TestVault => {
     const vault = vaults[key];
     if (vault === undefined) throw new Failure("key-unavailable", `there is no key "${key}"`);
@@ -134,6 +143,11 @@ export function vaultPlugin(vaults: { readonly [label: string]: TestVault }): Pl
         return answer;
       },
       async describeKey({ key }) {
+        const ca = cas[key];
+        if (ca) {
+          const { publicKey, chain } = ca;
+          return { algorithm: "ecdsa-p256" as const, publicKey, purposes: [], chain: [...chain] };
+        }
         const { publicKey, origin } = find(key);
         const [noteName] = origin.split(" ");
         return {

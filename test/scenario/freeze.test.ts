@@ -1,11 +1,16 @@
 /** A log of a live instance is frozen and gets a successor: what it refuses, what it goes on showing, and what a stranger's client sees. */
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { expectReady } from "../support/kill-stream.ts";
+import { chancery } from "../support/instance.ts";
 import { expectKept } from "../support/oracle.ts";
 import { Stranger } from "../support/stranger.ts";
+import { monitor } from "../plugins/ct-house.ts";
 
 let stranger: Stranger;
+const long = { timeout: 120_000 };
 
 beforeAll(async () => {
   stranger = await Stranger.arrive();
@@ -14,7 +19,7 @@ afterAll(async () => await stranger?.[Symbol.asyncDispose]());
 
 test(
   "a log is frozen: its entries are refused and shown, and everything else goes on",
-  { timeout: 120_000 },
+  long,
   async () => {
     const bundle = await stranger.buildV2();
     const [entry] = bundle.verificationMaterial.tlogEntries;
@@ -47,7 +52,7 @@ test(
   },
 );
 
-test("a successor takes what the frozen log refuses", { timeout: 120_000 }, async () => {
+test("a successor takes what the frozen log refuses", long, async () => {
   const frozen = await checkpoint();
   const created = await stranger.operate(
     "create-log",
@@ -81,9 +86,82 @@ test("a successor takes what the frozen log refuses", { timeout: 120_000 }, asyn
   );
   expect(again).toMatchObject({ code: 0 });
   expect(again.stdout).toContain("was done before");
+});
+
+test("the CT log gets its next shard, and certificates go there by their dates", long, async () => {
+  const { origin } = stranger.instance;
+  const now = new Date(Date.now() - 1_000).toISOString().replace(/\.\d+Z$/, "Z");
+  const flags = ["--format", "rfc6962", "--start", now, "--end", "2099-01-01"];
+  const overlapping = ["--format", "rfc6962", "--start", "2098-01-01", "--end", "2097-01-01"];
+  expect(await stranger.operate("create-log", "ct-next", ...overlapping)).toMatchObject({
+    code: 1,
+  });
+  expect(await stranger.operate("create-log", "ct-next", ...flags)).toMatchObject({ code: 0 });
+  const again = await stranger.operate("create-log", "ct-next", "--format", "rfc6962", "--json");
+  expect(JSON.parse(again.stdout)).toMatchObject({ wasDone: true });
+  const before = await sizeOf("ct");
+  process.kill(await stranger.instance.pid("services"), "SIGKILL");
+  await expectServing("ct-next");
+  await stranger.signAndVerify("in the next shard");
+  expect(await sizeOf("ct")).toBe(before);
+  const { ctlogs } = JSON.parse(
+    await readFile(join(stranger.instance.home, "trust", "trusted_root.json"), "utf8"),
+  ) as { ctlogs: { baseUrl: string; publicKey: { rawBytes: string } }[] };
+  expect(ctlogs.map(({ baseUrl }) => baseUrl)).toEqual([
+    `${origin}/logs/ct`,
+    `${origin}/logs/ct-next`,
+  ]);
+  const read = await monitor(
+    `${origin}/logs/ct-next/ct/v1`,
+    Buffer.from(ctlogs[1]?.publicKey.rawBytes ?? "", "base64"),
+  );
+  expect(read).toHaveLength(1);
+  // The one before takes no more of what is issued now, and can be frozen.
+  expect(await stranger.operate("freeze-log", "ct-next")).toMatchObject({ code: 1 });
+  expect(await stranger.operate("freeze-log", "ct")).toMatchObject({ code: 0 });
+});
+
+test("Rekor v1 gets its next tree, in which indices go on", long, async () => {
+  const { origin } = stranger.instance;
+  const flags = ["--format", "rekor-v1", "--serve"];
+  const early = await stranger.operate("create-log", "rekor-b", ...flags);
+  expect([early.code, early.stderr]).toEqual([1, expect.stringContaining("freeze it first")]);
+  const frozen = await stranger.operate("freeze-log", "rekor", "--without-successor");
+  expect(frozen).toMatchObject({ code: 0 });
+  expect(await stranger.operate("create-log", "rekor-b", ...flags)).toMatchObject({ code: 0 });
+  process.kill(await stranger.instance.pid("services"), "SIGKILL");
+  await expectServing("rekor-b");
+  await stranger.signAndVerify("in the next tree of Rekor v1");
+  const log = (await (await fetch(`${origin}/api/v1/log`)).json()) as {
+    treeID: string;
+    treeSize: number;
+    inactiveShards: { treeSize: number }[];
+  };
+  expect(log).toMatchObject({ treeSize: 1, inactiveShards: [{ treeSize: expect.any(Number) }] });
+  const first = log.inactiveShards[0]?.treeSize ?? 0;
+  const [entry] = stranger.bundles.at(-1)?.bundle.verificationMaterial.tlogEntries ?? [];
+  expect(entry?.logIndex).toBe(String(first));
+  for (const index of [0, first - 1, first]) {
+    const found = await fetch(`${origin}/api/v1/log/entries?logIndex=${index}`);
+    expect(await found.json()).toMatchObject({
+      [Object.keys((await (await fetch(found.url)).json()) as object)[0] ?? ""]: {
+        logIndex: index,
+      },
+    });
+  }
+  for (const log of ["rekor", "rekor-b"]) {
+    const args = ["log", "show", "--log", log, "--index", "0", "--json"];
+    const shown = await chancery(stranger.instance.home, ...args);
+    expect(JSON.parse(shown.stdout)).toMatchObject({ log, index: "0" });
+  }
   await stranger.verifyAll();
   await stranger.expectClean();
 });
+
+async function sizeOf(log: string): Promise<number> {
+  const answer = await fetch(`${stranger.instance.origin}/logs/${log}/ct/v1/get-sth`);
+  return ((await answer.json()) as { tree_size: number }).tree_size;
+}
 
 async function postAgain(canonicalizedBody: string): Promise<Response> {
   const { spec } = JSON.parse(Buffer.from(canonicalizedBody, "base64").toString()) as {

@@ -65,14 +65,16 @@ export async function doorRows(send: Transport, home: string): Promise<readonly 
     { ...post("rekor", timestampWish(), 16_384), strict: true, signs: true },
     { ...post("rekor", entryWish, 4_194_304), status: 409 },
     post("rekor", retrieve, 4_194_304),
-    post("text", final, 1_048_576),
-    post("text", pre, 1_048_576),
+    { ...post("text", final, 524_288), route: `POST ${ctRoute}/add-chain` },
+    { ...post("text", pre, 524_288), route: `POST ${ctRoute}/add-pre-chain` },
     { ...post("oauth", tokenWish, 8_192), body: "form", signs: true },
     ...(await readRows(send, entryId)),
   ];
 }
 
 const ct = "/logs/ct/ct/v1";
+/** The same as the door lists it. */
+const ctRoute = "/logs/:log/ct/v1";
 
 async function readRows(send: Transport, entryId: string): Promise<readonly Row[]> {
   const { entries } = await answer<{ entries: { leaf_input: string }[] }>(
@@ -91,12 +93,17 @@ async function readRows(send: Transport, entryId: string): Promise<readonly Row[
     read("text", "/"),
     read("fulcio", "/api/v2/trustBundle"),
     read("fulcio", "/api/v2/configuration"),
-    read("text", `${ct}/get-sth`),
-    read("text", `${ct}/get-sth-consistency`, `?first=1&second=${size}`),
-    read("text", `${ct}/get-proof-by-hash`, `?hash=${escaped}&tree_size=${size}`),
-    read("text", `${ct}/get-entries`, "?start=0&end=0"),
-    read("text", `${ct}/get-entry-and-proof`, `?leaf_index=0&tree_size=${size}`),
-    read("text", `${ct}/get-roots`),
+    ...[
+      ["get-sth", ""],
+      ["get-sth-consistency", `?first=1&second=${size}`],
+      ["get-proof-by-hash", `?hash=${escaped}&tree_size=${size}`],
+      ["get-entries", "?start=0&end=0"],
+      ["get-entry-and-proof", `?leaf_index=0&tree_size=${size}`],
+      ["get-roots", ""],
+    ].map(([name = "", query]) => ({
+      ...read("text", `${ct}/${name}`, query),
+      route: `GET ${ctRoute}/${name}`,
+    })),
     read("rekor", "/api/v1/log/entries", "?logIndex=0"),
     { ...read("rekor", `/api/v1/log/entries/${entryId}`), route: "GET /api/v1/log/entries/:id" },
     read("rekor", "/api/v1/log"),

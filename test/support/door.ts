@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import * as v from "valibot";
 import { definePlugin, type Plugin } from "../../core/plugin.ts";
+import type { StorageDriver } from "../../core/storage.ts";
 import type { AnswerOf, Ask, QuestionOf } from "../../events/contract.ts";
 import * as ct from "../../events/ct.ts";
 import { Failure, type FailureCode } from "../../events/failure.ts";
@@ -96,6 +97,7 @@ const answers: { readonly [name: string]: unknown } = {
     root: hash,
     checkpoint: "cp\n",
     publicKey: new Uint8Array([0x30, 0]),
+    inactive: [],
   },
   proveLog: { root: hash, hashes: [hash] },
   latestHead: { logId: hash, head: { size: 9n, root: hash, checkpoint: "cp\n" } },
@@ -147,18 +149,30 @@ export interface Door extends AsyncDisposable {
   dispose(): Promise<void>;
 }
 
+/** Rooms that are themselves, and no fakes, with their configuration. */
+export interface RealRooms {
+  readonly plugins: readonly Plugin[];
+  readonly config: { readonly [section: string]: unknown };
+  readonly storage?: StorageDriver;
+}
+
+const noRooms: RealRooms = { plugins: [], config: {} };
+
 /** Boots a door on free ports of 127.0.0.1. */
-export async function bootDoor(config: object = {}): Promise<Door> {
+export async function bootDoor(config: object = {}, real = noRooms): Promise<Door> {
   const heard: Heard[] = [];
   const answer: Door["answer"] = { ...answers };
   const journal: Door["journal"][number][] = [];
   const home = await mkdtemp(join(tmpdir(), "chancery-door-"));
   await makeCredentials(home);
   const note = (event: string, fields = {}) => journal.push({ event, fields });
-  const fakes = rooms.map((asks) => fake(asks, heard, answer));
+  const fakes = rooms
+    .map((asks) => fake(asks, heard, answer))
+    .filter(({ manifest }) => real.plugins.every((one) => one.manifest.name !== manifest.name));
   const installation = await bootForTest({
-    entries: [http, ...fakes],
+    entries: [http, ...real.plugins, ...fakes],
     config: {
+      ...real.config,
       http: {
         publicUrl: "http://localhost:8420",
         addresses: ["127.0.0.1"],
@@ -170,6 +184,7 @@ export async function bootDoor(config: object = {}): Promise<Door> {
       ...Object.fromEntries(fakes.map(({ manifest }) => [manifest.name, {}])),
     },
     home,
+    ...(real.storage && { storage: real.storage }),
     journal: () => ({ ...silentJournal, info: note, warn: note, error: note }),
   });
   const ports = journal

@@ -19,10 +19,10 @@ const fields: readonly Field[] = [
   { route: "POST /api/v2/signingCert", kind: "base64url", find: /"([\w-]+)\.[\w-]+\./ },
   { route: "POST /api/v2/signingCert", kind: "base64", find: /"proofOfPossession":"([^"]+)"/ },
   { route: "POST /api/v2/signingCert", kind: "pem", find: /"content":"([^"]+)"/ },
-  { route: "POST /logs/ct/ct/v1/add-chain", kind: "base64 of der", find: /\["([^"]+)"/ },
-  { route: "POST /logs/ct/ct/v1/add-chain", kind: "base64 of der", find: /","([^"]+)"/ },
-  { route: "POST /logs/ct/ct/v1/add-pre-chain", kind: "base64 of der", find: /\["([^"]+)"/ },
-  { route: "POST /logs/ct/ct/v1/add-pre-chain", kind: "base64 of der", find: /","([^"]+)"/ },
+  { route: "POST /logs/:log/ct/v1/add-chain", kind: "base64 of der", find: /\["([^"]+)"/ },
+  { route: "POST /logs/:log/ct/v1/add-chain", kind: "base64 of der", find: /","([^"]+)"/ },
+  { route: "POST /logs/:log/ct/v1/add-pre-chain", kind: "base64 of der", find: /\["([^"]+)"/ },
+  { route: "POST /logs/:log/ct/v1/add-pre-chain", kind: "base64 of der", find: /","([^"]+)"/ },
   { route: "POST /api/v1/log/entries", kind: "digest", find: /"value":"([^"]+)"/ },
   { route: "POST /api/v1/log/entries", kind: "base64", find: /"signature":\{"content":"([^"]+)"/ },
   {
@@ -32,7 +32,7 @@ const fields: readonly Field[] = [
   },
   { route: "POST /api/v1/log/entries/retrieve", kind: "hex", find: /\["([^"]+)"/ },
   { route: "GET /api/v1/log/entries/:id", kind: "hex", find: /entries\/(\w+)/ },
-  { route: "GET /logs/ct/ct/v1/get-proof-by-hash", kind: "base64", find: /hash=([^&]+)/ },
+  { route: "GET /logs/:log/ct/v1/get-proof-by-hash", kind: "base64", find: /hash=([^&]+)/ },
 ];
 
 /** Requests that are good but for the spelling of one value. */

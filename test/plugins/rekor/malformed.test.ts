@@ -10,7 +10,16 @@ import { createEntry } from "../../../events/rekor.ts";
 import plugin from "../../../plugins/rekor/plugin.ts";
 import { bootForTest, type TestInstallation } from "../../support/boot.ts";
 import { fakeLog } from "./fake-log.ts";
-import { bytesOf, dsse, envelope, hashedRekord, signer } from "./proposals.ts";
+import {
+  bytesOf,
+  dsse,
+  envelope,
+  hashedRekord,
+  intoto1,
+  intoto2,
+  rekord,
+  signer,
+} from "./proposals.ts";
 
 type Path = readonly (string | number)[];
 
@@ -20,6 +29,8 @@ const artifact = encodeUtf8("artifact");
 const record = hashedRekord(alice, artifact);
 const enveloped = envelope([alice], "application/vnd.in-toto+json", artifact);
 const attestation = dsse(enveloped, [alice]);
+const intoto = [intoto1(enveloped, alice), intoto2(enveloped, [alice])] as const;
+const plainRekord = rekord(alice, artifact);
 const refusals = [
   "malformed",
   "entry-unsupported",
@@ -32,7 +43,7 @@ let house: TestInstallation;
 beforeAll(async () => {
   const config = { rekor: { treeId: "7" } };
   house = await bootForTest({ entries: [...log.plugins, plugin], config });
-  for (const proposed of [record, attestation]) {
+  for (const proposed of [record, attestation, ...intoto, plainRekord]) {
     await house.ask(createEntry, { proposed: bytesOf(proposed) });
   }
 });
@@ -105,10 +116,14 @@ function casesOf(value: unknown): { readonly name: string; readonly value: unkno
 const matrix = [
   ...casesOf(record).map(({ name, value }) => ({ name: `hashedrekord ${name}`, value })),
   ...casesOf(attestation).map(({ name, value }) => ({ name: `dsse ${name}`, value })),
-  ...casesOf(enveloped).map(({ name, value }) => ({
-    name: `envelope ${name}`,
-    value: dsse(value, [alice]),
-  })),
+  ...intoto.flatMap((one) =>
+    casesOf(one).map(({ name, value }) => ({ name: `intoto ${one.apiVersion} ${name}`, value })),
+  ),
+  ...casesOf(plainRekord).map(({ name, value }) => ({ name: `rekord ${name}`, value })),
+  ...casesOf(enveloped).flatMap(({ name, value }) => [
+    { name: `envelope ${name}`, value: dsse(value, [alice]) },
+    { name: `envelope of intoto ${name}`, value: intoto1(value, alice) },
+  ]),
 ];
 
 test(`refuses all of ${matrix.length} damaged proposals and logs none`, async () => {

@@ -54,6 +54,51 @@ export function dsse(enveloped: unknown, by: readonly Signer[]) {
   return { apiVersion: "0.0.1", kind: "dsse", spec: { proposedContent } };
 }
 
+/** An `intoto` of version 0.0.1 of an envelope. */
+export function intoto1(enveloped: unknown, by: Signer) {
+  const publicKey = encodeBase64(encodeUtf8(by.pem));
+  const content = { envelope: JSON.stringify(enveloped) };
+  return { apiVersion: "0.0.1", kind: "intoto", spec: { content, publicKey } };
+}
+
+/** An `intoto` of version 0.0.2 of an envelope: its base64 in base64 once more, and the key beside each signature. */
+export function intoto2(enveloped: ReturnType<typeof envelope>, by: readonly Signer[]) {
+  const twice = (base64: string) => encodeBase64(encodeUtf8(base64));
+  const signatures = enveloped.signatures.map(({ sig }, at) => ({
+    sig: twice(sig),
+    publicKey: encodeBase64(encodeUtf8(by[at]?.pem ?? "")),
+  }));
+  const { payload, payloadType } = enveloped;
+  const value = createHash("sha256").update(JSON.stringify(enveloped)).digest("hex");
+  return {
+    apiVersion: "0.0.2",
+    kind: "intoto",
+    spec: {
+      content: {
+        envelope: { payload: twice(payload), payloadType, signatures },
+        hash: { algorithm: "sha256", value },
+      },
+    },
+  };
+}
+
+/** A `rekord` of `data`. */
+export function rekord(by: Signer, data: Uint8Array) {
+  const hash = by.privateKey.asymmetricKeyType === "ed25519" ? null : "sha256";
+  return {
+    apiVersion: "0.0.1",
+    kind: "rekord",
+    spec: {
+      data: { content: encodeBase64(data) },
+      signature: {
+        content: encodeBase64(new Uint8Array(sign(hash, data, by.privateKey))),
+        format: "x509",
+        publicKey: { content: encodeBase64(encodeUtf8(by.pem)) },
+      },
+    },
+  };
+}
+
 /** The bytes a door would send on. */
 export function bytesOf(proposed: unknown): Uint8Array {
   return encodeUtf8(JSON.stringify(proposed));

@@ -237,7 +237,7 @@ describe("getEntry", () => {
   );
 
   test("refuses to look for what it would refuse to log", async () => {
-    const proposed = bytesOf({ ...hashedRekord(alice, text), kind: "rekord" });
+    const proposed = bytesOf({ ...hashedRekord(alice, text), kind: "cose" });
     const failing = read({ kind: "proposed", proposed });
     await expect(failing).rejects.toMatchObject({ code: "entry-unsupported" });
   });
