@@ -45,7 +45,7 @@ function vault() {
             if (key !== "id-token" || signable.purpose !== "idToken" || from !== "idp")
               throw new Error("not that");
             signed.push(signable.claims);
-            const header = { alg: "RS256", kid: rsaJwk(spki).kid, typ: "JWT" };
+            const header = { alg: "RS256", kid: rsaJwk(spki).kid };
             const input = Buffer.from(
               [JSON.stringify(header), signable.claims]
                 .map((part) => Buffer.from(part).toString("base64url"))
