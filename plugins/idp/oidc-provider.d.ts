@@ -17,6 +17,9 @@ declare module "oidc-provider" {
   export interface ProviderContext {
     readonly method: string;
     readonly path: string;
+    query: { readonly [name: string]: string | readonly string[] | undefined };
+    /** Ours, for the time of the request. */
+    readonly state: { userCode?: string };
     body: unknown;
     status: number;
     type: string;

@@ -110,7 +110,10 @@ export function consentPage(
 export function devicePage(
   setting: Setting,
   form: { readonly action: string; readonly xsrf: string },
-  { code = "", problem }: { readonly code?: string; readonly problem?: string | undefined },
+  {
+    code = "",
+    problem,
+  }: { readonly code?: string | undefined; readonly problem?: string | undefined },
 ): Page {
   const body = markup`${problem === undefined ? "" : summary(problem)}
     <form method="post" action="${form.action}">

@@ -1,10 +1,14 @@
-/** What RFC 8628 asks of the device flow and the library leaves open: the interval (§3.2) and `slow_down` (§3.5). */
+/**
+ * What RFC 8628 asks of the device flow and the library leaves open: the interval (§3.2), `slow_down` (§3.5), and that people compare
+ * a code that came with the address (§3.3.1), for which the library has a script instead.
+ */
 import type { ProviderContext } from "oidc-provider";
 import { endpoints } from "./discovery.ts";
 
 /** A step of the provider's own chain. */
 export type Middleware = (context: ProviderContext, next: () => Promise<void>) => Promise<void>;
 
+const plausible = /^[A-Za-z-]{1,16}$/;
 /** Devices whose last poll is remembered; the oldest is forgotten first. */
 const maxDevices = 2_000;
 /** RFC 8628 §3.5: the interval grows by this with every poll that came too early. */
@@ -26,6 +30,12 @@ export function createPolling(intervalSeconds: number, nowMs: () => number): Mid
     return early;
   };
   return async (context, next) => {
+    const { user_code: userCode, ...query } = context.query;
+    if (context.method === "GET" && context.path === endpoints.device && userCode !== undefined) {
+      if (typeof userCode === "string" && plausible.test(userCode))
+        context.state.userCode = userCode;
+      context.query = query;
+    }
     await next();
     const answer = context.body;
     if (answer === null || typeof answer !== "object") return;

@@ -188,7 +188,7 @@ function devicePages(setting: Setting) {
     ) => {
       const form = formOf(context, "code_verification");
       const problem = error === undefined ? undefined : wordDeviceError(error.name);
-      show(context, devicePage(setting, form, { problem }));
+      show(context, devicePage(setting, form, { problem, code: context.state.userCode }));
     },
     userCodeConfirmSource: (
       context: ProviderContext,
