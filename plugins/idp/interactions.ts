@@ -6,7 +6,7 @@ import { endpoints } from "./discovery.ts";
 import { createFormGuard, type Exchange, readForm, sendPage, sendTo } from "./exchange.ts";
 import { consentPage, errorPage, type FormMark, type Setting, signInPage } from "./pages.ts";
 import type { Attempt, People, Person } from "./people.ts";
-import { clientId } from "./provider.ts";
+import { clientId, clientName } from "./provider.ts";
 
 /** What the steps need. */
 export interface Steps {
@@ -84,11 +84,11 @@ async function ask({ setting, people }: Steps, step: Step): Promise<void> {
     sendPage(exchange, errorPage(setting, "Your account is not there any more."), 403);
     return;
   }
-  const client = `${clientId}, on this computer`;
+  const client = `${clientName}, on this computer`;
   const about =
     interaction.deviceCode === undefined
       ? { client, leadsTo: sourceOf(interaction.params["redirect_uri"]) }
-      : { client: `${clientId}, on another device` };
+      : { client: `${clientName}, on another device` };
   sendPage(exchange, consentPage(setting, mark, { email: person.email, ...about }));
 }
 

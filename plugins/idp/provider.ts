@@ -34,7 +34,8 @@ export interface ProviderParts {
 
 /** The one client: every Sigstore client goes by this name, and none has a secret. */
 export const clientId = "sigstore";
-const clientName = "Sigstore client (sigstore)";
+/** What people read. */
+export const clientName = "Sigstore client (sigstore)";
 /** RFC 8252 §7.3: any port of these. The paths are those that Sigstore clients listen at. */
 const loopbackHosts = ["localhost", "127.0.0.1", "[::1]"];
 const callbackPaths = ["/auth/callback", "/Callback", "/callback", "/", ""];

@@ -1,14 +1,18 @@
 /** People sign in with a real browser, and what they sign with is a certificate. One instance for all. */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { text } from "node:stream/consumers";
 import { createRemoteJWKSet, type JWTPayload, jwtVerify } from "jose";
 import type { Page } from "puppeteer-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { startBrowser, type TestBrowser } from "../support/browser.ts";
-import { chancery, freshPlace, type Instance, startInstance } from "../support/instance.ts";
+import { chancery, freshPlace, type Instance, run, startInstance } from "../support/instance.ts";
 import { post, startClient } from "../support/oauth-client.ts";
 
 const email = "ada@example.com";
+const launcher = new URL("../../chancery", import.meta.url).pathname;
 let place: Awaited<ReturnType<typeof freshPlace>>;
 let instance: Instance;
 let browser: TestBrowser;
@@ -46,6 +50,27 @@ async function signIn(page: Page, password = secret, address = email): Promise<v
 
 async function press(page: Page, selector: string): Promise<void> {
   await Promise.all([page.waitForNavigation(), page.click(selector)]);
+}
+
+/** A `chancery login` that waits for its user. */
+function startLogin(...args: readonly string[]) {
+  const child = spawn(launcher, ["login", ...args], {
+    env: { PATH: process.env["PATH"], CHANCERY_HOME: place.home, XDG_RUNTIME_DIR: folderOf(place) },
+    stdio: ["ignore", "pipe", "pipe"],
+    timeout: 60_000,
+  });
+  let asked = "";
+  const { promise: told, resolve } = Promise.withResolvers<string>();
+  child.stderr.on("data", (part: Buffer) => {
+    asked += part.toString();
+    if (asked.endsWith("\n\n")) resolve(asked);
+  });
+  child.once("exit", () => resolve(asked));
+  return { told, printed: text(child.stdout), code: once(child, "exit") };
+}
+
+function folderOf({ home }: { readonly home: string }): string {
+  return join(home, "..");
 }
 
 async function verified(token: string | undefined): Promise<JWTPayload> {
@@ -199,4 +224,41 @@ test("a device gets its token when somebody has typed its code and agreed", asyn
   expect(await verified(body.id_token)).toMatchObject({ email });
   expect((await poll()).body.error).toBe("invalid_grant");
   expect(browser.complaints).toEqual([]);
+});
+
+test("chancery login gives the token that the browser brought, and only for its own state", async () => {
+  const login = startLogin("--no-browser");
+  const url = / (http:\S+)/.exec(await login.told)?.[1] ?? "";
+  // Somebody who guessed the port does not know the state, and changes nothing.
+  const redirect = new URL(url).searchParams.get("redirect_uri") ?? "";
+  const stray = await fetch(`${redirect}?code=stolen&state=guessed`);
+  expect(stray.status).toBe(400);
+  const page = await browser.openApart();
+  await page.goto(url);
+  await signIn(page);
+  await press(page, "button[value=agree]");
+  expect(await page.title()).toBe("Done");
+  expect(await login.code).toEqual([0, null]);
+  expect(await verified((await login.printed).trim())).toMatchObject({ email });
+});
+
+test("chancery login --device --keep gives sign its token", async () => {
+  const login = startLogin("--device", "--keep");
+  const told = await login.told;
+  const page = await browser.openApart();
+  await page.goto(/ (http:\S+)/.exec(told)?.[1] ?? "");
+  await page.type("#code", / ([A-Z]{4}-[A-Z]{4})/.exec(told)?.[1]?.toLowerCase() ?? "");
+  await press(page, "main button");
+  await press(page, "button[name=confirm]");
+  await signIn(page);
+  await press(page, "button[value=agree]");
+  expect(await login.code).toEqual([0, null]);
+  expect(await login.printed).toMatch(new RegExp(`^Signed in as ${email}, kept in `));
+
+  const bundle = join(folderOf(place), "kept.sigstore.json");
+  const sign = ["sign", join(place.home, "instance.json"), "--bundle", bundle];
+  const environment = { PATH: process.env["PATH"] ?? "", CHANCERY_HOME: place.home };
+  const kept = { ...environment, XDG_RUNTIME_DIR: folderOf(place) };
+  expect(await run(launcher, sign, environment)).toMatchObject({ code: 2 });
+  expect((await run(launcher, sign, kept)).stdout).toContain(`Signed as ${email}`);
 });
