@@ -76,7 +76,7 @@ async function answerOf(response: IncomingMessage): Promise<Answered> {
     parts.push(part);
   }
   const status = response.statusCode ?? 500;
-  if (status >= 500 && status !== 503) throw new Failure("internal", "the sign-in failed");
+  if (status === 500) throw new Failure("internal", "the sign-in failed");
   const headers: { [name: string]: string | readonly string[] } = {};
   for (const name of outbound) {
     const value = response.headers[name];

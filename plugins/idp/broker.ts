@@ -29,8 +29,8 @@ export type BrokerOutcome =
 
 /** Another provider. */
 export interface Broker {
-  /** Where to send the browser of an interaction. */
-  begin(uid: string): Promise<string>;
+  /** Where to send the browser of an interaction; null if the other provider cannot be asked now. */
+  begin(uid: string): Promise<string | null>;
   /** The interaction that a `state` was made for; null if there is none. */
   interactionOf(state: string): string | null;
   /** Redeems what the browser brought back. Each beginning ends once. */
@@ -70,7 +70,11 @@ export function createBroker(parts: BrokerParts): Broker {
   };
   return {
     async begin(uid) {
-      const configuration = await configured();
+      const configuration = await configured().catch((cause: unknown) => {
+        problem("not reachable", cause);
+        return null;
+      });
+      if (configuration === null) return null;
       const [verifier, state, nonce] = [
         oauth.randomPKCECodeVerifier(),
         oauth.randomState(),

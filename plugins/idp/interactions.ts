@@ -157,6 +157,8 @@ async function finish(
   await provider.interactionFinished(request, response, result);
 }
 
+const unreachable = "Your organisation's identity provider cannot be reached. Try again later.";
+
 /** Off to the other provider, or back from it with what it says about the person. */
 async function goUpstream(
   steps: Steps,
@@ -168,7 +170,9 @@ async function goUpstream(
     return;
   }
   if (!done) {
-    sendTo(exchange, await broker.begin(interaction.uid));
+    const away = await broker.begin(interaction.uid);
+    if (away !== null) sendTo(exchange, away);
+    else sendPage(exchange, errorPage(setting, unreachable), 502);
     return;
   }
   const outcome = await broker.finish(interaction.uid, exchange.url.searchParams);

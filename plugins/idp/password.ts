@@ -36,7 +36,7 @@ export function hashOfNobody(): string {
 }
 
 const phc =
-  /^\$argon2id\$v=19\$m=(\d{1,6}),t=(\d{1,2}),p=(\d)\$([A-Za-z0-9+/]{22})\$([A-Za-z0-9+/]{43})$/;
+  /^\$argon2id\$v=19\$m=(\d{1,6}),t=(\d{1,2}),p=(\d)\$([A-Za-z0-9+/]{11,64})\$([A-Za-z0-9+/]{43})$/;
 
 function parse(hash: string) {
   const [, memory, passes, parallelism, salt = "", tag = ""] = phc.exec(hash) ?? [];

@@ -121,7 +121,6 @@ function identity({ people, publicKey, signClaims }: ProviderParts) {
       const grantId = oidc.result?.consent?.grantId;
       return grantId === undefined ? undefined : await oidc.provider.Grant.find(grantId);
     },
-    issueRefreshToken: () => false,
   };
 }
 

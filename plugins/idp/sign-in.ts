@@ -2,6 +2,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { createBroker } from "./broker.ts";
 import type { BrokerParts } from "./broker.ts";
+import { endpoints } from "./discovery.ts";
 import type { Exchange } from "./exchange.ts";
 import { createInteractions } from "./interactions.ts";
 import { createPolling } from "./polling.ts";
@@ -10,6 +11,8 @@ import type { Serve } from "./server.ts";
 
 /** Where the door says whose request it is. */
 export const addressHeader = "x-chancery-address";
+
+const machines: readonly string[] = [endpoints.token, endpoints.deviceAuthorization];
 
 /** Makes what answers requests. */
 export function createSignIn(
@@ -44,8 +47,11 @@ function arrange(
   headers["x-forwarded-host"] = host;
   headers["x-forwarded-proto"] = protocol.replace(":", "");
   headers["x-forwarded-for"] = typeof address === "string" ? address : "unknown";
+  const path = whole.slice(prefix.length);
+  // Programs are answered in JSON (RFC 6749 §5.2), whatever their library says it would like.
+  if (machines.some((one) => path === one)) headers.accept = "application/json";
   // The library finds its prefix by comparing the two.
-  Object.assign(request, { originalUrl: whole, url: whole.slice(prefix.length) });
+  Object.assign(request, { originalUrl: whole, url: path });
   return {
     request,
     response,

@@ -1,0 +1,126 @@
+/** Another OpenID provider: it signs everybody in without a word, and lies if it is told to. */
+import { createHash } from "node:crypto";
+import { once } from "node:events";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { text } from "node:stream/consumers";
+import { exportJWK, generateKeyPair, SignJWT } from "jose";
+
+/** What it says, and how it lies. */
+export interface Behaviour {
+  claims: { [name: string]: unknown };
+  /** Instead of its own name. */
+  issuer?: string;
+  /** In its discovery document alone. */
+  announced?: string;
+  audience?: string;
+  nonce?: string;
+  /** Signs with a key that is not in its key set. */
+  foreignKey?: boolean;
+  /** An OAuth error instead of a code. */
+  error?: string;
+}
+
+/** A running issuer. */
+export interface UpstreamIssuer extends AsyncDisposable {
+  readonly issuer: string;
+  readonly behaviour: Behaviour;
+  /** Paths asked for. */
+  readonly seen: string[];
+  /** Where its sign-in would lead the browser, given where the browser was sent. */
+  signIn(location: string): Promise<string>;
+}
+
+const code = "upstream-code";
+
+/** Starts one on a free loopback port; its client is `chancery` with the secret `upstream-secret`. */
+export async function startUpstream(): Promise<UpstreamIssuer> {
+  const [own, foreign] = [await generateKeyPair("RS256"), await generateKeyPair("RS256")];
+  const jwk = { ...(await exportJWK(own.publicKey)), kid: "up", alg: "RS256", use: "sig" };
+  const good = { sub: "user-1", email: "grace@example.com", email_verified: true };
+  const behaviour: Behaviour = { claims: good };
+  const seen: string[] = [];
+  let issuer = "";
+  let begun: URLSearchParams | null = null;
+
+  const token = async (request: IncomingMessage): Promise<[number, object]> => {
+    const form = new URLSearchParams(await text(request));
+    const challenge = createHash("sha256")
+      .update(form.get("code_verifier") ?? "")
+      .digest("base64url");
+    const basic = `Basic ${Buffer.from("chancery:upstream-secret").toString("base64")}`;
+    const good =
+      begun !== null &&
+      form.get("grant_type") === "authorization_code" &&
+      form.get("code") === code &&
+      form.get("redirect_uri") === begun.get("redirect_uri") &&
+      challenge === begun.get("code_challenge") &&
+      request.headers.authorization === basic;
+    if (!good) return [400, { error: "invalid_grant" }];
+    const signer = behaviour.foreignKey === true ? foreign : own;
+    const idToken = await new SignJWT({
+      ...behaviour.claims,
+      nonce: behaviour.nonce ?? begun?.get("nonce"),
+    })
+      .setProtectedHeader({ alg: "RS256", kid: "up" })
+      .setIssuer(behaviour.issuer ?? issuer)
+      .setAudience(behaviour.audience ?? "chancery")
+      .setIssuedAt()
+      .setExpirationTime("5m")
+      .sign(signer.privateKey);
+    return [200, { access_token: "a", token_type: "Bearer", expires_in: 60, id_token: idToken }];
+  };
+  const answer = async (request: IncomingMessage): Promise<[number, object]> => {
+    const { pathname } = new URL(request.url ?? "/", "http://localhost");
+    seen.push(pathname);
+    if (pathname === "/.well-known/openid-configuration") {
+      return [
+        200,
+        {
+          issuer: behaviour.announced ?? issuer,
+          authorization_endpoint: `${issuer}/authorize`,
+          token_endpoint: `${issuer}/token`,
+          jwks_uri: `${issuer}/jwks`,
+          code_challenge_methods_supported: ["S256"],
+          id_token_signing_alg_values_supported: ["RS256"],
+        },
+      ];
+    }
+    if (pathname === "/jwks") return [200, { keys: [jwk] }];
+    if (pathname === "/token" && request.method === "POST") return await token(request);
+    return [404, {}];
+  };
+  const server = createServer((request: IncomingMessage, response: ServerResponse) => {
+    void answer(request).then(([status, body]) => {
+      response.writeHead(status, { "content-type": "application/json" });
+      response.end(JSON.stringify(body));
+    });
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo; // it listens on a port
+  issuer = `http://127.0.0.1:${port}`;
+  return {
+    issuer,
+    behaviour,
+    seen,
+    async signIn(location) {
+      const asked = new URL(location);
+      begun = asked.searchParams;
+      const missing = ["state", "nonce", "code_challenge"].filter((name) => !begun?.has(name));
+      if (asked.origin !== issuer || asked.pathname !== "/authorize" || missing.length > 0) {
+        throw new Error(`not a request of ours: ${missing.join()}`);
+      }
+      const back = new URL(begun.get("redirect_uri") ?? "");
+      back.searchParams.set("state", begun.get("state") ?? "");
+      if (behaviour.error === undefined) back.searchParams.set("code", code);
+      else back.searchParams.set("error", behaviour.error);
+      return await Promise.resolve(`${back.pathname}${back.search}`);
+    },
+    async [Symbol.asyncDispose]() {
+      server.closeAllConnections();
+      server.close();
+      await once(server, "close");
+    },
+  };
+}
