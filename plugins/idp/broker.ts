@@ -162,7 +162,7 @@ async function discover({
     new URL(upstream.issuer),
     upstream.clientId,
     { id_token_signed_response_alg: "RS256" },
-    clientSecret === null ? oauth.None() : oauth.ClientSecretBasic(clientSecret),
+    clientSecret === null ? oauth.None() : withSecret(clientSecret),
     {
       [oauth.customFetch]: guarded(fetch),
       // Whether plain http is allowed is the guarded client's to say: to loopback, if the configuration says so.
@@ -173,6 +173,15 @@ async function discover({
     throw new Error("the upstream provider calls itself by another name");
   }
   return configuration;
+}
+
+/** In the form where the provider takes that: of Basic credentials not all know how they are escaped (RFC 6749 §2.3.1). */
+function withSecret(secret: string): oauth.ClientAuth {
+  const [form, basic] = [oauth.ClientSecretPost(secret), oauth.ClientSecretBasic(secret)];
+  return (server, client, body, headers) => {
+    const takesForm = server.token_endpoint_auth_methods_supported?.includes("client_secret_post");
+    return (takesForm === true ? form : basic)(server, client, body, headers);
+  };
 }
 
 /** The guarded outbound client as the library calls one. */

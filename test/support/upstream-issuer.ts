@@ -48,14 +48,16 @@ export async function startUpstream(): Promise<UpstreamIssuer> {
     const challenge = createHash("sha256")
       .update(form.get("code_verifier") ?? "")
       .digest("base64url");
-    const basic = `Basic ${Buffer.from("chancery:upstream-secret").toString("base64")}`;
+    // RFC 6749 §2.3.1: each half is escaped before they are joined.
+    const encoded = /^Basic (.+)$/.exec(request.headers.authorization ?? "")?.[1] ?? "";
+    const credentials = decodeURIComponent(Buffer.from(encoded, "base64").toString());
     const good =
       begun !== null &&
       form.get("grant_type") === "authorization_code" &&
       form.get("code") === code &&
       form.get("redirect_uri") === begun.get("redirect_uri") &&
       challenge === begun.get("code_challenge") &&
-      request.headers.authorization === basic;
+      credentials === "chancery:upstream-secret";
     if (!good) return [400, { error: "invalid_grant" }];
     const signer = behaviour.foreignKey === true ? foreign : own;
     const idToken = await new SignJWT({
