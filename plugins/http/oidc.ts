@@ -1,5 +1,5 @@
 /**
- * The embedded OpenID provider, below `/oidc`: its discovery document, its keys, the demo grant, and what is passed on to the
+ * The embedded OpenID provider, below `/oidc`: its discovery document, its keys, the demo grant; all else is passed on to the
  * sign-in behind its socket.
  *
  * ```
@@ -29,13 +29,6 @@ const body = { mediaType: "application/x-www-form-urlencoded", maxBytes: maxBody
 
 /** The routes of the provider. */
 export function oidcRoutes(ask: Put, signIn: PassOn): readonly Route[] {
-  const page = (path: string): Route => ({
-    method: "GET",
-    path: `/oidc${path}`,
-    family,
-    handle: async (asked) => await signIn(asked),
-  });
-  const form = (path: string): Route => ({ ...page(path), method: "POST", body });
   return [
     {
       method: "GET",
@@ -61,24 +54,15 @@ export function oidcRoutes(ask: Put, signIn: PassOn): readonly Route[] {
           : await signIn(asked, publicForm(asked, parameters));
       },
     },
+    { method: "GET", path: "/oidc/*", family, handle: async (asked) => await signIn(asked) },
     {
-      ...form("/device/auth"),
+      method: "POST",
+      path: "/oidc/*",
+      family,
+      body,
       handle: async (asked) =>
         await signIn(asked, publicForm(asked, parseParameters(decodeUtf8(asked.body)))),
     },
-    page("/auth"),
-    page("/auth/:uid"),
-    page("/device"),
-    form("/device"),
-    page("/device/:uid"),
-    page("/interaction/:uid"),
-    form("/interaction/:uid"),
-    page("/interaction/:uid/upstream"),
-    page("/interaction/:uid/upstream/done"),
-    page("/upstream/callback"),
-    page("/session/end"),
-    form("/session/end/confirm"),
-    page("/session/end/success"),
   ];
 }
 

@@ -76,6 +76,8 @@ async function answerOf(response: IncomingMessage): Promise<Answered> {
     parts.push(part);
   }
   const status = response.statusCode ?? 500;
+  // Its words for what it does not know repeat what was asked for; ours do not.
+  if (status === 404) throw new Failure("not-found", "the sign-in has no such page");
   if (status === 500) throw new Failure("internal", "the sign-in failed");
   const headers: { [name: string]: string | readonly string[] } = {};
   for (const name of outbound) {
@@ -84,8 +86,13 @@ async function answerOf(response: IncomingMessage): Promise<Answered> {
   }
   return {
     status,
-    contentType: response.headers["content-type"] ?? "text/plain; charset=utf-8",
-    body: new Uint8Array(Buffer.concat(parts, length)),
+    // JSON has no charset (RFC 8259 §11).
+    contentType: (response.headers["content-type"] ?? "text/plain; charset=utf-8").replace(
+      /^application\/json;.*$/,
+      "application/json",
+    ),
+    // Nobody reads what stands beside a redirect.
+    body: status < 400 && status >= 300 ? "" : new Uint8Array(Buffer.concat(parts, length)),
     headers,
   };
 }

@@ -9,6 +9,7 @@ import * as v from "valibot";
 import { durableWrite } from "../../core/durable.ts";
 import { isEmailAddress } from "../../core/formats/email.ts";
 import { encodeUtf8 } from "../../core/formats/encoding.ts";
+import { parseJson } from "../../core/formats/json.ts";
 import { hashPassword } from "./password.ts";
 
 const account = v.strictObject({
@@ -45,7 +46,7 @@ export async function readAccounts(home: string): Promise<readonly Account[]> {
   });
   if (text === null) return [];
   try {
-    return v.parse(accountFile, JSON.parse(text)).accounts;
+    return v.parse(accountFile, parseJson(text)).accounts;
   } catch (cause) {
     throw new AccountRefused(`${path} is damaged; put it back from a backup`, { cause });
   }

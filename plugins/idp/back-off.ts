@@ -3,9 +3,9 @@
 /** Counts failures by name. */
 export interface BackOff {
   /** Milliseconds until `key` may try again; 0 for now. */
-  waitMs(key: string): number;
-  failed(key: string): void;
-  succeeded(key: string): void;
+  readonly waitMs: (key: string) => number;
+  readonly failed: (key: string) => void;
+  readonly succeeded: (key: string) => void;
 }
 
 /** Mistakes that cost nothing. */

@@ -101,23 +101,29 @@ export function createBroker(parts: BrokerParts): Broker {
       if (begun.endsAtMs < nowMs()) return problem("This sign-in has expired. Try again.");
       if (answer.has("error")) return problem(`${upstream.name} did not sign you in.`);
       try {
-        const configuration = await configured();
-        const tokens = await oauth.authorizationCodeGrant(
-          configuration,
-          new URL(`${redirectUri}?${answer}`),
-          {
-            expectedState: state,
-            expectedNonce: begun.nonce,
-            pkceCodeVerifier: begun.verifier,
-            idTokenExpected: true,
-          },
-        );
-        return judge(parts, tokens.claims()) ?? problem(unverified(upstream));
+        const address = new URL(`${redirectUri}?${answer.toString()}`);
+        const claims = await redeem(await configured(), address, { state, ...begun });
+        return judge(parts, claims) ?? problem(unverified(upstream));
       } catch (cause) {
         return problem(`${upstream.name} gave an answer that cannot be trusted.`, cause);
       }
     },
   };
+}
+
+/** The claims of the ID token that the code is good for. @throws if anything about it is not as it was asked for */
+async function redeem(
+  configuration: oauth.Configuration,
+  address: URL,
+  { state, nonce, verifier }: Pending & { readonly state: string },
+): Promise<oauth.IDToken | undefined> {
+  const tokens = await oauth.authorizationCodeGrant(configuration, address, {
+    expectedState: state,
+    expectedNonce: nonce,
+    pkceCodeVerifier: verifier,
+    idTokenExpected: true,
+  });
+  return tokens.claims();
 }
 
 /** Null if the token does not speak of a verified address. */
@@ -189,7 +195,10 @@ function guarded(fetch: OutboundFetch): oauth.CustomFetch {
   return async (url, { method, headers, body }) => {
     const post =
       method === "POST"
-        ? { body: String(body), authorization: new Headers(headers).get("authorization") }
+        ? {
+            body: body instanceof URLSearchParams ? body.toString() : "",
+            authorization: new Headers(headers).get("authorization"),
+          }
         : null;
     const answer = await fetch(url, post === null ? {} : { post });
     return new Response(Buffer.from(answer.body), {

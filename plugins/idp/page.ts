@@ -20,18 +20,16 @@ export class Html {
 }
 
 /** HTML from a template: what is put in is escaped unless it is HTML already. */
-export function markup(parts: TemplateStringsArray, ...values: readonly unknown[]): Html {
+export function markup(parts: TemplateStringsArray, ...values: readonly (Html | string)[]): Html {
   const [first = "", ...rest] = parts;
   return new Html(
     rest.reduce((text, part, index) => `${text}${formatValue(values[index])}${part}`, first),
   );
 }
 
-function formatValue(value: unknown): string {
+function formatValue(value: Html | string = ""): string {
   if (value instanceof Html) return value.text;
-  if (Array.isArray(value)) return value.map(formatValue).join("");
-  if (value === undefined || value === null) return "";
-  return String(value).replaceAll(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
+  return value.replaceAll(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
 }
 
 const style = `

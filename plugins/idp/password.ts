@@ -1,7 +1,7 @@
 /** Passwords as Argon2id hashes (RFC 9106), each in the PHC string format with the parameters it was made with. */
 import { argon2, randomBytes, timingSafeEqual } from "node:crypto";
 import { promisify } from "node:util";
-import { encodeUtf8 } from "../../core/formats/encoding.ts";
+import { decodeBase64, encodeBase64, encodeUtf8 } from "../../core/formats/encoding.ts";
 import { Malformed } from "../../core/formats/malformed.ts";
 
 interface Cost {
@@ -49,11 +49,16 @@ function parse(hash: string) {
     own.memory >= 8 * own.parallelism &&
     own.memory <= most.memory;
   if (!bounded) throw new Malformed("password hash: not Argon2id within bounds");
-  return { ...own, salt: Buffer.from(salt, "base64"), tag: Buffer.from(tag, "base64") };
+  return { ...own, salt: unpadded(salt), tag: unpadded(tag) };
+}
+
+/** PHC strings leave the padding out. */
+function unpadded(text: string): Uint8Array {
+  return decodeBase64(text.padEnd(Math.ceil(text.length / 4) * 4, "="));
 }
 
 function format({ memory, passes, parallelism }: Cost, salt: Uint8Array, tag: Uint8Array): string {
-  const text = (bytes: Uint8Array) => Buffer.from(bytes).toString("base64").replaceAll("=", "");
+  const text = (bytes: Uint8Array) => encodeBase64(bytes).replaceAll("=", "");
   return `$argon2id$v=19$m=${memory},t=${passes},p=${parallelism}$${text(salt)}$${text(tag)}`;
 }
 

@@ -76,7 +76,8 @@ export function createPeople(register: Register): People {
       hashing++;
       try {
         const person = await judge(email, password);
-        for (const key of keys) person === null ? backOff.failed(key) : backOff.succeeded(key);
+        const count = person === null ? backOff.failed : backOff.succeeded;
+        for (const key of keys) count(key);
         if (person === null) {
           register.journal.warn("sign-in-refused", { ...note, reason: "no such account" });
           return "wrong";

@@ -190,22 +190,11 @@ function devicePages(setting: Setting) {
       const problem = error === undefined ? undefined : wordDeviceError(error.name);
       show(context, devicePage(setting, form, { problem, code: context.state.userCode }));
     },
-    userCodeConfirmSource: (
-      context: ProviderContext,
-      _form: string,
-      client: { readonly clientName?: string; readonly clientId: string },
-      _info: unknown,
-      code: string,
-      // The library's signature has five parameters.
-      // oxlint-disable-next-line eslint/max-params
-    ) =>
-      show(
-        context,
-        deviceConfirmPage(setting, formOf(context, "code_verification"), {
-          client: client.clientName ?? client.clientId,
-          code,
-        }),
-      ),
+    userCodeConfirmSource: (...[context, , client, , code]: DeviceConfirmation) => {
+      const form = formOf(context, "code_verification");
+      const name = client.clientName ?? client.clientId;
+      show(context, deviceConfirmPage(setting, form, { client: name, code }));
+    },
     successSource: (context: ProviderContext) =>
       show(
         context,
@@ -213,6 +202,15 @@ function devicePages(setting: Setting) {
       ),
   };
 }
+
+/** Context, a form of the library's, client, device, user code. */
+type DeviceConfirmation = readonly [
+  ProviderContext,
+  string,
+  { readonly clientName?: string; readonly clientId: string },
+  unknown,
+  string,
+];
 
 function wordDeviceError(name: string): string {
   switch (name) {

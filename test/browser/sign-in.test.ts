@@ -119,10 +119,8 @@ test("a person signs in, agrees, and a certificate is issued for the token", asy
 
   const bundle = join(place.home, "..", "browser.sigstore.json");
   const artifact = join(place.home, "instance.json");
-  const signed = await chancery(
-    place.home,
-    ...["sign", artifact, "--bundle", bundle, "--identity-token", body.id_token ?? ""],
-  );
+  const sign = ["sign", artifact, "--bundle", bundle, "--identity-token", body.id_token ?? ""];
+  const signed = await chancery(place.home, ...sign);
   expect(signed).toMatchObject({ code: 0 });
   expect(signed.stdout).toContain(`Signed as ${email}`);
   expect(browser.complaints).toEqual([]);

@@ -126,7 +126,7 @@ function people(demo: "any" | string[] = []) {
   return { register, attempt, told, later: (ms: number) => (nowMs += ms) };
 }
 
-describe("signing in", () => {
+describe("signing in with a password", () => {
   test("lets somebody in who knows the password, and sees changes at once", async () => {
     const { attempt, register } = people();
     expect(await attempt(email, password)).toBe("wrong");
@@ -179,7 +179,9 @@ describe("signing in", () => {
       expect(typeof (await attempt(who, password, "b"))).toBe(who === email ? "object" : "string");
     },
   );
+});
 
+describe("signing in", () => {
   test("makes an address wait that tries many accounts, and no other", async () => {
     await addAccount(home, email, password);
     const { attempt } = people();
@@ -195,7 +197,7 @@ describe("signing in", () => {
     const outcomes = await Promise.all(
       [1, 2, 3].map(async (n) => await attempt(`n${n}@example.com`, "x", `a${n}`)),
     );
-    expect(outcomes.toSorted()).toEqual(["busy", "wrong", "wrong"]);
+    expect(outcomes.filter((outcome) => outcome === "busy")).toHaveLength(1);
   });
 
   test("takes the admin secret for demo accounts where there are some, and marks them", async () => {

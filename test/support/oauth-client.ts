@@ -51,7 +51,7 @@ export async function startClient(
     code_challenge_method: "S256",
   });
   return {
-    url: `${issuer}/auth?${query}`,
+    url: `${issuer}/auth?${query.toString()}`,
     state,
     nonce,
     answer,

@@ -96,7 +96,7 @@ export async function bootSignIn(config: object = {}): Promise<SignIn> {
       for (const [name, value] of Object.entries(parameters)) {
         if (value !== undefined) query.set(name, value);
       }
-      const seen = await own.follow(await own.get(`/oidc/auth?${query}`));
+      const seen = await own.follow(await own.get(`/oidc/auth?${query.toString()}`));
       const redeem = async (code: string, other = {}) =>
         await own.post("/oidc/token", {
           grant_type: "authorization_code",
