@@ -8,25 +8,32 @@ import { createRemoteJWKSet, type JWTPayload, jwtVerify } from "jose";
 import type { Page } from "puppeteer-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { startBrowser, type TestBrowser } from "../support/browser.ts";
-import { chancery, freshPlace, type Instance, run, startInstance } from "../support/instance.ts";
+import { freshPlace, type Instance, run, startInstance } from "../support/instance.ts";
 import { post, startClient } from "../support/oauth-client.ts";
+import { installSigstoreClient, type SigstoreClient } from "../support/sigstore-client.ts";
 
 const email = "ada@example.com";
 const launcher = new URL("../../chancery", import.meta.url).pathname;
 let place: Awaited<ReturnType<typeof freshPlace>>;
 let instance: Instance;
 let browser: TestBrowser;
+let sigstore: SigstoreClient;
 let issuer = "";
 let secret = "";
 
 beforeAll(async () => {
   place = await freshPlace();
-  [instance, browser] = await Promise.all([startInstance(place), startBrowser()]);
+  [instance, browser, sigstore] = await Promise.all([
+    startInstance(place),
+    startBrowser(),
+    installSigstoreClient(),
+  ]);
   issuer = `${instance.origin}/oidc`;
   secret = (await readFile(join(instance.home, "secrets", "admin"), "utf8")).trim();
 });
 
 afterAll(async () => {
+  await sigstore?.[Symbol.asyncDispose]();
   await browser?.[Symbol.asyncDispose]();
   await instance?.[Symbol.asyncDispose]();
   await place?.remove();
@@ -117,12 +124,24 @@ test("a person signs in, agrees, and a certificate is issued for the token", asy
     "invalid_grant",
   );
 
-  const bundle = join(place.home, "..", "browser.sigstore.json");
-  const artifact = join(place.home, "instance.json");
-  const sign = ["sign", artifact, "--bundle", bundle, "--identity-token", body.id_token ?? ""];
-  const signed = await chancery(place.home, ...sign);
-  expect(signed).toMatchObject({ code: 0 });
-  expect(signed.stdout).toContain(`Signed as ${email}`);
+  // What comes of it, the client that none of us wrote signs with, and verifies.
+  const data = new TextEncoder().encode("signed by a person");
+  const services = { fulcioURL: instance.origin, rekorURL: instance.origin };
+  const options = { ...services, identityToken: body.id_token };
+  const bundle = await sigstore.run({ action: "sign", data, options });
+  const signer = await sigstore.run({
+    action: "verify",
+    bundle,
+    data,
+    options: {
+      tufMirrorURL: `${instance.origin}/tuf`,
+      tufRootPath: join(place.home, "trust", "1.root.json"),
+      tufCachePath: join(sigstore.folder, "cache"),
+      certificateIdentityEmail: email,
+      certificateIssuer: issuer,
+    },
+  });
+  expect(JSON.stringify(signer)).toContain(email);
   expect(browser.complaints).toEqual([]);
 });
 
