@@ -1,4 +1,5 @@
 /** Local accounts: what the file holds, who gets in, and what somebody learns who does not. */
+import { spawnSync } from "node:child_process";
 import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -11,6 +12,7 @@ import {
   removeAccount,
 } from "../../plugins/idp/accounts.ts";
 import { createBackOff } from "../../plugins/idp/back-off.ts";
+import { createMemory } from "../../plugins/idp/memory.ts";
 import { hashOfNobody, hashPassword, isPassword } from "../../plugins/idp/password.ts";
 import { createPeople, digest } from "../../plugins/idp/people.ts";
 import { silentJournal } from "../support/boot.ts";
@@ -220,4 +222,40 @@ test("the back-off ends at five minutes and forgets after an hour", () => {
   expect(backOff.waitMs("x")).toBe(300_000);
   nowMs += 3_600_001;
   expect(backOff.waitMs("x")).toBe(0);
+});
+
+test("memory holds so much and no more, and keeps those who signed in before those who did not", async () => {
+  let nowMs = 0;
+  const memory = createMemory(() => nowMs);
+  const sessions = memory("Session");
+  await sessions.upsert("mine", { uid: "u", accountId: "ada" }, 60);
+  for (let count = 0; count <= 2_000; count++) await sessions.upsert(`s${count}`, {}, 60);
+  expect(await sessions.find("s0")).toBeUndefined();
+  expect(await sessions.find("s1")).toBeDefined();
+  expect(await memory("Session").findByUid("u")).toMatchObject({ accountId: "ada" });
+  expect(await memory("Grant").find("mine")).toBeUndefined();
+  nowMs = 60_000;
+  expect(await sessions.find("mine")).toBeUndefined();
+});
+
+test("the command changes accounts without a password among its arguments", async () => {
+  await writeFile(join(home, "instance.json"), "{}");
+  const launcher = new URL("../../chancery", import.meta.url).pathname;
+  const environment = { PATH: process.env["PATH"] ?? "", CHANCERY_HOME: home };
+  const account = (words: string, input = "") =>
+    spawnSync(launcher, ["account", ...words.split(" ")], {
+      env: environment,
+      input,
+      encoding: "utf8",
+    });
+  expect(account(`add ${email} --password-fd 0`, `${password}\n`)).toMatchObject({ status: 0 });
+  expect(account("list --json").stdout).toBe(`{"accounts":["${email}"]}\n`);
+  const [added] = await readAccounts(home);
+  expect(await isPassword(password, added?.password ?? "")).toBe(true);
+  expect(account(`add ${email} --password-fd 0`, `${password}\n`)).toMatchObject({ status: 1 });
+  expect(account(`add ${email} --password ${password}`)).toMatchObject({ status: 2 });
+  expect(account(`passwd ${email} --password-fd 9`)).toMatchObject({ status: 3 });
+  expect(account(`remove ${email}`)).toMatchObject({ status: 0 });
+  expect(account("list").stdout).toBe("");
+  expect(account("forget x")).toMatchObject({ status: 2 });
 });
