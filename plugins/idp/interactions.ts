@@ -76,7 +76,8 @@ async function ask({ setting, people }: Steps, step: Step): Promise<void> {
   const { exchange, interaction, mark } = step;
   if (interaction.prompt.name !== "consent") {
     const hint = interaction.params["login_hint"];
-    sendPage(exchange, signInPage(setting, mark, { email: typeof hint === "string" ? hint : "" }));
+    const email = typeof hint === "string" ? hint : "";
+    sendPage(exchange, signInPage(setting, mark, { email, leadsTo: sourceOf(interaction) }));
     return;
   }
   const person = await people.find(interaction.session?.accountId ?? "");
@@ -87,13 +88,13 @@ async function ask({ setting, people }: Steps, step: Step): Promise<void> {
   const client = `${clientName}, on this computer`;
   const about =
     interaction.deviceCode === undefined
-      ? { client, leadsTo: sourceOf(interaction.params["redirect_uri"]) }
+      ? { client, leadsTo: sourceOf(interaction) }
       : { client: `${clientName}, on another device` };
   sendPage(exchange, consentPage(setting, mark, { email: person.email, ...about }));
 }
 
 /** Where the client listens, as a content security policy says it; IPv6 addresses have no form there. */
-function sourceOf(redirectUri: unknown): string | undefined {
+function sourceOf({ params: { redirect_uri: redirectUri } }: Interaction): string | undefined {
   if (typeof redirectUri !== "string" || !URL.canParse(redirectUri)) return undefined;
   const { origin, hostname } = new URL(redirectUri);
   return hostname.startsWith("[") ? "http:" : origin;
@@ -119,8 +120,9 @@ async function decide(
       : "wrong";
     if (typeof attempt === "object") await enter(steps, exchange, attempt.person, ["pwd"]);
     else {
-      const page = signInPage(steps.setting, mark, { email, problem: wordings[attempt].text });
-      sendPage(exchange, page, wordings[attempt].status);
+      const { text: problem, status } = wordings[attempt];
+      const known = { email, problem, leadsTo: sourceOf(interaction) };
+      sendPage(exchange, signInPage(steps.setting, mark, known), status);
     }
   } else sendPage(exchange, errorPage(steps.setting, "The form is not of this step."), 400);
 }
@@ -179,7 +181,10 @@ async function goUpstream(
   if ("person" in outcome) {
     people.admit(outcome.person);
     await enter(steps, exchange, outcome.person, outcome.amr);
-  } else sendPage(exchange, signInPage(setting, mark, { problem: outcome.problem }), 403);
+    return;
+  }
+  const known = { problem: outcome.problem, leadsTo: sourceOf(interaction) };
+  sendPage(exchange, signInPage(setting, mark, known), 403);
 }
 
 /**

@@ -17,11 +17,19 @@ export interface FormMark {
   readonly csrf: string;
 }
 
+/** What a sign-in page knows already. */
+export interface SignInState {
+  readonly email?: string;
+  readonly problem?: string | undefined;
+  /** Where the client waits, who is told if somebody cancels. */
+  readonly leadsTo: string | undefined;
+}
+
 /** Who you are. `problem` is shown first and is what the screen reader says. */
 export function signInPage(
   setting: Setting,
   mark: FormMark,
-  { email = "", problem }: { readonly email?: string; readonly problem?: string | undefined } = {},
+  { email = "", problem, leadsTo }: SignInState,
 ): Page {
   const body = markup`${problem === undefined ? "" : summary(problem)}
     <p>A program on a computer wants to sign something in your name.</p>
@@ -33,7 +41,7 @@ export function signInPage(
     }
     ${setting.passwords ? "" : cancelForm(mark)}`;
   const title = problem === undefined ? "Sign in" : "Sign in: there is a problem";
-  return createPage({ title, body, demo: setting.demo });
+  return createPage({ title, body, demo: setting.demo, leadsTo });
 }
 
 function passwordForm(
@@ -160,6 +168,12 @@ export function deviceConfirmPage(
       <button class="second" name="abort" value="yes">Stop</button>
     </form>`;
   return createPage({ title: "Is this your device?", body, demo: setting.demo });
+}
+
+/** A form that only has to be sent on; scripts do that elsewhere, people do it here. */
+export function continuePage(setting: Setting, action: string, fields: Html): Page {
+  const body = markup`<form method="post" action="${action}">${fields}<button>Continue</button></form>`;
+  return createPage({ title: "One more step", body, demo: setting.demo });
 }
 
 /** Asks before a browser forgets who you are. */

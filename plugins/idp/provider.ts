@@ -8,8 +8,9 @@ import type { Journal } from "../../core/journal.ts";
 import { claimNames, deviceGrant, endpoints } from "./discovery.ts";
 import type { IdpConfig } from "./manifest.ts";
 import { createMemory } from "./memory.ts";
-import type { Page } from "./page.ts";
+import { Html, type Page } from "./page.ts";
 import {
+  continuePage,
   deviceConfirmPage,
   devicePage,
   donePage,
@@ -18,6 +19,7 @@ import {
   signOutPage,
 } from "./pages.ts";
 import type { People } from "./people.ts";
+import type { Middleware } from "./polling.ts";
 import { type SignClaims, VaultKey } from "./vault-key.ts";
 
 /** What the provider is made of. */
@@ -68,6 +70,7 @@ export function createProvider(parts: ProviderParts): Provider {
   });
   // What the request came over is said by us, in headers that are never a client's (plugins/idp/server.ts).
   provider.proxy = true;
+  provider.use(withoutScripts(parts.setting));
   provider.on("server_error", (_context, error) => {
     journal.error("sign-in-failed", { cause: error instanceof Error ? error.stack : "unknown" });
   });
@@ -228,6 +231,27 @@ function wordDeviceError(name: string): string {
 
 function formOf({ oidc }: ProviderContext, route: string) {
   return { action: oidc.urlFor(route), xsrf: oidc.session?.state?.secret ?? "" };
+}
+
+/** The library has scripts send some forms on. Here people do, or the page says what is the case. */
+function withoutScripts(setting: Setting): Middleware {
+  return async (context, next) => {
+    await next();
+    const { body } = context;
+    if (typeof body !== "string" || !body.includes("<script>")) return;
+    if (context.path === endpoints.endSession) {
+      show(context, donePage(setting, "You are not signed in", "You can close this page."));
+      return;
+    }
+    const [, action = ""] = /<form method="post" action="([^"]*)">/.exec(body) ?? [];
+    // Escaped by the library, as attributes are.
+    const fields = [...body.matchAll(/<input type="hidden" [^>]*\/>/g)].map(([field]) => field);
+    show(context, continuePage(setting, unescapeAttribute(action), new Html(fields.join(""))));
+  };
+}
+
+function unescapeAttribute(text: string): string {
+  return text.replaceAll("&amp;", "&");
 }
 
 function show(context: ProviderContext, page: Page): void {

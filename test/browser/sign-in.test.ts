@@ -189,6 +189,9 @@ test("whoever says no gives nothing away, and a browser can be signed out", asyn
   await using next = await startClient(issuer);
   await page.goto(next.url);
   expect(await page.title()).toContain("Sign in");
+  // Also before anybody has signed in.
+  await press(page, "button[value=cancel]");
+  expect((await next.answer).get("error")).toBe("access_denied");
 });
 
 test("a device gets its token when somebody has typed its code and agreed", async () => {
