@@ -72,12 +72,13 @@ async function current(
   return found?.uid === uid ? found : null;
 }
 
-async function ask({ setting, people }: Steps, step: Step): Promise<void> {
+async function ask(steps: Steps, step: Step): Promise<void> {
+  const { setting, people } = steps;
   const { exchange, interaction, mark } = step;
   if (interaction.prompt.name !== "consent") {
     const hint = interaction.params["login_hint"];
     const email = typeof hint === "string" ? hint : "";
-    sendPage(exchange, signInPage(setting, mark, { email, leadsTo: sourceOf(interaction) }));
+    sendPage(exchange, signInPage(setting, mark, { email, ...(await known(steps, interaction)) }));
     return;
   }
   const person = await people.find(interaction.session?.accountId ?? "");
@@ -91,6 +92,12 @@ async function ask({ setting, people }: Steps, step: Step): Promise<void> {
       ? { client, leadsTo: sourceOf(interaction) }
       : { client: `${clientName}, on another device` };
   sendPage(exchange, consentPage(setting, mark, { email: person.email, ...about }));
+}
+
+/** What every sign-in page of an interaction says. Accounts come and go while this runs. */
+async function known({ people, setting }: Steps, interaction: Interaction) {
+  const passwords = setting.upstreamName === null || (await people.any());
+  return { passwords, leadsTo: sourceOf(interaction) };
 }
 
 /** Where the client listens, as a content security policy says it; IPv6 addresses have no form there. */
@@ -115,14 +122,14 @@ async function decide(
     const email = (form.get("email") ?? "").trim();
     const password = form.get("password") ?? "";
     const { address } = exchange;
-    const attempt: Attempt = steps.setting.passwords
+    const page = await known(steps, interaction);
+    const attempt: Attempt = page.passwords
       ? await steps.people.signIn({ email, password, address })
       : "wrong";
     if (typeof attempt === "object") await enter(steps, exchange, attempt.person, ["pwd"]);
     else {
       const { text: problem, status } = wordings[attempt];
-      const known = { email, problem, leadsTo: sourceOf(interaction) };
-      sendPage(exchange, signInPage(steps.setting, mark, known), status);
+      sendPage(exchange, signInPage(steps.setting, mark, { ...page, email, problem }), status);
     }
   } else sendPage(exchange, errorPage(steps.setting, "The form is not of this step."), 400);
 }
@@ -183,8 +190,9 @@ async function goUpstream(
     await enter(steps, exchange, outcome.person, outcome.amr);
     return;
   }
-  const known = { problem: outcome.problem, leadsTo: sourceOf(interaction) };
-  sendPage(exchange, signInPage(setting, mark, known), 403);
+  const { problem } = outcome;
+  const page = signInPage(setting, mark, { problem, ...(await known(steps, interaction)) });
+  sendPage(exchange, page, 403);
 }
 
 /**

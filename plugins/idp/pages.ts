@@ -7,8 +7,6 @@ export interface Setting {
   readonly demo: boolean;
   /** What the button to the upstream provider says, if there is one. */
   readonly upstreamName: string | null;
-  /** False if people can only come by way of the upstream provider. */
-  readonly passwords: boolean;
 }
 
 /** What stays hidden in a form: who sent the page out. */
@@ -19,6 +17,8 @@ export interface FormMark {
 
 /** What a sign-in page knows already. */
 export interface SignInState {
+  /** False if people can only come by way of the upstream provider. */
+  readonly passwords: boolean;
   readonly email?: string;
   readonly problem?: string | undefined;
   /** Where the client waits, who is told if somebody cancels. */
@@ -29,17 +29,17 @@ export interface SignInState {
 export function signInPage(
   setting: Setting,
   mark: FormMark,
-  { email = "", problem, leadsTo }: SignInState,
+  { email = "", problem, leadsTo, passwords }: SignInState,
 ): Page {
   const body = markup`${problem === undefined ? "" : summary(problem)}
     <p>A program on a computer wants to sign something in your name.</p>
-    ${setting.passwords ? passwordForm(setting, mark, { email, invalid: problem !== undefined }) : ""}
+    ${passwords ? passwordForm(setting, mark, { email, invalid: problem !== undefined }) : ""}
     ${
       setting.upstreamName === null
         ? ""
         : markup`<p><a href="${mark.action}/upstream">Sign in with ${setting.upstreamName}</a></p>`
     }
-    ${setting.passwords ? "" : cancelForm(mark)}`;
+    ${passwords ? "" : cancelForm(mark)}`;
   const title = problem === undefined ? "Sign in" : "Sign in: there is a problem";
   return createPage({ title, body, demo: setting.demo, leadsTo });
 }

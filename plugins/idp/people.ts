@@ -1,5 +1,6 @@
 /** Who may sign in with a password, and what tokens say about each. */
 import { createHash, timingSafeEqual } from "node:crypto";
+import { isIPv6 } from "node:net";
 import type { Journal } from "../../core/journal.ts";
 import { isEmailAddress } from "../../core/formats/email.ts";
 import { encodeUtf8 } from "../../core/formats/encoding.ts";
@@ -28,6 +29,8 @@ export interface People {
   }): Promise<Attempt>;
   /** Takes in somebody another provider vouches for, until the process ends. */
   admit(person: Person): void;
+  /** True if anybody could sign in with a password. */
+  any(): Promise<boolean>;
   /** Null if there is no such person, or no longer. */
   find(id: string): Promise<Person | null>;
 }
@@ -66,7 +69,7 @@ export function createPeople(register: Register): People {
   return {
     async signIn({ email, password, address }) {
       if (!isEmailAddress(email) || password.length > longestPassword) return "wrong";
-      const keys = [`account ${email.toLowerCase()}`, `address ${address}`];
+      const keys = [`account ${email.toLowerCase()}`, `network ${networkOf(address)}`];
       const note = { email: digestOf(email), address };
       if (keys.some((key) => backOff.waitMs(key) > 0)) {
         register.journal.warn("sign-in-refused", { ...note, reason: "too many attempts" });
@@ -94,6 +97,7 @@ export function createPeople(register: Register): People {
       const [oldest] = admitted.size > maxAdmitted ? admitted.keys() : [];
       if (oldest !== undefined) admitted.delete(oldest);
     },
+    any: async () => register.demo.length > 0 || (await register.accounts()).length > 0,
     async find(id) {
       if (id.startsWith(demoPrefix)) return demo(id.slice(demoPrefix.length), register.demo);
       const account = (await register.accounts()).find((one) => one.id === id);
@@ -114,6 +118,17 @@ function demo(email: string, accounts: IdpConfig["accounts"]): Person | null {
   if (!isEmailAddress(email)) return null;
   const claims = { email, email_verified: true, demo_account: true };
   return { id: `${demoPrefix}${email}`, email, claims };
+}
+
+/** An IPv4 address, or the /64 of an IPv6 one, because whoever has one of those has all of them. */
+function networkOf(address: string): string {
+  const mapped = /^::ffff:([0-9.]+)$/i.exec(address)?.[1];
+  if (!isIPv6(address) || mapped !== undefined) return mapped ?? address;
+  const [head = "", tail = ""] = address.split("::");
+  const [front, back] = [head, tail].map((half) => half.split(":").filter((it) => it !== ""));
+  const known = [...(front ?? []), ...(back ?? [])].length;
+  const gap = Array.from({ length: Math.max(0, 8 - known) }, () => "0");
+  return [...(front ?? []), ...gap, ...(back ?? [])].slice(0, 4).join(":");
 }
 
 /** Digests are of one length, which the constant-time comparison needs. */

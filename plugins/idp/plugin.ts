@@ -128,7 +128,6 @@ async function load(context: IdpContext, adminDigest: Uint8Array): Promise<Serve
     issuer: config.issuer,
     demo,
     upstreamName: upstream?.name ?? null,
-    passwords: upstream === undefined || demo || (await accounts()).length > 0,
   };
   const steadyMs = () => performance.now();
   const people = createPeople({

@@ -195,6 +195,17 @@ describe("signing in", () => {
     expect(await attempt(email, password, "192.0.2.2")).toBeTypeOf("object");
   });
 
+  test.each([
+    ["2001:db8:1:2::1", "2001:db8:1:2:ffff::9", "2001:db8:1:3::1"],
+    ["::ffff:192.0.2.1", "192.0.2.1", "192.0.2.2"],
+    ["2001:db8::1", "2001:db8:0:0:1::", "2001:db8:0:1::1"],
+  ])("counts %s and %s as one, and %s as another", async (one, same, other) => {
+    const { attempt } = people();
+    for (let count = 1; count <= 6; count++) await attempt(`n${count}@example.com`, "x", one);
+    expect(await attempt(email, "x", same)).toBe("wait");
+    expect(await attempt(email, "x", other)).toBe("wrong");
+  });
+
   test("hashes two passwords at once and not more", async () => {
     const { attempt } = people();
     const outcomes = await Promise.all(

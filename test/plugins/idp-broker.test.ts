@@ -1,5 +1,6 @@
 /** People who come from another provider: what it says is passed on, and only what it may be believed. */
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { addAccount, removeAccount } from "../../plugins/idp/accounts.ts";
 import { bootSignIn, claimsIn, issuer, type Seen, type SignIn } from "../support/sign-in.ts";
 import { type Behaviour, startUpstream, type UpstreamIssuer } from "../support/upstream-issuer.ts";
 
@@ -54,6 +55,20 @@ test("has one way in, signs nobody in by password, and asks the other provider n
   const forced = await own.submit(seen, { choice: "sign-in", email: "a@b.example", password: "x" });
   expect(forced.status).toBe(403);
   expect(upstream.seen).toEqual([]);
+});
+
+test("shows accounts of our own beside it, from the moment there are some", async () => {
+  await addAccount(house.home, "ada@example.com", "correct horse battery");
+  const own = house.visitor();
+  const { seen } = await house.begin(own);
+  expect(seen.body).toContain("password");
+  expect(seen.body).toContain("Sign in with Example Corp");
+  const typed = { email: "ada@example.com", password: "correct horse battery" };
+  const entered = await own.follow(await own.submit(seen, { choice: "sign-in", ...typed }));
+  expect(entered.body).toContain("Go on as ada@example.com");
+  await removeAccount(house.home, "ada@example.com");
+  const { seen: gone } = await house.begin(own);
+  expect(gone.body).not.toContain("Go on as");
 });
 
 test("says again what the other provider said, and whose word it is", async () => {
