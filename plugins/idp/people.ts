@@ -46,7 +46,7 @@ export interface Register {
 }
 
 const longestPassword = 1_024;
-/** Each hash takes 19 MiB while it is made. */
+/** Each hash takes 9 MiB while it is made. */
 const hashesAtOnce = 2;
 const maxAdmitted = 2_000;
 

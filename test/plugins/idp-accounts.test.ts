@@ -35,7 +35,7 @@ describe("the file", () => {
     expect((await stat(path)).mode & 0o777).toBe(0o600);
     const text = await readFile(path, "utf8");
     expect(text).not.toContain(password);
-    expect(text).toMatch(/\$argon2id\$v=19\$m=19456,t=2,p=1\$/);
+    expect(text).toMatch(/\$argon2id\$v=19\$m=9216,t=4,p=1\$/);
     expect(await readdir(join(home, "secrets"))).toEqual(["accounts.json"]);
   });
 
@@ -105,7 +105,7 @@ describe("a hash", () => {
     expect(await isPassword("Password", hash)).toBe(false);
   });
 
-  test.each(["", "$argon2i$v=19$m=8,t=1,p=1$a$b", hashOfNobody().replace("m=19456", "m=262145")])(
+  test.each(["", "$argon2i$v=19$m=8,t=1,p=1$a$b", hashOfNobody().replace("m=9216", "m=262145")])(
     "that is none or costs too much is refused: %j",
     async (hash) => {
       await expect(isPassword("x", hash)).rejects.toThrow(/Argon2id/);
