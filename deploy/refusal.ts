@@ -1,3 +1,4 @@
+/** Why a start is refused, in sentences for an operator. */
 import { statfsSync } from "node:fs";
 import { dirname } from "node:path";
 
