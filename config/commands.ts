@@ -45,6 +45,17 @@ const roomCommands: readonly Command[] = [
     load: async () => await import("./operate-command.ts"),
   },
   {
+    name: "account",
+    summary: "say who may sign in with a password",
+    usage: [
+      "add EMAIL [--password-fd N] [--json]",
+      "passwd EMAIL [--password-fd N] [--json]",
+      "remove EMAIL [--json]",
+      "list [--json]",
+    ],
+    load: async () => await import("./account-command.ts"),
+  },
+  {
     name: "timestamp confirm-clock",
     summary: "tell the timestamp authority that a clock which was set is right",
     usage: [""],

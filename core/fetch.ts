@@ -18,10 +18,21 @@ interface OutboundResponse {
   readonly maxAgeSeconds: number | null;
 }
 
-/** Fetches `url` by GET: no redirects, identity encoding, address vetted and pinned, total deadline, bounded body. */
+/** A form that is sent instead of asking by GET. */
+interface OutboundPost {
+  /** `application/x-www-form-urlencoded`. */
+  readonly body: string;
+  readonly authorization: string | null;
+}
+
+/** Fetches `url`, by GET unless there is a form to send: no redirects, identity encoding, address vetted and pinned, total deadline, bounded body. */
 export type OutboundFetch = (
   url: string,
-  limits?: { readonly timeoutMs?: number; readonly maxBytes?: number },
+  limits?: {
+    readonly timeoutMs?: number;
+    readonly maxBytes?: number;
+    readonly post?: OutboundPost;
+  },
 ) => Promise<OutboundResponse>;
 
 /** An address a host name resolved to. */
@@ -71,8 +82,9 @@ export function createFetch(options: FetchOptions = {}): OutboundFetch {
         deadline,
         ca,
         maxBytes: limits.maxBytes ?? defaultMaxBytes,
+        post: limits.post ?? null,
       };
-      return await get(request);
+      return await exchange(request);
     } catch (cause) {
       if (cause instanceof OutboundError) throw cause;
       const why = deadline.aborted ? "no answer in time" : "not reachable";
@@ -94,6 +106,7 @@ interface Request {
   readonly deadline: AbortSignal;
   readonly ca: readonly string[] | undefined;
   readonly maxBytes: number;
+  readonly post: OutboundPost | null;
 }
 
 /**
@@ -176,9 +189,9 @@ function blockList(networks: readonly string[]): BlockList {
   return list;
 }
 
-/** One GET to the vetted addresses and no others: name resolution inside the connection answers from them. */
-async function get(request: Request): Promise<OutboundResponse> {
-  const { target, deadline, addresses } = request;
+/** One request to the vetted addresses and no others: name resolution inside the connection answers from them. */
+async function exchange(request: Request): Promise<OutboundResponse> {
+  const { target, deadline, addresses, post } = request;
   const pinned: LookupFunction = (_host, options, callback) => {
     if (options.all === true) callback(null, [...addresses]);
     else callback(null, addresses[0]?.address ?? "", addresses[0]?.family ?? 0);
@@ -186,7 +199,7 @@ async function get(request: Request): Promise<OutboundResponse> {
   const { promise, resolve, reject } = Promise.withResolvers<http.IncomingMessage>();
   const client = target.url.protocol === "https:" ? https : http;
   const outgoing = client.request(target.url, {
-    method: "GET",
+    method: post === null ? "GET" : "POST",
     agent: false,
     lookup: pinned,
     signal: deadline,
@@ -195,6 +208,8 @@ async function get(request: Request): Promise<OutboundResponse> {
       accept: "application/json",
       "accept-encoding": "identity",
       "user-agent": "chancery",
+      ...(post !== null && { "content-type": "application/x-www-form-urlencoded" }),
+      ...(typeof post?.authorization === "string" && { authorization: post.authorization }),
     },
     ...(client === https && {
       rejectUnauthorized: true,
@@ -206,7 +221,7 @@ async function get(request: Request): Promise<OutboundResponse> {
   outgoing.on("error", reject);
   using cleanup = new DisposableStack();
   cleanup.defer(() => outgoing.destroy());
-  outgoing.end();
+  outgoing.end(post?.body);
   return await readResponse(await promise, request);
 }
 

@@ -16,6 +16,7 @@ const terminal: Terminal = {
   folder: process.cwd(),
   print: (line) => process.stdout.write(`${line}\n`),
   complain: (line) => process.stderr.write(`${line}\n`),
+  interactive: process.stdin.isTTY && process.stderr.isTTY,
   readInput,
 };
 

@@ -52,7 +52,8 @@ function headerOf(key: VaultKey): string {
   const known = headers.get(key);
   if (known !== undefined) return known;
   const { kid } = rsaJwk(key.publicKey);
-  const header = encodeBase64Url(encodeUtf8(JSON.stringify({ alg: "RS256", kid, typ: "JWT" })));
+  // `typ` is optional (RFC 7519 §5.1), and providers that have their tokens signed elsewhere leave it out: one header for all of them.
+  const header = encodeBase64Url(encodeUtf8(JSON.stringify({ alg: "RS256", kid })));
   headers.set(key, header);
   return header;
 }

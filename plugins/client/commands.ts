@@ -14,8 +14,9 @@ export const clientCommands: readonly Command[] = [
     summary: "sign FILE with an identity and write a Sigstore bundle",
     usage: [
       "FILE --bundle OUT",
-      "--identity-token TOKEN|FILE|-   the identity, as an OIDC ID token",
-      "--demo-email ADDRESS            or one of a demo instance",
+      "[--identity-token TOKEN|FILE|-] the identity, as an OIDC ID token; by default the pipeline's,",
+      "                                or the one of chancery login --keep, or you sign in now",
+      "[--demo-email ADDRESS]          or one of a demo instance",
       "[--attest PREDICATE --type URI] sign a statement about FILE instead",
       "[--trusted-root FILE]",
       json,
@@ -34,6 +35,21 @@ export const clientCommands: readonly Command[] = [
       json,
     ],
     load: async () => await import("./verify-command.ts"),
+  },
+  {
+    name: "login",
+    summary: "sign in and print an ID token, or keep it for sign",
+    usage: [
+      "[--device]      with the browser of another device",
+      "[--no-browser]  print where to go and open nothing",
+      "[--ambient]     ask nobody: the token of GitHub Actions, GitLab, Buildkite, SIGSTORE_ID_TOKEN,",
+      "                CHANCERY_ID_TOKEN_FILE (Kubernetes, SPIFFE) or /var/run/sigstore/cosign/oidc-token",
+      "[--keep | --forget]  in this session's memory, for chancery sign",
+      "[--oidc-issuer URL] [--client-id ID]  another identity provider than the instance's own",
+      "[--audience NAME]  of an ambient token, default sigstore",
+      json,
+    ],
+    load: async () => await import("./login-command.ts"),
   },
   {
     name: "token",

@@ -4,8 +4,10 @@ import { join } from "node:path";
 import { decodeBase64Url, decodeUtf8 } from "../../core/formats/encoding.ts";
 import { type JsonValue, parseJsonBytes } from "../../core/formats/json.ts";
 import { Malformed } from "../../core/formats/malformed.ts";
+import { findAmbientToken } from "./ambient.ts";
 import { readBounded } from "./files.ts";
 import { type Instance, homeOf } from "./home.ts";
+import { readKeptToken } from "./kept-token.ts";
 import { jsonOf, request } from "./remote.ts";
 import {
   CommandError,
@@ -20,6 +22,8 @@ export interface IdToken {
   readonly text: string;
   /** What the proof of possession is over: the e-mail address if the token has one, else the subject. */
   readonly challenge: string;
+  /** Infinity if it does not say. */
+  readonly expiresAtMs: number;
 }
 
 const compact = /^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$/;
@@ -40,7 +44,7 @@ export async function readIdToken(given: string, terminal: Terminal): Promise<Id
   try {
     return parseIdToken(decodeUtf8(bytes));
   } catch (cause) {
-    if (cause instanceof Malformed) throw notAToken(cause);
+    if (cause instanceof Malformed) throw notAToken("--identity-token", cause);
     throw cause;
   }
 }
@@ -74,18 +78,48 @@ export async function requestDemoToken(
   return parseIdToken(token);
 }
 
+/**
+ * The token that nobody named on the command line: the surroundings', or one that `chancery login --keep` kept, or that of somebody
+ * who signs in now because a terminal is there.
+ *
+ * @throws {CommandError} with exit code 2 if there is no way to get one.
+ */
+export async function chooseIdToken(instance: Instance, terminal: Terminal): Promise<IdToken> {
+  const ambient = await findAmbientToken("sigstore", terminal);
+  if (ambient !== null) {
+    terminal.complain(`Using the identity token of ${ambient.source}`);
+    return parseIdToken(ambient.text, `what ${ambient.source} offers`);
+  }
+  const issuer = `${instance.origin}/oidc`;
+  const kept = await readKeptToken(issuer, terminal);
+  const token = kept === null ? null : parseIdToken(kept);
+  if (token !== null && token.expiresAtMs > Date.now() + spareMs) return token;
+  if (terminal.interactive !== true) throw usageError(noToken);
+  const { login } = await import("./login.ts");
+  const asked = { issuer, clientId: "sigstore", device: false, openBrowser: true };
+  return parseIdToken(await login(asked, terminal));
+}
+
+/** A token that ends while it is used is of no use. */
+const spareMs = 15_000;
+const noToken =
+  "no identity token: give --identity-token TOKEN|FILE|-, sign in with chancery login --keep, or on a demo instance give --demo-email ADDRESS";
+
 /** @throws {CommandError} with exit code 2 if it is not a JWT with a subject. */
-function parseIdToken(text: string): IdToken {
+export function parseIdToken(text: string, what = "--identity-token"): IdToken {
   const token = text.replace(/^\u{feff}/u, "").trim();
-  if (!compact.test(token)) throw notAToken();
-  const claims = claimsOf(token.split(".")[1] ?? "");
-  const { email, sub } = claims;
-  if (typeof email === "string" && email !== "") return { text: token, challenge: email };
-  if (typeof sub === "string" && sub !== "") return { text: token, challenge: sub };
+  if (!compact.test(token)) throw notAToken(what);
+  const claims = claimsOf(token.split(".")[1] ?? "", what);
+  const { email, sub, exp } = claims;
+  const expiresAtMs = typeof exp === "number" ? exp * 1_000 : Number.POSITIVE_INFINITY;
+  if (typeof email === "string" && email !== "") {
+    return { text: token, challenge: email, expiresAtMs };
+  }
+  if (typeof sub === "string" && sub !== "") return { text: token, challenge: sub, expiresAtMs };
   throw usageError("the identity token has neither e-mail address nor subject");
 }
 
-function claimsOf(payload: string): { readonly [name: string]: JsonValue } {
+function claimsOf(payload: string, what: string): { readonly [name: string]: JsonValue } {
   try {
     const claims = parseJsonBytes(decodeBase64Url(payload));
     if (claims !== null && typeof claims === "object" && !Array.isArray(claims)) {
@@ -94,13 +128,13 @@ function claimsOf(payload: string): { readonly [name: string]: JsonValue } {
   } catch (cause) {
     if (!(cause instanceof Malformed)) throw cause;
   }
-  throw notAToken();
+  throw notAToken(what);
 }
 
-function notAToken(cause?: unknown): CommandError {
+function notAToken(what: string, cause?: unknown): CommandError {
   return new CommandError(
     exitCodes.usage,
-    "--identity-token is neither an ID token (a JWT) nor a file that holds one",
+    `${what} is neither an ID token (a JWT) nor a file that holds one`,
     { cause },
   );
 }

@@ -6,7 +6,7 @@ import { Malformed } from "../../core/formats/malformed.ts";
 import { type Arguments, parseArguments, required } from "./arguments.ts";
 import { checkOutput, openFile, readBounded, writeNew } from "./files.ts";
 import { type Instance, readInstance, readSigningConfig, readTrustedRoot } from "./home.ts";
-import { type IdToken, readIdToken, requestDemoToken } from "./id-token.ts";
+import { chooseIdToken, type IdToken, readIdToken, requestDemoToken } from "./id-token.ts";
 import { type Attestation, signArtifact } from "./sign.ts";
 import { chooseTimestampUrl } from "./timestamp.ts";
 import { type ExitCode, type Terminal, exitCodes, usageError } from "./terminal.ts";
@@ -55,10 +55,8 @@ export async function run(args: readonly string[], terminal: Terminal): Promise<
 const maxPredicateBytes = 2 * 1024 * 1024;
 
 function checkFlags(args: Arguments): void {
-  if ((args.value("identity-token") === undefined) === (args.value("demo-email") === undefined)) {
-    throw usageError(
-      "give either --identity-token TOKEN|FILE|- or, on a demo instance, --demo-email ADDRESS",
-    );
+  if (args.value("identity-token") !== undefined && args.value("demo-email") !== undefined) {
+    throw usageError("give either --identity-token or --demo-email, not both");
   }
   if ((args.value("attest") === undefined) !== (args.value("type") === undefined)) {
     throw usageError("--attest PREDICATE and --type URI belong together");
@@ -72,7 +70,10 @@ async function readToken(
 ): Promise<IdToken> {
   const given = args.value("identity-token");
   if (given !== undefined) return await readIdToken(given, terminal);
-  return await requestDemoToken(required(args, "demo-email"), instance, terminal);
+  const demoEmail = args.value("demo-email");
+  return demoEmail === undefined
+    ? await chooseIdToken(instance, terminal)
+    : await requestDemoToken(demoEmail, instance, terminal);
 }
 
 async function readAttestation(

@@ -23,6 +23,8 @@ export interface Terminal {
   readonly print: (line: string) => void;
   /** Prints a line to standard error. */
   readonly complain: (line: string) => void;
+  /** True if somebody sits there who can be asked to do something. */
+  readonly interactive?: boolean;
   /** All of standard input, bounded. */
   readonly readInput: () => Promise<Uint8Array>;
 }

@@ -171,6 +171,12 @@ function askedBy(request: FastifyRequest): Asked {
     authorization: request.headers.authorization,
     body: request.body instanceof Uint8Array ? request.body : noBody,
     mediaType: mediaTypeOf(request.headers["content-type"]) ?? "",
+    raw: {
+      method: request.method,
+      target: request.raw.url ?? "",
+      headers: request.headers,
+      address: request.socket.remoteAddress ?? "",
+    },
   };
 }
 
@@ -259,7 +265,9 @@ function head(reply: FastifyReply, answered: Answered): Uint8Array {
     .code(status)
     .header("content-type", contentType)
     .header("x-content-type-options", "nosniff");
-  if (headers !== undefined) void reply.headers(headers);
+  for (const [name, value] of Object.entries(headers ?? {})) {
+    void reply.header(name, typeof value === "string" ? value : [...value]);
+  }
   // Bytes, not text: to text fastify would add a charset that JSON does not have (RFC 8259 §11).
   return typeof body === "string"
     ? Buffer.from(body)

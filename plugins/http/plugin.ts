@@ -11,6 +11,7 @@ import { refusalText } from "./families.ts";
 import { allow, passGate } from "./gate.ts";
 import { createPlainServer, createTlsServer, listen, type Serve } from "./listeners.ts";
 import { http } from "./manifest.ts";
+import { passOnTo } from "./pass-on.ts";
 import { createRate } from "./rate.ts";
 import { doorRoutes } from "./routes.ts";
 
@@ -27,14 +28,18 @@ export default http.implement(async (context) => {
   const nowMs = (): number => performance.now();
   const rate = limits.requestsPerSecondPerClient;
   const app = await createApp({
-    routes: doorRoutes(ask, {
-      publicUrl,
-      demo,
-      ctLog,
-      rekorV2Log,
-      peers,
-      draining: () => draining.signal.aborted,
-    }),
+    routes: doorRoutes(
+      ask,
+      {
+        publicUrl,
+        demo,
+        ctLog,
+        rekorV2Log,
+        peers,
+        draining: () => draining.signal.aborted,
+      },
+      passOnTo(context.home()),
+    ),
     admission: createAdmission(limits, rate === undefined ? null : createRate(rate, nowMs)),
     limits,
     draining: draining.signal,

@@ -21,6 +21,14 @@ export interface Asked {
   readonly body: Uint8Array;
   /** The body's type without parameters, lower-case; empty for GET. */
   readonly mediaType: string;
+  /** As it came, for what passes requests on. */
+  readonly raw: {
+    readonly method: string;
+    /** Path and query. */
+    readonly target: string;
+    readonly headers: Readonly<{ [name: string]: string | readonly string[] | undefined }>;
+    readonly address: string;
+  };
 }
 
 /** A response. */
@@ -28,7 +36,7 @@ export interface Answered {
   readonly status: number;
   readonly contentType: string;
   readonly body: string | Uint8Array;
-  readonly headers?: { readonly [name: string]: string };
+  readonly headers?: { readonly [name: string]: string | readonly string[] };
 }
 
 /** How an API words its errors. Texts are fixed: nothing from inside and nothing the client sent is in them. */

@@ -2,6 +2,7 @@
 import { ctRoutes } from "./ct.ts";
 import { fulcioRoutes } from "./fulcio.ts";
 import { oidcRoutes } from "./oidc.ts";
+import { nobodyThere, type PassOn } from "./pass-on.ts";
 import { rekorV2Routes } from "./rekor-v2.ts";
 import { rekorRoutes } from "./rekor.ts";
 import type { Put, Route } from "./route.ts";
@@ -10,8 +11,12 @@ import { tileRoutes } from "./tiles.ts";
 import { timestampRoutes } from "./timestamp.ts";
 import { tufRoutes } from "./tuf.ts";
 
-/** The routes of an installation. */
-export function doorRoutes(ask: Put, installation: Installation): readonly Route[] {
+/** The routes of an installation; `signIn` is where requests of people who sign in are passed on to. */
+export function doorRoutes(
+  ask: Put,
+  installation: Installation,
+  signIn: PassOn = nobodyThere,
+): readonly Route[] {
   return [
     ...statusRoutes(installation),
     ...fulcioRoutes(ask),
@@ -21,6 +26,6 @@ export function doorRoutes(ask: Put, installation: Installation): readonly Route
     ...timestampRoutes(ask),
     ...tileRoutes(ask, installation.rekorV2Log),
     ...tufRoutes(ask),
-    ...oidcRoutes(ask),
+    ...oidcRoutes(ask, signIn),
   ];
 }

@@ -1,31 +1,48 @@
 /**
- * An OpenID provider (OpenID Connect Core 1.0) with one grant: whoever shows the home's admin secret gets an ID token for a demo
- * account. It authenticates nobody, and every token it issues says so.
+ * The OpenID provider (OpenID Connect Core 1.0). Its documents and the demo grant are answered here, over the bus; people sign in
+ * behind a UNIX socket that the door passes requests on to, and what serves them is loaded when the first one comes.
  */
-import { createHash, timingSafeEqual } from "node:crypto";
+import { timingSafeEqual } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import type { Context } from "../../core/plugin.ts";
 import { isEmailAddress } from "../../core/formats/email.ts";
-import { decodeUtf8, encodeBase64Url, encodeUtf8 } from "../../core/formats/encoding.ts";
+import { decodeUtf8, encodeBase64Url } from "../../core/formats/encoding.ts";
 import { rsaJwk } from "../../core/formats/jwk.ts";
 import { describeKey, sign } from "../../events/hsm.ts";
 import { Failure } from "../../events/failure.ts";
+import { accountReader } from "./accounts.ts";
 import { discoveryDocument } from "./discovery.ts";
 import { idp } from "./manifest.ts";
+import { createPeople, digest } from "./people.ts";
+import { listenLocally, type Serve } from "./server.ts";
+import type { SignClaims } from "./vault-key.ts";
+
+type IdpContext = Context<
+  typeof idp.manifest.config,
+  typeof idp.manifest.needs,
+  typeof idp.manifest.emits
+>;
 
 const lifetimeSeconds = 600;
 const minSecretLength = 32;
 
-export default idp.implement(async ({ ask, clock, config, home, journal }) => {
-  const secret = digest(await readSecret(join(home(), config.adminSecretFile)));
-  const discovery = JSON.stringify(discoveryDocument(config.issuer));
+export default idp.implement(async (context) => {
+  const { ask, clock, config, home, journal } = context;
+  const adminDigest = digest(await readSecret(join(home(), config.adminSecretFile)));
+  const demo = config.accounts.length > 0;
+  const discovery = JSON.stringify(discoveryDocument(config.issuer, demo));
   let jwks: string | null = null;
-  if (config.accounts.length > 0) {
+  if (demo) {
     journal.warn("DEMO ACCOUNTS ARE ON: whoever holds the admin secret may be anybody listed", {
       issuer: config.issuer,
       accounts: config.accounts === "any" ? "any" : config.accounts.length,
     });
   }
+  const signClaims = signerOf(context);
+  const socket = await listenLocally(home(), serving(context, adminDigest), (error) =>
+    journal.error("sign-in-failed", { cause: error instanceof Error ? error.stack : "unknown" }),
+  );
 
   return {
     handlers: {
@@ -37,7 +54,7 @@ export default idp.implement(async ({ ask, clock, config, home, journal }) => {
         return { discovery, jwks };
       },
       async issueDemoToken({ adminSecret, email, audience }) {
-        if (!timingSafeEqual(digest(adminSecret.trim()), secret)) {
+        if (!timingSafeEqual(digest(adminSecret.trim()), adminDigest)) {
           throw new Failure("access-denied", "the admin secret is not this home's");
         }
         if (!isEmailAddress(email)) throw new Failure("malformed", "not an e-mail address");
@@ -56,20 +73,88 @@ export default idp.implement(async ({ ask, clock, config, home, journal }) => {
           email_verified: true,
           demo_account: true,
         });
-        const answer = await ask(sign, {
-          key: config.key,
-          signable: { purpose: "idToken", claims },
-        });
-        const [signature] = answer.signatures;
-        if (signature === undefined || answer.signed === undefined) {
-          throw new Failure("internal", "the vault answered without a signed token");
-        }
+        const { signed, signature } = await signClaims(claims);
         journal.warn("demo-token-issued", { email, audience });
-        return { idToken: `${decodeUtf8(answer.signed)}.${encodeBase64Url(signature)}` };
+        return { idToken: `${decodeUtf8(signed)}.${encodeBase64Url(signature)}` };
       },
     },
+    [Symbol.asyncDispose]: async () => await socket[Symbol.asyncDispose](),
   };
 });
+
+/** Has the vault sign claims, and says in the journal for whom. */
+function signerOf({ ask, config, journal }: IdpContext): SignClaims {
+  return async (claims) => {
+    const { signatures, signed } = await ask(sign, {
+      key: config.key,
+      signable: { purpose: "idToken", claims },
+    });
+    const [signature] = signatures;
+    if (signature === undefined || signed === undefined) {
+      throw new Failure("internal", "the vault answered without a signed token");
+    }
+    journal.info("id-token-signed", {});
+    return { signed, signature };
+  };
+}
+
+/** Serves the socket's requests, each with the trace that the door gave it. */
+function serving(context: IdpContext, adminDigest: Uint8Array): Serve {
+  let loaded: Promise<Serve> | null = null;
+  return async (request, response) => {
+    loaded ??= load(context, adminDigest).catch((error: unknown) => {
+      // The vault may be back for the next one.
+      loaded = null;
+      throw error;
+    });
+    const serve = await loaded;
+    const { traceparent } = request.headers;
+    await context.trace(
+      typeof traceparent === "string" ? traceparent : undefined,
+      async () => await serve(request, response),
+    );
+  };
+}
+
+async function load(context: IdpContext, adminDigest: Uint8Array): Promise<Serve> {
+  const { ask, clock, config, fetch, home, journal } = context;
+  const { createSignIn } = await import("./sign-in.ts");
+  const { publicKey } = await ask(describeKey, { key: config.key });
+  const { accounts: demoAccounts, upstream } = config;
+  const accounts = accountReader(home());
+  const nowMs = () => clock.now().getTime();
+  const demo = demoAccounts.length > 0;
+  const setting = {
+    issuer: config.issuer,
+    demo,
+    upstreamName: upstream?.name ?? null,
+  };
+  const steadyMs = () => performance.now();
+  const people = createPeople({
+    demo: demoAccounts,
+    adminDigest,
+    accounts,
+    nowMs: steadyMs,
+    journal,
+  });
+  const parts = {
+    config,
+    setting,
+    people,
+    publicKey,
+    signClaims: signerOf(context),
+    journal,
+    nowMs,
+  };
+  if (upstream === undefined) return createSignIn({ ...parts, upstream: null });
+  const { clientSecretFile: file } = upstream;
+  const clientSecret =
+    file === undefined ? null : (await readFile(join(home(), file), "utf8")).trim();
+  return createSignIn({
+    ...parts,
+    upstream: { upstream, clientSecret, fetch, journal, nowMs: steadyMs },
+  });
+}
 
 async function readSecret(path: string): Promise<string> {
   const secret = (await readFile(path, "utf8")).trim();
@@ -77,9 +162,4 @@ async function readSecret(path: string): Promise<string> {
     throw new Failure("internal", `the admin secret is shorter than ${minSecretLength} characters`);
   }
   return secret;
-}
-
-/** Digests are of one length, which the constant-time comparison needs. */
-function digest(text: string): Uint8Array {
-  return createHash("sha256").update(encodeUtf8(text)).digest();
 }

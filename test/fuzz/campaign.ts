@@ -21,7 +21,7 @@ export interface Campaign {
 export type Tally = ReadonlyMap<string, ReadonlyMap<number, number>>;
 
 /** The statuses that the documentation of the routes has for something a client did. */
-const documented = new Set([200, 201, 400, 404, 405, 409, 413, 415, 422]);
+const documented = new Set([200, 201, 303, 400, 401, 403, 404, 405, 409, 413, 415, 422]);
 
 /** Runs a campaign. @throws with seed, path and the smallest request found if a rule is broken. */
 export async function fuzz(house: House, { seed, cases }: Campaign): Promise<Tally> {

@@ -1,21 +1,15 @@
-import { constants, generateKeyPairSync, sign as signBytes } from "node:crypto";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createLocalJWKSet, jwtVerify } from "jose";
-import * as v from "valibot";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { rsaJwk } from "../../core/formats/jwk.ts";
-import { definePlugin } from "../../core/plugin.ts";
-import { describeKey, sign } from "../../events/hsm.ts";
 import { describeProvider, issueDemoToken } from "../../events/idp.ts";
 import idp from "../../plugins/idp/plugin.ts";
 import { bootForTest, silentJournal } from "../support/boot.ts";
+import { idTokenVault } from "../support/id-token-vault.ts";
 
 const issuer = "http://localhost:8420/oidc";
 const adminSecret = "0123456789abcdef0123456789abcdef";
-const { publicKey, privateKey } = generateKeyPairSync("rsa", { modulusLength: 2048 });
-const spki = new Uint8Array(publicKey.export({ type: "spki", format: "der" }));
 
 let home = "";
 beforeAll(async () => {
@@ -25,53 +19,9 @@ beforeAll(async () => {
 });
 afterAll(async () => await rm(home, { recursive: true }));
 
-/** A vault with one key, which counts. */
-function vault() {
-  const signed: string[] = [];
-  const plugin = definePlugin({
-    name: "hsm",
-    summary: "stands in for the vault",
-    config: v.strictObject({}),
-    offers: [sign, describeKey],
-    needs: [],
-    emits: [],
-    follows: [],
-    reaches: [],
-  }).implement(
-    async () =>
-      await Promise.resolve({
-        handlers: {
-          async sign({ key, signable }, { from }) {
-            if (key !== "id-token" || signable.purpose !== "idToken" || from !== "idp")
-              throw new Error("not that");
-            signed.push(signable.claims);
-            const header = { alg: "RS256", kid: rsaJwk(spki).kid, typ: "JWT" };
-            const input = Buffer.from(
-              [JSON.stringify(header), signable.claims]
-                .map((part) => Buffer.from(part).toString("base64url"))
-                .join("."),
-            );
-            const signature = signBytes("sha256", input, {
-              key: privateKey,
-              padding: constants.RSA_PKCS1_PADDING,
-            });
-            return await Promise.resolve({ signatures: [signature], signed: input });
-          },
-          describeKey: async () =>
-            await Promise.resolve({
-              algorithm: "rsa-2048" as const,
-              publicKey: spki,
-              purposes: ["idToken"],
-            }),
-        },
-      }),
-  );
-  return { plugin, signed };
-}
-
 async function bootProvider(accounts: unknown = "any") {
   const warnings: string[] = [];
-  const { plugin, signed } = vault();
+  const { plugin, signed } = idTokenVault();
   const installation = await bootForTest({
     entries: [idp, plugin],
     config: { idp: { issuer, accounts }, hsm: {} },

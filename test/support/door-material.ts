@@ -68,6 +68,7 @@ export async function doorRows(send: Transport, home: string): Promise<readonly 
     { ...post("text", final, 524_288), route: `POST ${ctRoute}/add-chain` },
     { ...post("text", pre, 524_288), route: `POST ${ctRoute}/add-pre-chain` },
     { ...post("oauth", tokenWish, 8_192), body: "form", signs: true },
+    ...(await signInRows(send)),
     ...(await readRows(send, entryId)),
   ];
 }
@@ -119,6 +120,32 @@ async function readRows(send: Transport, entryId: string): Promise<readonly Row[
     { ...read("text", "/tuf/1.root.json"), route: "GET /tuf/*" },
     read("oauth", "/oidc/.well-known/openid-configuration"),
     read("oauth", "/oidc/jwks"),
+  ];
+}
+
+/** What is passed on to the sign-in, which is loaded when it is asked for the first time. */
+async function signInRows(send: Transport): Promise<readonly Row[]> {
+  const query = new URLSearchParams({
+    response_type: "code",
+    client_id: "sigstore",
+    redirect_uri: "http://localhost:1/auth/callback",
+    scope: "openid email",
+    code_challenge: "x".repeat(43),
+    code_challenge_method: "S256",
+  });
+  const begin: Wish = get(`/oidc/auth?${query.toString()}`);
+  const { status } = await send(begin);
+  if (status !== 303) throw new Error(`the sign-in answered ${status}`);
+  const device: Wish = {
+    method: "POST",
+    path: "/oidc/device/auth",
+    headers: { "content-type": "application/x-www-form-urlencoded" },
+    body: "client_id=sigstore&scope=openid&email=ignored",
+  };
+  return [
+    { route: "GET /oidc/*", api: "oauth", good: begin, status },
+    // Each has a code of its own.
+    { ...post("oauth", device, 8_192), route: "POST /oidc/*", body: "form", signs: true },
   ];
 }
 
