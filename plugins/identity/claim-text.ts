@@ -37,7 +37,7 @@ export function claimText(claims: Claims, name: string, rule: ClaimRule): string
   if (text === null) throw new Malformed(`id token: claim "${name}" is not text`);
   checkText(text, `claim "${name}"`, maxNameLength);
   if (!fits(text, rule.type)) {
-    throw new Malformed(`id token: claim "${name}" is not a ${rule.type}`);
+    throw new Malformed(`id token: claim "${name}" is not of type ${rule.type}`);
   }
   return text;
 }

@@ -19,7 +19,10 @@ export type GoNode =
 /** @throws {Malformed} on whatever is not in the subset. */
 export function parseGoTemplate(template: string): readonly GoNode[] {
   // A value without an action is the name of a claim, not a template.
-  if (!template.includes("{{")) return [{ key: template }];
+  if (!template.includes("{{")) {
+    if (template.includes("://")) throw new Malformed(`"${template}": is taken for a claim's name`);
+    return [{ key: template }];
+  }
   const nodes: GoNode[] = [];
   const pieces = piecesOf(template);
   for (let at = 0; at < pieces.length; at++) {

@@ -1,5 +1,5 @@
 /** YAML, and JSON as a part of it, with the line of everything: for files whose author has to be told where to look. */
-import { isAlias, isMap, isScalar, LineCounter, type Node, parseDocument } from "yaml";
+import { isAlias, isMap, isNode, isScalar, LineCounter, type Node, parseDocument } from "yaml";
 import { decodeUtf8 } from "../../core/formats/encoding.ts";
 import { Malformed } from "../../core/formats/malformed.ts";
 
@@ -37,7 +37,7 @@ export function locate(file: string, bytes: Uint8Array): Located {
   if (problem) throw new Malformed(`${file}: ${problem.message.split("\n")[0] ?? ""}`);
   const resolve = (node: unknown): Node | null => {
     const found: unknown = isAlias(node) ? node.resolve(document) : node;
-    return isScalar(found) || isMap(found) ? found : null;
+    return isNode(found) ? found : null;
   };
   const at = (node: unknown, line: number): Located => {
     const value = resolve(node);
