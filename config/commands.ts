@@ -44,6 +44,18 @@ const roomCommands: readonly Command[] = [
     load: async () => await import("./operate-command.ts"),
   },
   {
+    name: "provider",
+    summary: "begin, review and try OIDC providers, shipped or of one's own",
+    usage: [
+      "list [--json]",
+      "new FILE.yaml [--from-token FILE]   a provider and its vectors to begin with",
+      "lint FILE [--vectors FILE] [--json]",
+      "test FILE [--vectors FILE] [--json]   its vectors, and what is tried against every provider",
+      "docs | schema   the documentation of those that are shipped, the schema of files",
+    ],
+    load: async () => await import("./provider-command.ts"),
+  },
+  {
     name: "timestamp confirm-clock",
     summary: "tell the timestamp authority that a clock which was set is right",
     usage: [""],

@@ -35,6 +35,7 @@ export function faultsOf(provider: Provider): readonly string[] {
     faults.push("san: a choice gives one name to many");
   }
   faults.push(...ambiguities(provider, san));
+  for (const template of templatesOf(provider)) refs(template);
   if (provider.challenge === "email" && provider.claims["email"]?.type !== "email") {
     faults.push('challenge: "email" needs a claim "email" of type email');
   }
@@ -47,6 +48,18 @@ export function faultsOf(provider: Provider): readonly string[] {
     }
   }
   return faults;
+}
+
+/** Every template but the name's and the issuer's; whether what they refer to is there is seen when an issuer is configured. */
+function templatesOf({ extensions, facets = {}, choices = {}, claims }: Provider): string[] {
+  return [
+    ...extensions.map(({ template }) => template),
+    ...Object.values(facets),
+    ...Object.values(choices).map(({ of }) => of),
+    ...Object.values(claims).flatMap(({ default: otherwise, startsWith, equals, within }) =>
+      [otherwise, startsWith, equals, within].filter((one) => one !== undefined),
+    ),
+  ];
 }
 
 /** @throws {Malformed} with the first fault. */

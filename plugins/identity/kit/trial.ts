@@ -22,6 +22,18 @@ export interface Trial {
   presentToken(token: string): Promise<Outcome>;
 }
 
+/** An issuer as `config.yaml` has it, with its defaults. @throws {Malformed} */
+export function parseIssuer(settings: object): IssuerConfig {
+  const checked = v.safeParse(identity.manifest.config, { issuers: [settings] });
+  if (!checked.success) {
+    const [issue] = checked.issues;
+    throw new Malformed(`issuer: ${v.getDotPath(issue) ?? ""}: ${issue.message}`);
+  }
+  const [issuer] = checked.output.issuers;
+  if (issuer === undefined) throw new Malformed("issuer: none");
+  return issuer;
+}
+
 /** @throws {Malformed} if the issuer cannot be configured so. */
 export function createTrial(
   known: KnownProvider,
@@ -29,17 +41,14 @@ export function createTrial(
   mock: MockIssuer,
 ): Trial {
   const provider = known.provider.type;
-  const checked = v.safeParse(identity.manifest.config, { issuers: [{ ...settings, provider }] });
-  if (!checked.success) throw new Malformed(`issuer: ${checked.issues[0].message}`);
-  const [issuer] = checked.output.issuers;
-  if (issuer === undefined) throw new Malformed("issuer: none");
+  const issuer = parseIssuer({ ...settings, provider });
   const issuers = createIssuers([issuer], [known]);
   const clock = { now: () => new Date(trialTime * 1_000) };
   const verify = createVerifier({
     issuers,
     keysOf: () => mock.keys,
     clock,
-    skewSeconds: checked.output.skewSeconds,
+    skewSeconds: 30,
     useOnce: null,
   });
   const presentToken = async (token: string): Promise<Outcome> => {
