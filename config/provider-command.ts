@@ -22,7 +22,7 @@ import {
 
 /** Ends with 1 if a provider does not hold. */
 export async function run(args: readonly string[], terminal: Terminal): Promise<ExitCode> {
-  const [verb, ...rest] = args;
+  const [verb = "", ...rest] = args;
   switch (verb) {
     case "list":
       return list(rest, terminal);

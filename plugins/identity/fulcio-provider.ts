@@ -62,9 +62,9 @@ export function providerFrom(metadata: CiMetadata): Provider {
         const name = nameOf(node.key);
         if (!("equals" in node)) return `{claims.${name}}`;
         const choice = `choice${Object.keys(choices).length + 1}`;
-        const { equals, then, otherwise } = node;
+        const { equals, chosen, otherwise } = node;
         if (/^(?:true|false)$/.test(equals)) claims[name] = { ...claims[name], type: "flag" };
-        choices[choice] = { of: `{claims.${name}}`, cases: { [equals]: then }, otherwise };
+        choices[choice] = { of: `{claims.${name}}`, cases: { [equals]: chosen }, otherwise };
         return `{choice.${choice}}`;
       })
       .join("");

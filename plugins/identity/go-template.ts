@@ -12,7 +12,7 @@ export type GoNode =
   | {
       readonly key: string;
       readonly equals: string;
-      readonly then: string;
+      readonly chosen: string;
       readonly otherwise: string;
     };
 
@@ -36,11 +36,11 @@ export function parseGoTemplate(template: string): readonly GoNode[] {
       nodes.push(operand(piece.action));
       continue;
     }
-    const { then, otherwise, end } = branches(pieces, at + 1);
+    const { chosen, otherwise, end } = branches(pieces, at + 1);
     const [, left = "", equals = ""] = condition;
     const of = operand(left);
     if (!("key" in of)) throw new Malformed(`"${piece.action}": compare a claim with a text`);
-    nodes.push({ key: of.key, equals, then, otherwise });
+    nodes.push({ key: of.key, equals, chosen, otherwise });
     at = end;
   }
   return nodes;
@@ -91,7 +91,8 @@ function branches(pieces: readonly Piece[], from: number) {
       texts[side] += piece.text;
       continue;
     }
-    if (piece.action === "end") return { then: texts[0] ?? "", otherwise: texts[1] ?? "", end: at };
+    if (piece.action === "end")
+      return { chosen: texts[0] ?? "", otherwise: texts[1] ?? "", end: at };
     const inner = piece.action === "else" && side === 0 ? null : operand(piece.action);
     if (inner === null) side = 1;
     else if ("text" in inner) texts[side] += inner.text;

@@ -39,55 +39,65 @@ export function locate(file: string, bytes: Uint8Array): Located {
     const found: unknown = isAlias(node) ? node.resolve(document) : node;
     return isNode(found) ? found : null;
   };
-  const at = (node: unknown, line: number): Located => {
-    const value = resolve(node);
-    const where = `${file}:${line}`;
-    const wrong = (what: string) => new Malformed(`${where}: ${what}`);
-    const lineOf = (one: unknown): number => {
-      const offset = (one as { readonly range?: readonly number[] | null } | null)?.range?.[0];
-      return offset === undefined ? line : lines.linePos(offset).line;
-    };
-    const entries = () => {
-      if (value === null || (isScalar(value) && value.value === null)) return [];
-      if (!isMap(value)) throw wrong("expected a map");
-      return value.items.map((pair): readonly [string, Located] => {
-        const key = resolve(pair.key);
-        if (!isScalar(key) || typeof key.value !== "string") throw wrong("expected names as keys");
-        return [key.value, at(pair.value, lineOf(pair.key))];
-      });
-    };
-    return {
-      file,
-      where,
-      entries,
-      wrong,
-      members<Name extends string>(names: { readonly [name in Name]: string }) {
-        const found = new Map<Name, Located>();
-        const known = Object.entries(names) as [Name, string][];
-        for (const [key, member] of entries()) {
-          const name = known.find(([yaml, json]) => key === yaml || key === json)?.[0];
-          if (name === undefined) throw member.wrong(`"${key}" cannot be carried over`);
-          found.set(name, member);
-        }
-        return found;
-      },
-      text() {
-        if (isScalar(value) && typeof value.value === "string") return value.value;
-        throw wrong("expected a text");
-      },
-      flag() {
-        if (isScalar(value) && typeof value.value === "boolean") return value.value;
-        throw wrong("expected true or false");
-      },
-      attempt(work) {
-        try {
-          return work();
-        } catch (thrown) {
-          if (!(thrown instanceof Malformed)) throw thrown;
-          throw wrong(thrown.message);
-        }
-      },
-    };
+  const lineOf = (node: Node | null, otherwise: number): number => {
+    const offset = node?.range?.[0];
+    return offset === undefined ? otherwise : lines.linePos(offset).line;
   };
-  return at(document.contents, 1);
+  return place({ file, resolve, lineOf }, document.contents, 1);
+}
+
+interface Reading {
+  readonly file: string;
+  readonly resolve: (node: unknown) => Node | null;
+  readonly lineOf: (node: Node | null, otherwise: number) => number;
+}
+
+function place(reading: Reading, node: unknown, line: number): Located {
+  const { file, resolve, lineOf } = reading;
+  const value = resolve(node);
+  const where = `${file}:${line}`;
+  const wrong = (what: string) => new Malformed(`${where}: ${what}`);
+  const entries = () => {
+    if (value === null || (isScalar(value) && value.value === null)) return [];
+    if (!isMap(value)) throw wrong("expected a map");
+    return value.items.map((pair): readonly [string, Located] => {
+      const key = resolve(pair.key);
+      if (!isScalar(key) || typeof key.value !== "string") throw wrong("expected names as keys");
+      // Where the alias stands that is the key, not where its anchor does.
+      const at = lineOf(isNode(pair.key) ? pair.key : key, line);
+      return [key.value, place(reading, pair.value, at)];
+    });
+  };
+  return {
+    file,
+    where,
+    entries,
+    wrong,
+    members<Name extends string>(names: { readonly [name in Name]: string }) {
+      const found = new Map<Name, Located>();
+      const known = Object.entries(names) as [Name, string][];
+      for (const [key, member] of entries()) {
+        const name = known.find(([yaml, json]) => key === yaml || key === json)?.[0];
+        if (name === undefined) throw member.wrong(`"${key}" cannot be carried over`);
+        found.set(name, member);
+      }
+      return found;
+    },
+    text() {
+      if (isScalar(value) && typeof value.value === "string") return value.value;
+      throw wrong("expected a text");
+    },
+    flag() {
+      if (isScalar(value) && typeof value.value === "boolean") return value.value;
+      throw wrong("expected true or false");
+    },
+    attempt(work) {
+      try {
+        return work();
+      } catch (thrown) {
+        if (!(thrown instanceof Malformed)) throw thrown;
+        throw wrong(thrown.message);
+      }
+    },
+  };
 }

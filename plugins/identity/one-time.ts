@@ -3,7 +3,7 @@
  * so of any number of uses at once one wins, in this process or another. Rows outlive the token by more than any skew.
  */
 import { createHash } from "node:crypto";
-import { concat, encodeUtf8, uintBytes, uintFrom } from "../../core/formats/encoding.ts";
+import { concat, encodeUtf8, uintBytes } from "../../core/formats/encoding.ts";
 import { Malformed } from "../../core/formats/malformed.ts";
 import type { Store } from "../../core/plugin.ts";
 import { Conflict } from "../../core/storage.ts";
@@ -53,9 +53,4 @@ export function createUseOnce(store: Store): UseOnce {
       throw new Malformed("id token: has been used before", { cause: thrown });
     }
   };
-}
-
-/** When a row ends, in seconds: for tests and for whoever looks into the store. */
-export function endOf(row: Uint8Array): number {
-  return Number(uintFrom(row.slice(0, 8)));
 }

@@ -4,7 +4,7 @@ import { encodeUtf8 } from "../../core/formats/encoding.ts";
 import { Malformed } from "../../core/formats/malformed.ts";
 import { encodeVerdict } from "../../core/formats/verdict.ts";
 import { Failure } from "../../events/failure.ts";
-import { createIssuers } from "./issuers.ts";
+import { createIssuers, type Issuers } from "./issuers.ts";
 import { createKeyRings } from "./key-rings.ts";
 import { loadIdentity } from "./loading.ts";
 import { identity } from "./manifest.ts";
@@ -56,18 +56,7 @@ export default identity.implement(async (context) => {
           throw new Failure("identity-rejected", thrown.message, { cause: thrown });
         }
       },
-      listIssuers: async () => ({
-        issuers: issuers.configured.map(({ config: one, provider }) => {
-          const issuerUrl = one.issuerUrl.replaceAll(/\{[a-z0-9_]*\}/g, "*");
-          return {
-            issuerUrl,
-            ...(issuerUrl !== one.issuerUrl && { wildcardIssuerUrl: issuerUrl }),
-            audience: one.audience,
-            challengeClaim: one.challenge ?? (provider.challenge === "email" ? "email" : "sub"),
-            issuerType: provider.type,
-          };
-        }),
-      }),
+      listIssuers: async () => ({ issuers: issuers.configured.map(listed) }),
     },
     /** One dead issuer does not make the plugin unwell, because the others' users are served; all of them dead does. */
     health() {
@@ -77,3 +66,15 @@ export default identity.implement(async (context) => {
     },
   };
 });
+
+/** An issuer as clients are told of it. */
+function listed({ config, provider }: Issuers["configured"][number]) {
+  const issuerUrl = config.issuerUrl.replaceAll(/\{[a-z0-9_]*\}/g, "*");
+  return {
+    issuerUrl,
+    ...(issuerUrl !== config.issuerUrl && { wildcardIssuerUrl: issuerUrl }),
+    audience: config.audience,
+    challengeClaim: config.challenge ?? (provider.challenge === "email" ? "email" : "sub"),
+    issuerType: provider.type,
+  };
+}

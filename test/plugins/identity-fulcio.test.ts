@@ -60,7 +60,8 @@ it.each([
   const vectors = parseVectors(file, readFileSync(file));
   let compared = 0;
   for (const { claims, issuer, san, extensions } of vectors.accepted) {
-    const url = String(issuer?.["issuerUrl"] ?? vectors.issuer.issuerUrl);
+    const own = issuer?.["issuerUrl"];
+    const url = typeof own === "string" ? own : vectors.issuer.issuerUrl;
     const found = accepted.find(url);
     // Fulcio demands what its templates name, and knows no other hosts of GitHub's.
     const lacks = type === "github-workflow" && !Object.hasOwn(claims, "repository_visibility");
@@ -189,7 +190,7 @@ it("the subset of Go's templates is the one that is documented", () => {
   expect(parseGoTemplate("a{{- .x -}} b")).toEqual([{ text: "a" }, { key: "x" }, { text: "b" }]);
   expect(parseGoTemplate('{{ index . "a/b" }}}')).toEqual([{ key: "a/b" }, { text: "}" }]);
   expect(parseGoTemplate('{{ if eq .a "b" }}c{{ end }}d')).toEqual([
-    { key: "a", equals: "b", then: "c", otherwise: "" },
+    { key: "a", equals: "b", chosen: "c", otherwise: "" },
     { text: "d" },
   ]);
   for (const bad of [

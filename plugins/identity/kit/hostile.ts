@@ -177,14 +177,31 @@ function withText(claims: Claims, place: readonly string[], value: string): stri
   return JSON.stringify(put(claims, place)).replace(`"${mark}"`, () => value);
 }
 
+const fixedNames = [
+  "base",
+  "url",
+  "iss.host",
+  "const",
+  "config",
+  "claims",
+  "choice",
+  "host",
+  "origin",
+  "subjectDomain",
+  "trustDomain",
+  "cluster",
+  "constructor",
+  "toString",
+  "__proto__",
+];
+
 /** Claims that are named like something the provider or the operator has fixed, and must not take its place. */
 function indifferent(provider: Provider): HostileTrial[] {
   const own = new Set(Object.values(provider.claims).map(({ at }) => at?.[0]));
   const names = [
     ...Object.keys(provider.constants ?? {}),
     ...Object.keys(provider.choices ?? {}),
-    ...["base", "url", "iss.host", "const", "config", "claims", "choice", "host", "origin"],
-    ...["subjectDomain", "trustDomain", "cluster", "constructor", "toString", "__proto__"],
+    ...fixedNames,
   ].filter((name) => !Object.hasOwn(provider.claims, name) && !own.has(name));
   return [
     {
