@@ -18,7 +18,7 @@ const maxSwept = 64;
 const maxIdLength = 512;
 
 /** Keeps what was used in `store`, whose tables are `used` (digest to end) and `expiring` (end and digest, for sweeping). */
-export function createUseOnce(store: Store): UseOnce {
+export function createUseOnce(store: Pick<Store, "commit" | "scan">): UseOnce {
   return async (issuer, claims, nowMs) => {
     const { jti, exp } = claims;
     if (typeof jti !== "string" || jti === "" || jti.length > maxIdLength) {
