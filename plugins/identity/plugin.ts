@@ -3,21 +3,22 @@ import { createHash, randomBytes, randomInt } from "node:crypto";
 import { encodeUtf8 } from "../../core/formats/encoding.ts";
 import { Malformed } from "../../core/formats/malformed.ts";
 import { encodeVerdict } from "../../core/formats/verdict.ts";
+import { StartRefused } from "../../core/plugin.ts";
 import { Failure } from "../../events/failure.ts";
 import { createIssuers, type Issuers } from "./issuers.ts";
 import { createKeyRings } from "./key-rings.ts";
-import { loadIdentity } from "./loading.ts";
+import { loadIdentity, type LoadedIdentity } from "./loading.ts";
 import { identity } from "./manifest.ts";
 import { createUseOnce } from "./one-time.ts";
 import { createVerifier } from "./verifier.ts";
 
 const nonceBytes = 16;
 
+type Context = Parameters<Parameters<typeof identity.implement>[0]>[0];
+
 export default identity.implement(async (context) => {
   const { config, clock, seals, stores, journal } = context;
-  const { configs, providers, files, warnings } = await loadIdentity(config, context.home);
-  for (const warning of warnings) journal.warn("configuration", { warning });
-  const issuers = createIssuers(configs, providers);
+  const { configs, files, issuers } = await accept(config, context.home, journal);
   const rings = createKeyRings({ ...context, jitter: () => randomInt(1_000) / 1_000 }, files);
   // Everything there is to be met is met now, so that health knows of those nobody has asked for yet.
   for (const { config: one } of issuers.configured) {
@@ -66,6 +67,22 @@ export default identity.implement(async (context) => {
     },
   };
 });
+
+/** What is configured. A file that has changed is for an operator to look at, not for another try. @throws {StartRefused} */
+async function accept(
+  config: Context["config"],
+  home: () => string,
+  journal: Context["journal"],
+): Promise<{ readonly issuers: Issuers } & Pick<LoadedIdentity, "configs" | "files">> {
+  try {
+    const { configs, providers, files, warnings } = await loadIdentity(config, home);
+    for (const warning of warnings) journal.warn("configuration", { warning });
+    return { configs, files, issuers: createIssuers(configs, providers) };
+  } catch (thrown) {
+    if (!(thrown instanceof Malformed)) throw thrown;
+    throw new StartRefused(thrown.message, { cause: thrown });
+  }
+}
 
 /** An issuer as clients are told of it. */
 function listed({ config, provider }: Issuers["configured"][number]) {
