@@ -1,16 +1,26 @@
 /** What the CLI needs of this room: the provider kit. Files and terminals are the caller's. */
 import { createHash } from "node:crypto";
 import { toJsonSchema } from "@valibot/to-json-schema";
+import * as v from "valibot";
+import { systemClock } from "../../core/clock.ts";
+import type { OutboundFetch } from "../../core/fetch.ts";
 import { encodeHex } from "../../core/formats/encoding.ts";
+import { Malformed } from "../../core/formats/malformed.ts";
 import { parseIdToken } from "./id-token.ts";
-import { known } from "./issuers.ts";
+import { createIssuers, known } from "./issuers.ts";
+import { createKeyRings } from "./key-rings.ts";
+import { type Explanation, explainToken } from "./kit/explain.ts";
 import { lintProvider } from "./kit/lint.ts";
 import { type Finding, tryProvider } from "./kit/run-vectors.ts";
 import { type Scaffold, scaffold } from "./kit/scaffold.ts";
 import { formatProviders } from "./kit/table.ts";
 import { parseVectors } from "./kit/vectors.ts";
+import { loadIdentity } from "./loading.ts";
+import { identity } from "./manifest.ts";
 import { providerOf, providerSchema } from "./provider-file.ts";
+import type { TokenSource } from "./provider.ts";
 import { shippedProviders } from "./shipped.ts";
+import { createVerifier } from "./verifier.ts";
 
 export type { Scaffold } from "./kit/scaffold.ts";
 
@@ -37,12 +47,15 @@ export function listProviders(): readonly {
   readonly title: string;
   readonly version: number;
   readonly issuers: readonly string[];
+  /** Where a client finds a token. */
+  readonly tokenSources: readonly TokenSource[];
 }[] {
-  return shippedProviders.map(({ type, title, version, issuers }) => ({
+  return shippedProviders.map(({ type, title, version, issuers, tokenSources = [] }) => ({
     type,
     title,
     version,
     issuers: issuers.map(({ url }) => url),
+    tokenSources,
   }));
 }
 
@@ -98,4 +111,37 @@ function asRemark({ name, fault }: Finding): ProviderReport["findings"][number] 
   return fault === null
     ? { severity: "ok", text: name }
     : { severity: "error", text: `${name}: ${fault}` };
+}
+
+/** What {@link explain} works with: the room's section of a home's configuration, and the home. */
+export interface ExplainerHome {
+  readonly section: unknown;
+  readonly home: string;
+  readonly fetch: OutboundFetch;
+}
+
+/** Verifies a token as the home's server would, without using it up, and tells how far it came. @throws {Malformed} on a bad configuration. */
+export async function explain(
+  token: string,
+  { section, home, fetch }: ExplainerHome,
+): Promise<Explanation> {
+  const checked = v.safeParse(identity.manifest.config, section);
+  if (!checked.success) throw new Malformed(`identity: ${checked.issues[0].message}`);
+  const { configs, providers, files } = await loadIdentity(checked.output, () => home);
+  // What a token was used for stays out of this: looking at it must not use it.
+  const issuers = createIssuers(
+    configs.map((one) => ({ ...one, oneTime: false })),
+    providers,
+  );
+  const journal = { info() {}, warn() {}, error() {} };
+  const detached = <T>(work: () => T): T => work();
+  const surroundings = { clock: systemClock, fetch, journal, jitter: () => 0, detached };
+  const verify = createVerifier({
+    issuers,
+    keysOf: createKeyRings(surroundings, files).of,
+    clock: systemClock,
+    skewSeconds: checked.output.skewSeconds,
+    useOnce: null,
+  });
+  return await explainToken(token, verify, issuers);
 }
