@@ -56,6 +56,25 @@ const roomCommands: readonly Command[] = [
     load: async () => await import("./account-command.ts"),
   },
   {
+    name: "provider",
+    summary: "begin, review and try OIDC providers, shipped or of one's own",
+    usage: [
+      "list [--json]",
+      "new FILE.yaml [--from-token FILE]   a provider and its vectors to begin with",
+      "lint FILE [--vectors FILE] [--json]",
+      "test FILE [--vectors FILE] [--json]   its vectors, and what is tried against every provider",
+      "docs | schema   the documentation of those that are shipped, the schema of files",
+    ],
+    load: async () => await import("./provider-command.ts"),
+  },
+  {
+    name: "token explain",
+    summary:
+      "tell step by step what the home's server makes of an ID token, and where that is configured",
+    usage: ["FILE [--json]"],
+    load: async () => await import("./token-explain-command.ts"),
+  },
+  {
     name: "timestamp confirm-clock",
     summary: "tell the timestamp authority that a clock which was set is right",
     usage: [""],
@@ -100,13 +119,19 @@ function find(
   args: readonly string[],
   commands: readonly Command[],
 ): { command: Command; rest: readonly string[] } | null {
-  for (const command of commands) {
-    const words = command.name.split(" ");
+  // "token explain" is asked before "token".
+  const longestFirst = commands.toSorted((a, b) => wordsOf(b).length - wordsOf(a).length);
+  for (const command of longestFirst) {
+    const words = wordsOf(command);
     if (words.every((word, at) => args[at] === word)) {
       return { command, rest: args.slice(words.length) };
     }
   }
   return null;
+}
+
+function wordsOf({ name }: Command): readonly string[] {
+  return name.split(" ");
 }
 
 /** Errors of formats and verification are named rather than imported: they are not ours to load. */

@@ -25,15 +25,17 @@ interface OutboundPost {
   readonly authorization: string | null;
 }
 
+/** What one request may take, whom it may trust, and what it sends. */
+interface FetchLimits {
+  readonly timeoutMs?: number;
+  readonly maxBytes?: number;
+  /** Certificates (PEM) of authorities trusted for this request besides all others. */
+  readonly authorities?: readonly string[];
+  readonly post?: OutboundPost;
+}
+
 /** Fetches `url`, by GET unless there is a form to send: no redirects, identity encoding, address vetted and pinned, total deadline, bounded body. */
-export type OutboundFetch = (
-  url: string,
-  limits?: {
-    readonly timeoutMs?: number;
-    readonly maxBytes?: number;
-    readonly post?: OutboundPost;
-  },
-) => Promise<OutboundResponse>;
+export type OutboundFetch = (url: string, limits?: FetchLimits) => Promise<OutboundResponse>;
 
 /** An address a host name resolved to. */
 interface ResolvedAddress {
@@ -65,9 +67,10 @@ const maxHeaderBytes = 16_384;
 
 /** Makes the client. Every connection is used once; nothing is cached. */
 export function createFetch(options: FetchOptions = {}): OutboundFetch {
-  const authorities = options.extraAuthorities ?? [];
-  const ca =
-    authorities.length === 0 ? undefined : [...getCACertificates("default"), ...authorities];
+  const authoritiesFor = (more: readonly string[] = []) => {
+    const authorities = [...(options.extraAuthorities ?? []), ...more];
+    return authorities.length === 0 ? undefined : [...getCACertificates("default"), ...authorities];
+  };
   const resolve = options.lookup ?? ((host) => systemLookup(host, { all: true }));
   return async (url, limits = {}) => {
     const target = parseTarget(url, options.allowLoopback === true);
@@ -80,7 +83,7 @@ export function createFetch(options: FetchOptions = {}): OutboundFetch {
         target,
         addresses,
         deadline,
-        ca,
+        ca: authoritiesFor(limits.authorities),
         maxBytes: limits.maxBytes ?? defaultMaxBytes,
         post: limits.post ?? null,
       };

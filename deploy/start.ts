@@ -4,7 +4,7 @@ import { callOf, greet, progress } from "./greeting.ts";
 import { makeInstance } from "./genesis.ts";
 import type { Instance } from "../config/schema.ts";
 import { readInstance } from "./home.ts";
-import { readProcesses } from "./placement.ts";
+import { addStorage, readProcesses } from "./placement.ts";
 import { isPortFree } from "./ports.ts";
 import { findProcess, forgetProcess, recordProcess } from "./processes.ts";
 import { proveReadiness } from "./proof.ts";
@@ -40,6 +40,7 @@ async function start(settings: Settings): Promise<number> {
   if (found !== null) await writeAccess(settings.home, found);
   await refuseBusyPorts(instance);
   const processes = await readProcesses(settings.home);
+  if (found !== null) await addStorage(settings.home);
 
   refuseMissingTokens(settings.home);
   await writeTokenConfiguration(settings.home);

@@ -31,6 +31,42 @@ export const principal = v.strictObject({
 /** A {@link principal}. */
 export type Principal = v.InferOutput<typeof principal>;
 
+/** By whose word and by which mapping a principal came about: recorded with every certificate and every refusal. */
+export const provenance = v.strictObject({
+  /** The provider's type. */
+  provider: v.pipe(v.string(), v.minLength(1), v.maxLength(64)),
+  providerVersion: v.pipe(v.string(), v.minLength(1), v.maxLength(32)),
+  /** Of the provider's file, or of the canonical JSON of one that is part of this tree. */
+  mappingSha256: hash,
+  /** What the issuer said of how it had recognised its user. */
+  assurance: v.strictObject({
+    acr: v.optional(v.pipe(v.string(), v.maxLength(256))),
+    amr: v.optional(v.pipe(v.array(v.pipe(v.string(), v.maxLength(256))), v.maxLength(16))),
+    authTimeS: v.optional(v.pipe(v.number(), v.safeInteger(), v.minValue(0))),
+  }),
+  /** Terms to search by. */
+  facets: v.pipe(
+    v.array(
+      v.strictObject({
+        name: v.pipe(v.string(), v.minLength(1), v.maxLength(64)),
+        value: v.pipe(v.string(), v.minLength(1), v.maxLength(1024)),
+      }),
+    ),
+    v.maxLength(32),
+  ),
+  /** The policy's, where one was asked. */
+  decision: v.optional(
+    v.strictObject({
+      rule: v.pipe(v.string(), v.minLength(1), v.maxLength(256)),
+      policyVersion: v.pipe(v.string(), v.minLength(1), v.maxLength(256)),
+      policySha256: hash,
+    }),
+  ),
+});
+
+/** A {@link provenance}. */
+export type Provenance = v.InferOutput<typeof provenance>;
+
 /** A verdict on its way to the vault: its bytes (`core/formats/verdict.ts`) and identity's MAC over it under the key it shares with the vault. */
 export const sealedVerdict = v.strictObject({ verdict: bytes, mac: hash });
 
@@ -45,7 +81,7 @@ export const authenticate = ask("identity", "authenticate", {
     /** SHA-256 of the SubjectPublicKeyInfo that the verdict is to be bound to. */
     publicKeyHash: hash,
   }),
-  answer: v.strictObject({ principal, sealed: sealedVerdict }),
+  answer: v.strictObject({ principal, provenance, sealed: sealedVerdict }),
   failures: ["identity-rejected", "issuer-unavailable"],
   deadlineMs: 12_000,
 });
@@ -56,7 +92,10 @@ export const listIssuers = ask("identity", "listIssuers", {
   answer: v.strictObject({
     issuers: v.array(
       v.strictObject({
+        /** With `*` for each variable where it is a template. */
         issuerUrl: v.string(),
+        /** The same where it is a template, and absent where it is not. */
+        wildcardIssuerUrl: v.optional(v.string()),
         audience: v.string(),
         challengeClaim: v.string(),
         issuerType: v.string(),

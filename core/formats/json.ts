@@ -51,12 +51,24 @@ export function parseJsonBytes(bytes: Uint8Array): JsonValue {
   return parseJson(decodeUtf8(bytes));
 }
 
+/**
+ * {@link parseJsonBytes} for claims, whose numbers are identifiers too: one whose digits say something else than the whole number
+ * they are read as is refused, so that no two numbers become one.
+ *
+ * @throws {Malformed}
+ */
+export function parseClaimsJson(bytes: Uint8Array): JsonValue {
+  return parse({ text: decodeUtf8(bytes), at: 0, nul: false, exact: true });
+}
+
 /** Where the parser stands; the one mutable thing here. */
 interface Scanner {
   readonly text: string;
   at: number;
   /** Whether a string may hold U+0000. */
   readonly nul: boolean;
+  /** Whether a whole number must be exactly the one that is written. */
+  readonly exact?: true;
 }
 
 const quote = 0x22;
@@ -177,7 +189,22 @@ function readNumber(scanner: Scanner): number {
   scanner.at += digits.length;
   const value = Number(digits);
   if (!Number.isFinite(value)) throw new Malformed("json: number too large");
+  if (scanner.exact === true && Number.isInteger(value) && !isExact(digits, value)) {
+    throw new Malformed("json: number is not exact");
+  }
   return value;
+}
+
+/** True if the digits write exactly this whole number. A double's range bounds the exponent that is raised here. */
+function isExact(digits: string, value: number): boolean {
+  if (Number.isSafeInteger(value) && /^-?[0-9]+$/.test(digits)) return true;
+  const [, sign = "", whole = "", fraction = "", power = "0"] =
+    /^(-?)([0-9]+)(?:\.([0-9]+))?(?:[eE]([+-]?[0-9]+))?$/.exec(digits) ?? [];
+  const significant = `${whole}${fraction}`.replace(/0+$/, "");
+  if (/^0*$/.test(significant)) return true;
+  const scale =
+    Number(power) - fraction.length + (whole.length + fraction.length - significant.length);
+  return scale >= 0 && BigInt(`${sign}${significant}`) * 10n ** BigInt(scale) === BigInt(value);
 }
 
 function readWord<Value>(scanner: Scanner, word: string, value: Value): Value {

@@ -4,13 +4,25 @@
  * meaning. Shape and meaning: `verdict` in `events/identity.ts`.
  *
  * ```
- * {"v":1,"principal":{"oidcIssuer":"…","subject":"…","challenge":"…","san":{"kind":"email","value":"…"},
- *  "extensions":[{"arc":9,"value":"…"}]},"tokenDigest":"<64 hex>","publicKeyHash":"<64 hex>","verifiedAtMs":"<digits>","nonce":"<32 hex>"}
+ * {"v":2,"principal":{"oidcIssuer":"…","subject":"…","challenge":"…","san":{"kind":"email","value":"…"},
+ *  "extensions":[{"arc":9,"value":"…"}]},"tokenDigest":"<64 hex>","publicKeyHash":"<64 hex>","verifiedAtMs":"<digits>","nonce":"<32 hex>",
+ *  "provenance":{"provider":"…","providerVersion":"…","mappingSha256":"<64 hex>","assurance":{"acr":"…","amr":["…"],"authTimeS":1},
+ *   "facets":[{"name":"…","value":"…"}],"decision":{"rule":"…","policyVersion":"…","policySha256":"<64 hex>"}}}
  * ```
+ *
+ * Members of `assurance` and `decision` itself are there or not. Version 1, which older releases wrote, ends with the nonce; the
+ * vault's ledger holds such verdicts for ever.
  */
-import { decodeHex, encodeHex, encodeUtf8, equalBytes } from "./encoding.ts";
+import { encodeHex, encodeUtf8, equalBytes } from "./encoding.ts";
 import { parseJsonBytes } from "./json.ts";
 import { Malformed } from "./malformed.ts";
+import { bytesOf, list, members, text } from "./verdict-members.ts";
+import {
+  readProvenance,
+  writeProvenance,
+  type ReadProvenance,
+  type VerdictProvenance,
+} from "./verdict-provenance.ts";
 
 /** A verdict as {@link encodeVerdict} takes it and {@link decodeVerdict} gives it. */
 export interface VerdictFields {
@@ -28,21 +40,24 @@ export interface VerdictFields {
   readonly verifiedAtMs: bigint;
   /** 16 bytes. */
   readonly nonce: Uint8Array;
+  /** How the principal came about; absent in verdicts of version 1. */
+  readonly provenance?: VerdictProvenance;
 }
 
 /** A decoded verdict, with arrays that may be handed on to the bus. */
-type DecodedVerdict = Omit<VerdictFields, "principal"> & {
+type DecodedVerdict = Omit<VerdictFields, "principal" | "provenance"> & {
+  readonly provenance?: ReadProvenance;
   readonly principal: Omit<VerdictFields["principal"], "extensions"> & {
     readonly extensions: { readonly arc: number; readonly value: string }[];
   };
 };
 
-/** No verdict is longer: 4 strings of 2048 and 22 extensions of 4096 characters, each up to 6 bytes when escaped. */
+/** No verdict is longer: 4 strings of 2048, 22 extensions of 4096 and 32 facets of 1024 characters, each up to 6 bytes when escaped. */
 const maxVerdictBytes = 1_048_576;
 
 /** @throws {Malformed} if a string holds a lone surrogate. */
 export function encodeVerdict(verdict: VerdictFields): Uint8Array {
-  const { principal, tokenDigest, publicKeyHash, verifiedAtMs, nonce } = verdict;
+  const { principal, tokenDigest, publicKeyHash, verifiedAtMs, nonce, provenance } = verdict;
   const { oidcIssuer, subject, challenge, san, extensions } = principal;
   for (const text of [
     oidcIssuer,
@@ -55,7 +70,7 @@ export function encodeVerdict(verdict: VerdictFields): Uint8Array {
   }
   // JSON.stringify writes members in the order they are given here.
   const ordered = {
-    v: 1,
+    v: provenance === undefined ? 1 : 2,
     principal: {
       oidcIssuer,
       subject,
@@ -67,6 +82,7 @@ export function encodeVerdict(verdict: VerdictFields): Uint8Array {
     publicKeyHash: encodeHex(publicKeyHash),
     verifiedAtMs: verifiedAtMs.toString(),
     nonce: encodeHex(nonce),
+    ...(provenance !== undefined && { provenance: writeProvenance(provenance) }),
   };
   return encodeUtf8(JSON.stringify(ordered));
 }
@@ -94,33 +110,11 @@ export function decodeVerdict(bytes: Uint8Array): DecodedVerdict {
     publicKeyHash: bytesOf(whole["publicKeyHash"], 32),
     verifiedAtMs: BigInt(time),
     nonce: bytesOf(whole["nonce"], 16),
+    ...(whole["v"] === 2 && { provenance: readProvenance(whole["provenance"]) }),
   };
   // Duplicate or unknown members, another order, white space and other escapes all end here.
   if (!equalBytes(encodeVerdict(verdict), bytes)) throw new Malformed("verdict: not canonical");
   return verdict;
-}
-
-function members(value: unknown): { readonly [name: string]: unknown } {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw new Malformed("verdict: expected an object");
-  }
-  return { ...value };
-}
-
-function list(value: unknown): readonly unknown[] {
-  if (!Array.isArray(value)) throw new Malformed("verdict: expected an array");
-  return value;
-}
-
-function text(value: unknown): string {
-  if (typeof value !== "string") throw new Malformed("verdict: expected a string");
-  return value;
-}
-
-function bytesOf(value: unknown, length: number): Uint8Array {
-  const bytes = decodeHex(text(value));
-  if (bytes.length !== length) throw new Malformed(`verdict: expected ${length} bytes`);
-  return bytes;
 }
 
 function arc(value: unknown): number {

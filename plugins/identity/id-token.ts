@@ -3,8 +3,8 @@
  * believed. The token is attacker-controlled: its length and dots are looked at before it is split, its header may name a key of
  * the issuer and nothing else.
  */
-import { decodeBase64Url } from "../../core/formats/encoding.ts";
-import { type JsonValue, parseJsonBytes } from "../../core/formats/json.ts";
+import { decodeBase64Url, encodeUtf8 } from "../../core/formats/encoding.ts";
+import { type JsonValue, parseClaimsJson } from "../../core/formats/json.ts";
 import { Malformed } from "../../core/formats/malformed.ts";
 
 /** The signature algorithms of RFC 7518 and RFC 8037 that need no shared secret. */
@@ -33,6 +33,9 @@ export interface UnverifiedToken {
   readonly keyId: string | null;
   readonly issuer: string;
   readonly claims: Claims;
+  /** What the signature is over: the first two parts as they came. */
+  readonly signed: Uint8Array;
+  readonly signature: Uint8Array;
 }
 
 const maxTokenLength = 16_384;
@@ -51,12 +54,12 @@ export function parseIdToken(token: string): UnverifiedToken {
   }
   const header = parsePart(token.slice(0, first));
   const claims = parsePart(token.slice(first + 1, second));
-  if (decodeBase64Url(token.slice(second + 1)).length === 0) {
-    throw new Malformed("id token: no signature");
-  }
+  const signature = decodeBase64Url(token.slice(second + 1));
+  if (signature.length === 0) throw new Malformed("id token: no signature");
   const issuer = claims["iss"];
   if (typeof issuer !== "string") throw new Malformed("id token: no issuer");
-  return { ...readHeader(header), issuer, claims };
+  const signed = encodeUtf8(token.slice(0, second));
+  return { ...readHeader(header), issuer, claims, signed, signature };
 }
 
 function readHeader(header: Claims): Pick<UnverifiedToken, "algorithm" | "keyId"> {
@@ -76,7 +79,7 @@ function readHeader(header: Claims): Pick<UnverifiedToken, "algorithm" | "keyId"
 }
 
 function parsePart(part: string): Claims {
-  const value = parseJsonBytes(decodeBase64Url(part));
+  const value = parseClaimsJson(decodeBase64Url(part));
   if (!isObject(value)) throw new Malformed("id token: expected a JSON object");
   return value;
 }

@@ -2,7 +2,7 @@
  * The keys of one OIDC issuer: found by OpenID Connect Discovery 1.0 §4, kept for as long as the issuer says within bounds,
  * fetched by one caller for all, and fetched early for an unknown key id at most once a minute. Keys older than a day are not used.
  */
-import type { CryptoKey } from "jose";
+import type { KeyObject } from "node:crypto";
 import type { Clock } from "../../core/clock.ts";
 import type { OutboundFetch } from "../../core/fetch.ts";
 import { parseJsonBytes } from "../../core/formats/json.ts";
@@ -11,12 +11,11 @@ import type { Journal } from "../../core/journal.ts";
 import { Failure } from "../../events/failure.ts";
 import { isObject, type SignatureAlgorithm } from "./id-token.ts";
 import { type KeySet, parseJwks } from "./jwks.ts";
-import type { IssuerConfig } from "./manifest.ts";
 
 /** The keys of one issuer. */
 export interface IssuerKeys {
   /** Null if the issuer has no such key. @throws {Failure} `issuer-unavailable`. */
-  find(keyId: string | null, algorithm: SignatureAlgorithm): Promise<CryptoKey | null>;
+  find(keyId: string | null, algorithm: SignatureAlgorithm): Promise<KeyObject | null>;
   /** Since when its keys cannot be fetched though they are needed; null if they can, as far as is known. */
   failingSince(): Date | null;
 }
@@ -49,8 +48,26 @@ interface Loaded {
   readonly freshForMs: number;
 }
 
+/** Where an issuer's keys are. */
+export interface KeySource {
+  readonly issuerUrl: string;
+  /** The origin of `jwks_uri` where it is not the issuer's own. */
+  readonly jwksOrigin?: string | undefined;
+  /** Certificates (PEM) trusted for this issuer besides the others. */
+  readonly authorities?: readonly string[];
+}
+
+/** Keys that were put into a file: nothing is fetched, and what the file does not have does not exist. @throws {Malformed} */
+export function fixedIssuerKeys(bytes: Uint8Array): IssuerKeys {
+  const keys = parseJwks(bytes);
+  return {
+    find: async (keyId, algorithm) => await keys.find(keyId, algorithm),
+    failingSince: () => null,
+  };
+}
+
 /** Fetches nothing before it is asked. */
-export function createIssuerKeys(issuer: IssuerConfig, surroundings: Surroundings): IssuerKeys {
+export function createIssuerKeys(issuer: KeySource, surroundings: Surroundings): IssuerKeys {
   const { clock, detached, journal } = surroundings;
   let loaded: Loaded | null = null;
   let loading: Promise<Loaded | null> | null = null;
@@ -73,7 +90,7 @@ export function createIssuerKeys(issuer: IssuerConfig, surroundings: Surrounding
       const known = loaded !== null && within(discoveredAtMs, maxAgeMs) ? loaded.jwksUri : null;
       const jwksUri = known ?? (await discover(issuer, surroundings.fetch));
       if (known === null) discoveredAtMs = nowMs();
-      loaded = await fetchKeys(jwksUri, surroundings);
+      loaded = await fetchKeys(jwksUri, issuer, surroundings);
       failures = 0;
       failingSince = null;
       return loaded;
@@ -115,9 +132,9 @@ export function createIssuerKeys(issuer: IssuerConfig, surroundings: Surrounding
 }
 
 /** The `jwks_uri` of an issuer whose document names exactly that issuer. */
-async function discover(issuer: IssuerConfig, fetch: OutboundFetch): Promise<string> {
+async function discover(issuer: KeySource, fetch: OutboundFetch): Promise<string> {
   const url = `${issuer.issuerUrl.replace(/\/$/, "")}/.well-known/openid-configuration`;
-  const { status, body } = await fetch(url, { timeoutMs: fetchTimeoutMs });
+  const { status, body } = await fetch(url, limitsOf(issuer));
   if (status !== 200) throw new Malformed(`discovery: status ${status}`);
   const document = parseJsonBytes(body);
   if (!isObject(document) || document["issuer"] !== issuer.issuerUrl) {
@@ -131,8 +148,16 @@ async function discover(issuer: IssuerConfig, fetch: OutboundFetch): Promise<str
   return jwksUri;
 }
 
-async function fetchKeys(jwksUri: string, { fetch, clock, jitter }: Surroundings): Promise<Loaded> {
-  const { status, body, maxAgeSeconds } = await fetch(jwksUri, { timeoutMs: fetchTimeoutMs });
+function limitsOf({ authorities = [] }: KeySource) {
+  return { timeoutMs: fetchTimeoutMs, authorities };
+}
+
+async function fetchKeys(
+  jwksUri: string,
+  issuer: KeySource,
+  { fetch, clock, jitter }: Surroundings,
+): Promise<Loaded> {
+  const { status, body, maxAgeSeconds } = await fetch(jwksUri, limitsOf(issuer));
   if (status !== 200) throw new Malformed(`jwks: status ${status}`);
   const statedMs = maxAgeSeconds === null ? defaultFreshMs : maxAgeSeconds * 1_000;
   const freshForMs = Math.min(maxFreshMs, Math.max(minFreshMs, statedMs)) * (0.8 + 0.2 * jitter());

@@ -2,7 +2,8 @@
  * JSON Web Key Sets (RFC 7517) of OIDC issuers. A key that is not plainly a public signature key of an accepted kind and size is
  * left out, as RFC 7517 §5 wants; a key id that two keys share is ambiguous and finds none.
  */
-import { type CryptoKey, importJWK } from "jose";
+import { KeyObject } from "node:crypto";
+import { importJWK } from "jose";
 import { decodeBase64Url } from "../../core/formats/encoding.ts";
 import { parseJsonBytes } from "../../core/formats/json.ts";
 import { Malformed } from "../../core/formats/malformed.ts";
@@ -14,7 +15,7 @@ export interface KeySet {
    * The key with that id, imported for the algorithm; null if there is none that fits. Without an id, the one key that fits if there
    * is exactly one.
    */
-  find(keyId: string | null, algorithm: SignatureAlgorithm): Promise<CryptoKey | null>;
+  find(keyId: string | null, algorithm: SignatureAlgorithm): Promise<KeyObject | null>;
 }
 
 const maxKeys = 100;
@@ -54,7 +55,7 @@ export function parseJwks(bytes: Uint8Array): KeySet {
 interface Key {
   readonly id: string | null;
   readonly algorithms: readonly SignatureAlgorithm[];
-  readonly imported: (algorithm: SignatureAlgorithm) => Promise<CryptoKey | null>;
+  readonly imported: (algorithm: SignatureAlgorithm) => Promise<KeyObject | null>;
 }
 
 function usable(jwk: Claims): Key | null {
@@ -101,11 +102,11 @@ function importer(jwk: Claims): Key["imported"] {
   const { kty, crv, x, y, n, e } = jwk;
   const members = Object.entries({ kty, crv, x, y, n, e });
   const bare = Object.fromEntries(members.filter(([, value]) => typeof value === "string"));
-  const keys = new Map<SignatureAlgorithm, Promise<CryptoKey | null>>();
-  const load = async (algorithm: SignatureAlgorithm): Promise<CryptoKey | null> => {
+  const keys = new Map<SignatureAlgorithm, Promise<KeyObject | null>>();
+  const load = async (algorithm: SignatureAlgorithm): Promise<KeyObject | null> => {
     try {
       const key = await importJWK(bare, algorithm);
-      return key instanceof Uint8Array ? null : key;
+      return key instanceof Uint8Array ? null : KeyObject.from(key);
     } catch {
       return null;
     }

@@ -1,126 +1,97 @@
 /** Verifies an ID token against its issuer's keys and gives its principal, with a verdict sealed for the vault. */
 import { createHash, randomBytes, randomInt } from "node:crypto";
-import { compactVerify, errors } from "jose";
 import { encodeUtf8 } from "../../core/formats/encoding.ts";
 import { Malformed } from "../../core/formats/malformed.ts";
 import { encodeVerdict } from "../../core/formats/verdict.ts";
+import { StartRefused } from "../../core/plugin.ts";
 import { Failure } from "../../events/failure.ts";
-import { checkClaims } from "./claims.ts";
-import { parseIdToken, type UnverifiedToken } from "./id-token.ts";
-import { createIssuerKeys, type IssuerKeys } from "./issuer-keys.ts";
-import { identity, type IssuerConfig } from "./manifest.ts";
-import { principalFrom } from "./principal.ts";
-import type { Provider } from "./provider.ts";
-import email from "./providers/email.ts";
-import githubWorkflow from "./providers/github-workflow.ts";
-import uri from "./providers/uri.ts";
+import { createIssuers, type Issuers } from "./issuers.ts";
+import { createKeyRings } from "./key-rings.ts";
+import { loadIdentity, type LoadedIdentity } from "./loading.ts";
+import { identity } from "./manifest.ts";
+import { createUseOnce } from "./one-time.ts";
+import { createVerifier } from "./verifier.ts";
 
 const nonceBytes = 16;
-const providers: readonly Provider[] = [email, uri, githubWorkflow];
 
-interface Issuer {
-  readonly config: IssuerConfig;
-  readonly provider: Provider;
-  readonly keys: IssuerKeys;
-}
+type Context = Parameters<Parameters<typeof identity.implement>[0]>[0];
 
 export default identity.implement(async (context) => {
-  const { config, clock, seals } = context;
-  const jitter = () => randomInt(1_000) / 1_000;
-  const issuers = new Map<string, Issuer>();
-  for (const one of config.issuers) {
-    if (issuers.has(one.issuerUrl)) throw new Malformed(`issuer ${one.issuerUrl} is listed twice`);
-    const provider = providerFor(one);
-    issuers.set(one.issuerUrl, {
-      config: one,
-      provider,
-      keys: createIssuerKeys(one, { ...context, jitter }),
-    });
+  const { config, clock, seals, stores, journal } = context;
+  const { configs, files, issuers } = await accept(config, context.home, journal);
+  const rings = createKeyRings({ ...context, jitter: () => randomInt(1_000) / 1_000 }, files);
+  // Everything there is to be met is met now, so that health knows of those nobody has asked for yet.
+  for (const { config: one } of issuers.configured) {
+    const issuer = issuers.find(one.issuerUrl);
+    if (issuer !== null) rings.of(issuer);
   }
+  const once = configs.some(({ oneTime }) => oneTime);
+  const verify = createVerifier({
+    issuers,
+    keysOf: rings.of,
+    clock,
+    skewSeconds: config.skewSeconds,
+    useOnce: once ? createUseOnce(await stores.open("tokens")) : null,
+  });
 
   return {
     handlers: {
       async authenticate({ idToken, publicKeyHash }) {
         try {
-          const token = parseIdToken(idToken);
-          // An exact match before anything is fetched: a token cannot send us anywhere.
-          const issuer = issuers.get(token.issuer);
-          if (issuer === undefined)
-            throw new Malformed("id token: of an issuer that is not accepted");
-          // The signature is judged first, so that nothing is told about claims nobody signed.
-          await verifySignature(idToken, token, issuer.keys);
-          const now = clock.now();
-          const { audience } = issuer.config;
-          checkClaims(token.claims, { audience, now, skewSeconds: config.skewSeconds });
-          const principal = principalFrom(token.claims, issuer.config, issuer.provider);
+          const { principal, assurance, facets, issuer } = await verify(idToken);
+          const provenance = { ...issuer.recorded, assurance, facets };
           const tokenDigest = createHash("sha256").update(encodeUtf8(idToken)).digest();
-          const verifiedAtMs = BigInt(now.getTime());
+          const verifiedAtMs = BigInt(clock.now().getTime());
           const nonce = randomBytes(nonceBytes);
-          const word = { principal, tokenDigest, publicKeyHash, verifiedAtMs, nonce };
-          const verdict = encodeVerdict(word);
-          return { principal, sealed: { verdict, mac: seals.seal("hsm", verdict) } };
+          const verdict = encodeVerdict({
+            principal,
+            tokenDigest,
+            publicKeyHash,
+            verifiedAtMs,
+            nonce,
+            provenance,
+          });
+          return { principal, provenance, sealed: { verdict, mac: seals.seal("hsm", verdict) } };
         } catch (thrown) {
           if (!(thrown instanceof Malformed)) throw thrown;
           throw new Failure("identity-rejected", thrown.message, { cause: thrown });
         }
       },
-      listIssuers: async () => ({
-        issuers: [...issuers.values()].map(({ config: { issuerUrl, audience }, provider }) => ({
-          issuerUrl,
-          audience,
-          challengeClaim: provider.challenge,
-          issuerType: provider.type,
-        })),
-      }),
+      listIssuers: async () => ({ issuers: issuers.configured.map(listed) }),
     },
     /** One dead issuer does not make the plugin unwell, because the others' users are served; all of them dead does. */
     health() {
-      const failing = [...issuers.values()].map(({ keys }) => keys.failingSince());
-      const [since = null] = failing;
-      if (since === null || failing.includes(null)) return { status: "ok" };
+      const since = rings.failingSince();
+      if (since === null) return { status: "ok" };
       return { status: "degraded", reason: "no issuer's keys can be fetched", since };
     },
   };
 });
 
-/** @throws {Malformed} unless a key of the issuer verifies the token. @throws {Failure} `issuer-unavailable`. */
-async function verifySignature(
-  idToken: string,
-  token: UnverifiedToken,
-  keys: IssuerKeys,
-): Promise<void> {
-  const { algorithm, keyId } = token;
-  const key = await keys.find(keyId, algorithm);
-  if (key === null) throw new Malformed("id token: signed by a key the issuer does not have");
+/** What is configured. A file that has changed is for an operator to look at, not for another try. @throws {StartRefused} */
+async function accept(
+  config: Context["config"],
+  home: () => string,
+  journal: Context["journal"],
+): Promise<{ readonly issuers: Issuers } & Pick<LoadedIdentity, "configs" | "files">> {
   try {
-    await compactVerify(idToken, key, { algorithms: [algorithm] });
+    const { configs, providers, files, warnings } = await loadIdentity(config, home);
+    for (const warning of warnings) journal.warn("configuration", { warning });
+    return { configs, files, issuers: createIssuers(configs, providers) };
   } catch (thrown) {
-    if (!(thrown instanceof errors.JOSEError)) throw thrown;
-    throw new Malformed("id token: the signature does not verify", { cause: thrown });
+    if (!(thrown instanceof Malformed)) throw thrown;
+    throw new StartRefused(thrown.message, { cause: thrown });
   }
 }
 
-/** The provider an issuer's configuration names, with what that provider needs. */
-function providerFor({ issuerUrl, provider: type, subjectDomain }: IssuerConfig): Provider {
-  const provider = providers.find((one) => one.type === type);
-  if (provider === undefined) {
-    const known = providers.map((one) => one.type).join(", ");
-    throw new Malformed(`issuer ${issuerUrl}: there is no provider "${type}"; known are ${known}`);
-  }
-  const bound = provider.subjectDomain === true;
-  if (bound !== (subjectDomain !== undefined)) {
-    const must = bound ? "needs" : "takes no";
-    throw new Malformed(`issuer ${issuerUrl}: provider "${type}" ${must} subjectDomain`);
-  }
-  if (subjectDomain !== undefined && !related(issuerUrl, subjectDomain)) {
-    throw new Malformed(`issuer ${issuerUrl}: subjectDomain is of another organisation`);
-  }
-  return provider;
-}
-
-/** Same host, or the same last two labels: an issuer speaks for its own domain only. */
-function related(issuerUrl: string, subjectDomain: string): boolean {
-  const [a, b] = [new URL(issuerUrl).hostname, new URL(subjectDomain).hostname];
-  const tail = (host: string) => host.split(".").slice(-2).join(".");
-  return a === b || (tail(a) === tail(b) && tail(a).includes("."));
+/** An issuer as clients are told of it. */
+function listed({ config, provider }: Issuers["configured"][number]) {
+  const issuerUrl = config.issuerUrl.replaceAll(/\{[a-z0-9_]*\}/g, "*");
+  return {
+    issuerUrl,
+    ...(issuerUrl !== config.issuerUrl && { wildcardIssuerUrl: issuerUrl }),
+    audience: config.audience,
+    challengeClaim: config.challenge ?? (provider.challenge === "email" ? "email" : "sub"),
+    issuerType: provider.type,
+  };
 }

@@ -42,6 +42,13 @@ it("trusts a configured authority besides the system's", async () => {
   expect((await fetch(`https://localhost:${port}/`)).status).toBe(200);
 });
 
+it("TC-F5 trusts an authority that is given for one request, for that request alone", async () => {
+  const fetch = createFetch({ allowLoopback: true });
+  const own = { authorities: [authority] };
+  expect((await fetch(`https://localhost:${port}/`, own)).status).toBe(200);
+  await expect(fetch(`https://localhost:${port}/`)).rejects.toThrow("not reachable");
+});
+
 it("trusts nobody else, whatever the environment says", async () => {
   served = 0;
   process.env["NODE_TLS_REJECT_UNAUTHORIZED"] = "0";

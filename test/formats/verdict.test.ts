@@ -18,6 +18,15 @@ const verdict: VerdictFields = {
   nonce: new Uint8Array(16).fill(3),
 };
 const text = decodeUtf8(encodeVerdict(verdict));
+const provenance: NonNullable<VerdictFields["provenance"]> = {
+  provider: "email",
+  providerVersion: "3",
+  mappingSha256: new Uint8Array(32).fill(4),
+  assurance: { acr: "urn:mfa", amr: ["pwd"], authTimeS: 7 },
+  facets: [{ name: "team", value: "x" }],
+  decision: { rule: "r-1", policyVersion: "p", policySha256: new Uint8Array(32).fill(5) },
+};
+const second = decodeUtf8(encodeVerdict({ ...verdict, provenance }));
 
 test.prop([
   fc.record({
@@ -32,12 +41,27 @@ test.prop([
     publicKeyHash: fc.uint8Array({ minLength: 32, maxLength: 32 }),
     verifiedAtMs: fc.bigInt({ min: 0n, max: 2n ** 63n - 1n }),
     nonce: fc.uint8Array({ minLength: 16, maxLength: 16 }),
+    provenance: fc.record({
+      provider: fc.string(),
+      providerVersion: fc.string(),
+      mappingSha256: fc.uint8Array({ minLength: 32, maxLength: 32 }),
+      assurance: fc.record(
+        {
+          acr: fc.string(),
+          amr: fc.array(fc.string(), { maxLength: 3 }),
+          authTimeS: fc.nat(),
+        },
+        { requiredKeys: [] },
+      ),
+      facets: fc.array(fc.record({ name: fc.string(), value: fc.string({ unit: "grapheme" }) })),
+    }),
   }),
 ])("decodes what it encoded, and encodes what it decoded", (fields) => {
   const bytes = encodeVerdict(fields as VerdictFields);
   const decoded = decodeVerdict(bytes);
   expect(decoded.principal).toEqual(fields.principal);
   expect(decoded.verifiedAtMs).toBe(fields.verifiedAtMs);
+  expect(decoded.provenance).toEqual(fields.provenance);
   expect(encodeVerdict(decoded)).toEqual(bytes);
 });
 
@@ -57,5 +81,39 @@ it.each([
   ["something after it", `${text}{}`],
   ["nothing", ""],
 ])("refuses %s", (_name, broken) => {
+  expect(() => decodeVerdict(encodeUtf8(broken))).toThrow(Malformed);
+});
+
+it("a verdict of an older release, as the ledger keeps it, is read as it was", () => {
+  expect(text).toBe(
+    `{"v":1,"principal":{"oidcIssuer":"https://idp.example","subject":"s","challenge":"u@example.com","san":{"kind":"email","value":"u@example.com"},"extensions":[{"arc":9,"value":"x\\"&\u00e9"}]},"tokenDigest":"${"01".repeat(32)}","publicKeyHash":"${"02".repeat(32)}","verifiedAtMs":"1700000000000","nonce":"${"03".repeat(16)}"}`,
+  );
+  expect(decodeVerdict(encodeUtf8(text))).not.toHaveProperty("provenance");
+});
+
+it("a verdict says how its principal came about", () => {
+  expect(
+    second.endsWith(
+      `"nonce":"${"03".repeat(16)}","provenance":{"provider":"email","providerVersion":"3","mappingSha256":"${"04".repeat(32)}","assurance":{"acr":"urn:mfa","amr":["pwd"],"authTimeS":7},"facets":[{"name":"team","value":"x"}],"decision":{"rule":"r-1","policyVersion":"p","policySha256":"${"05".repeat(32)}"}}}`,
+    ),
+  ).toBe(true);
+  expect(decodeVerdict(encodeUtf8(second)).provenance).toEqual(provenance);
+  const lone = { ...provenance, facets: [{ name: "x", value: "\ud800" }] };
+  expect(() => encodeVerdict({ ...verdict, provenance: lone })).toThrow(Malformed);
+});
+
+it.each([
+  ["version 1 with a provenance", second.replace('"v":2', '"v":1')],
+  ["version 2 without one", text.replace('"v":1', '"v":2')],
+  ["version 3", second.replace('"v":2', '"v":3')],
+  ["an unknown member of it", second.replace('"facets"', '"x":1,"facets"')],
+  [
+    "another order",
+    second.replace('"acr":"urn:mfa","amr":["pwd"]', '"amr":["pwd"],"acr":"urn:mfa"'),
+  ],
+  ["a short hash", second.replace("0404", "")],
+  ["a time that is text", second.replace('"authTimeS":7', '"authTimeS":"7"')],
+  ["a decision of null", second.replace(/"decision":\{[^}]*\}/, '"decision":null')],
+])("refuses a provenance: %s", (_name, broken) => {
   expect(() => decodeVerdict(encodeUtf8(broken))).toThrow(Malformed);
 });

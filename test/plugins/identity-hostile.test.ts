@@ -49,7 +49,7 @@ const documents = ["discovery", "jwks"] as const;
 
 it.each(
   documents.flatMap((one) => [301, 302, 303, 307, 308].map((status) => [one, status] as const)),
-)("does not follow %s redirected by %i to a server with keys", async (document, status) => {
+)("TC-F3 does not follow %s redirected by %i to a server with keys", async (document, status) => {
   await using thief = await serveLoopback((_request, response) =>
     response.end(JSON.stringify({ keys: [key.jwk] })),
   );

@@ -48,7 +48,7 @@ it("the issuer's keys are fetched again for an unknown key id, once a minute how
   expect(source.fetched.length).toBe(4);
 });
 
-it("the issuer's keys serve on while the issuer is down, but not for more than a day", async () => {
+it("TC-F11 the issuer's keys serve on while the issuer is down, but not for more than a day", async () => {
   const source = issuer();
   await using booted = await bootIdentity(source);
   await booted.present(await signToken(key, claims()));

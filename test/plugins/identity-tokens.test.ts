@@ -22,7 +22,7 @@ const issuer = (jwks: unknown = { keys: [key.jwk] }, discovery: object = {}) =>
 const encode = (value: unknown) =>
   Buffer.from(typeof value === "string" ? value : JSON.stringify(value)).toString("base64url");
 
-it("refuses J1: a shared-secret signature made with anything the public key gives", async () => {
+it("TC-J1 refuses: a shared-secret signature made with anything the public key gives", async () => {
   await using booted = await bootIdentity(issuer());
   const publicKey = createPublicKey({ key: key.jwk as never, format: "jwk" });
   const pem = publicKey.export({ type: "spki", format: "pem" });
@@ -56,7 +56,7 @@ it.each([
   [256],
   ["rs256"],
   [""],
-])("refuses J2: algorithm %j", async (alg) => {
+])("TC-J2 refuses: algorithm %j", async (alg) => {
   const source = issuer();
   await using booted = await bootIdentity(source);
   for (const signature of ["", encode("signature")]) {
@@ -68,7 +68,7 @@ it.each([
   expect(source.fetched).toEqual([]);
 });
 
-it("refuses J3: keys brought along in the header, and nothing is fetched for them", async () => {
+it("TC-J3 refuses: keys brought along in the header, and nothing is fetched for them", async () => {
   const source = issuer();
   await using booted = await bootIdentity(source);
   const own = await issuerKey("RS256", "key-1");
@@ -87,7 +87,7 @@ it("refuses J3: keys brought along in the header, and nothing is fetched for the
   expect(source.fetched.every((url) => url.startsWith(issuerUrl))).toBe(true);
 });
 
-it("refuses J4: five parts, two parts, one part, and a flood of dots in no time", async () => {
+it("TC-J4 TC-F1 refuses: five parts, two parts, one part, and a flood of dots in no time", async () => {
   const source = issuer();
   await using booted = await bootIdentity(source);
   const token = await signToken(key, claims());
@@ -107,7 +107,7 @@ it("refuses J4: five parts, two parts, one part, and a flood of dots in no time"
   expect(source.fetched).toEqual([]);
 });
 
-it("refuses J5: a bad signature is judged before the time", async () => {
+it("TC-J5 refuses: a bad signature is judged before the time", async () => {
   await using booted = await bootIdentity(issuer());
   const token = await signToken(key, claims({ exp: now - 1_000, iat: now - 2_000 }));
   await expect(booted.present(token)).rejects.toThrow("expired");
@@ -117,7 +117,7 @@ it("refuses J5: a bad signature is judged before the time", async () => {
   ).rejects.toThrow("signature");
 });
 
-it("refuses J6: audiences", async () => {
+it("TC-J6 refuses: audiences", async () => {
   await using booted = await bootIdentity(issuer());
   for (const aud of ["sigstore", ["sigstore"], ["other", "sigstore"]]) {
     await expect(booted.present(await signToken(key, claims({ aud })))).resolves.toBeDefined();
@@ -140,7 +140,7 @@ it("refuses J6: audiences", async () => {
   await refuse(signToken(key, claims({ aud: "other", azp: "sigstore" })), booted.present);
 });
 
-it("refuses J7: encodings that are not the one encoding", async () => {
+it("TC-J7 refuses: encodings that are not the one encoding", async () => {
   await using booted = await bootIdentity(issuer());
   const signed = (header: string, payload: string) => {
     const { privateKey } = generateKeyPairSync("rsa", { modulusLength: 2048 });
@@ -184,7 +184,7 @@ it("refuses J7: encodings that are not the one encoding", async () => {
   await refuse(signToken(key, claims(), { kid: 5 }), booted.present);
 });
 
-it("refuses J8: keys an issuer should not have", async () => {
+it("TC-J8 refuses: keys an issuer should not have", async () => {
   const rsa = (bits: number, publicExponent = 65_537) =>
     generateKeyPairSync("rsa", { modulusLength: bits, publicExponent });
   const p384 = await issuerKey("ES384");
@@ -278,14 +278,14 @@ it("refuses issuers that are not exactly the configured one, without fetching an
 });
 
 it.each([["True"], [1], ["1"], ["false"], [false], [null], [undefined], [[true]], [{}]])(
-  "email_verified %j",
+  "TC-F8 email_verified %j is refused",
   async (email_verified) => {
     await using booted = await bootIdentity(issuer());
     await refuse(signToken(key, claims({ email_verified })), booted.present);
   },
 );
 
-it("takes email_verified as the string true", async () => {
+it("TC-F8 takes email_verified as the string true", async () => {
   await using booted = await bootIdentity(issuer());
   await expect(
     booted.present(await signToken(key, claims({ email_verified: "true" }))),

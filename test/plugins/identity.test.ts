@@ -26,7 +26,7 @@ const issuer = (jwks: unknown = { keys: [key.jwk] }, discovery: object = {}) =>
 it("gives the principal and a verdict the vault can check", async () => {
   await using booted = await bootIdentity(issuer());
   const idToken = await signToken(key, claims());
-  const { principal, sealed } = await booted.present(idToken);
+  const { principal, provenance, sealed } = await booted.present(idToken);
   expect(principal).toEqual({
     oidcIssuer: issuerUrl,
     subject: "subject-1",
@@ -41,6 +41,14 @@ it("gives the principal and a verdict the vault can check", async () => {
     publicKeyHash,
     verifiedAtMs: BigInt(nowMs),
     nonce: expect.objectContaining({ length: 16 }) as Uint8Array,
+    provenance,
+  });
+  expect(provenance).toEqual({
+    provider: "email",
+    providerVersion: "1",
+    mappingSha256: expect.objectContaining({ length: 32 }) as Uint8Array,
+    assurance: {},
+    facets: [],
   });
   // The same token and key at the same moment: another verdict, because each is redeemed once.
   expect((await booted.present(idToken)).sealed.verdict).not.toEqual(sealed.verdict);
@@ -81,12 +89,13 @@ it("maps a GitHub workflow's claims", async () => {
   const { principal } = await booted.present(await signToken(key, claims(workflow)));
   expect(principal.san).toEqual({
     kind: "uri",
-    value: `https://github.com/${workflow.job_workflow_ref}`,
+    // Never another tenant's: an issuer that is not GitHub's own speaks for its own origin.
+    value: `https://idp.example/${workflow.job_workflow_ref}`,
   });
   expect(principal.challenge).toBe("subject-1");
   const values = Object.fromEntries(principal.extensions.map(({ arc, value }) => [arc, value]));
   expect(values).toMatchObject({ 4: "a & b", 15: "1753000000" });
-  expect(values[21]).toBe("https://github.com/o/r/actions/runs/9/attempts/1");
+  expect(values[21]).toBe("https://idp.example/o/r/actions/runs/9/attempts/1");
   expect(values).not.toHaveProperty("22");
   await refuse(signToken(key, claims({ ...workflow, sha: undefined })), booted.present);
   await refuse(signToken(key, claims({ ...workflow, run_id: ["9"] })), booted.present);

@@ -25,6 +25,7 @@ import {
   readEntries,
 } from "../../events/log.ts";
 import { type SoftAuthority, softAuthority, softKey, softSign } from "../crypto/soft-authority.ts";
+import { provenance } from "../support/provenance.ts";
 
 /** When the tests take place, unless they move the clock. */
 export const startMs = Date.UTC(2026, 10, 21, 12);
@@ -93,7 +94,7 @@ function identity(rooms: Rooms): Plugin {
           if (idToken !== "good") throw new Failure("identity-rejected", "the token is not good");
           const verdict = Uint8Array.of(...publicKeyHash, ...randomBytes(8));
           const sealed = { verdict, mac: sha256(verdict) };
-          return { principal: rooms.principal, sealed };
+          return { principal: rooms.principal, provenance, sealed };
         },
       },
     };

@@ -25,6 +25,7 @@ import {
 import { bootForTest, type TestInstallation } from "../support/boot.ts";
 import "../support/matchers.ts";
 import { memoryStorage } from "../support/memory-storage.ts";
+import { provenance } from "../support/provenance.ts";
 import { demoKeys, type SoftVault, softVault } from "../support/vault.ts";
 import { key, prove } from "./issuer-house.ts";
 import { principal } from "./issuer-rooms.ts";
@@ -73,7 +74,7 @@ const identity = definePlugin({
         const nonce = new Uint8Array(randomBytes(16));
         const word = { principal, tokenDigest, publicKeyHash, verifiedAtMs, nonce };
         const verdict = encodeVerdict(word);
-        return { principal, sealed: { verdict, mac: seals.seal("hsm", verdict) } };
+        return { principal, provenance, sealed: { verdict, mac: seals.seal("hsm", verdict) } };
       },
     },
   };

@@ -66,12 +66,27 @@ export function issuer(jwks: unknown, discovery: object = {}) {
   return { fetch, fetched, state };
 }
 
-/** Boots identity with that issuer and a clock that tests move. */
-export async function bootIdentity({ fetch }: { fetch: OutboundFetch }, config: object = {}) {
+/** A section of the configuration in place of the one issuer, and the home its files are in. */
+interface OwnSection {
+  readonly home?: string;
+  readonly section?: { readonly issuers?: readonly object[] };
+}
+
+/** Boots identity with that issuer and a clock that tests move; `config` is added to the issuer, or to each of a section's own. */
+export async function bootIdentity(
+  { fetch }: { fetch: OutboundFetch },
+  config: object = {},
+  { home, section }: OwnSection = {},
+) {
+  const issuers = section?.issuers ?? [{ issuerUrl, provider: "email" }];
   const clock = { at: nowMs, now: () => new Date(clock.at) };
   const installation = await bootForTest({
     entries: [identity, vault],
-    config: { identity: { issuers: [{ issuerUrl, provider: "email", ...config }] }, hsm: {} },
+    config: {
+      identity: { ...section, issuers: issuers.map((one) => ({ ...one, ...config })) },
+      hsm: {},
+    },
+    ...(home !== undefined && { home }),
     fetch,
     clock,
   });

@@ -1,0 +1,51 @@
+/**
+ * Any CI system whose tokens can be made to carry claims with the names of Fulcio's extensions. The build signer's URI is the name,
+ * and lies below the issuer's own address or the `baseUrl` the operator gave.
+ */
+import type { Provider } from "../provider.ts";
+
+export default {
+  type: "ci-provider",
+  version: 1,
+  title: "CI systems with claims named after the extensions",
+  issuers: [],
+  claims: {
+    build_signer_uri: { type: "uri", required: true, startsWith: "{base}/" },
+    build_signer_digest: { type: "text" },
+    runner_environment: { type: "text" },
+    source_repository_uri: { type: "text" },
+    source_repository_digest: { type: "text" },
+    source_repository_ref: { type: "text" },
+    source_repository_identifier: { type: "text", immutable: true },
+    source_repository_owner_uri: { type: "text" },
+    source_repository_owner_identifier: { type: "text", immutable: true },
+    build_config_uri: { type: "text" },
+    build_config_digest: { type: "text" },
+    build_trigger: { type: "text" },
+    run_invocation_uri: { type: "text" },
+    source_repository_visibility: { type: "text" },
+    deployment_environment: { type: "text" },
+  },
+  challenge: "sub",
+  san: { kind: "uri", template: "{claims.build_signer_uri}" },
+  uniqueBy: ["build_signer_uri"],
+  extensions: [
+    { arc: 9, template: "{claims.build_signer_uri}" },
+    { arc: 10, template: "{claims.build_signer_digest}" },
+    { arc: 11, template: "{claims.runner_environment}" },
+    { arc: 12, template: "{claims.source_repository_uri}" },
+    { arc: 13, template: "{claims.source_repository_digest}" },
+    { arc: 14, template: "{claims.source_repository_ref}" },
+    { arc: 15, template: "{claims.source_repository_identifier}" },
+    { arc: 16, template: "{claims.source_repository_owner_uri}" },
+    { arc: 17, template: "{claims.source_repository_owner_identifier}" },
+    { arc: 18, template: "{claims.build_config_uri}" },
+    { arc: 19, template: "{claims.build_config_digest}" },
+    { arc: 20, template: "{claims.build_trigger}" },
+    { arc: 21, template: "{claims.run_invocation_uri}" },
+    { arc: 22, template: "{claims.source_repository_visibility}" },
+    { arc: 23, template: "{claims.deployment_environment}" },
+  ],
+  facets: { repository: "{claims.source_repository_uri}", runner: "{claims.runner_environment}" },
+  tokenSources: [{ kind: "environment", variable: "SIGSTORE_ID_TOKEN" }],
+} satisfies Provider;
