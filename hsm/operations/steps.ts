@@ -22,10 +22,11 @@ import { describeKey, generateKey } from "../../events/hsm.ts";
 import { publishTargets } from "../../events/trust.ts";
 import { performUseCertificate } from "../ceremony/authorities.ts";
 import { performOpen, performUse } from "../ceremony/keys.ts";
+import { verifyRole } from "../ceremony/tuf-check.ts";
 import { VaultRefused } from "../errors.ts";
 import type { KeyAlgorithm } from "../pkcs11-templates.ts";
 import { offline, type OperationStep, type OperatorAsk, type Site, targetsKey } from "./conduct.ts";
-import { type Published, readPublished, verifyRole } from "./published.ts";
+import { type Published, readPublished } from "./published.ts";
 
 /** The key that certifies issuing CAs, and its certificate below the home. */
 export const rootKey = "root-ca";

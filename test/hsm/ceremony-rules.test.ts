@@ -5,7 +5,7 @@ import { describe, expect, test } from "vitest";
 import { parseJson } from "../../core/formats/json.ts";
 import * as der from "../../core/formats/der.ts";
 import { extensionOids, formatName, formatTbs } from "../../core/formats/x509.ts";
-import { authorityExtensions } from "../../hsm/ceremony/authorities.ts";
+import { authorityExtensions } from "../../hsm/ceremony/profiles.ts";
 import { scriptJsonSchema } from "../../hsm/ceremony/json-schema.ts";
 import { type AuthorityKind, lintAuthority, lintRules } from "../../hsm/ceremony/lint.ts";
 import { parseScript } from "../../hsm/ceremony/script.ts";
@@ -15,11 +15,17 @@ const folder = new URL("../../deploy/ceremonies/", import.meta.url);
 const genesis = readFileSync(new URL("demo-genesis.yaml", folder), "utf8");
 const quorum = readFileSync(new URL("tuf-quorum.yaml", folder), "utf8");
 const destroy = readFileSync(new URL("destroy-key.yaml", folder), "utf8");
+const handover = readFileSync(new URL("tuf-root-quorum.yaml", folder), "utf8");
+const replace = readFileSync(new URL("tuf-root-replace.yaml", folder), "utf8");
+const deep = readFileSync(new URL("genesis-deep.yaml", folder), "utf8");
+const single = readFileSync(new URL("genesis-single.yaml", folder), "utf8");
 const authority = readFileSync(new URL("timestamp-authority.yaml", folder), "utf8");
 
 function broken(text: string): readonly string[] {
-  const names = /^parameters: \[(.*)\]$/m.exec(text)?.[1]?.split(", ") ?? [];
-  const parameters = Object.fromEntries(names.map((name) => [name, "value"]));
+  const names = /^parameters:\s*\[([^\]]*)\]$/m.exec(text)?.[1]?.split(", ") ?? [];
+  const parameters = Object.fromEntries(
+    names.map((name) => [name, name === "version" ? "2" : "value"]),
+  );
   return [...new Set(findingsIn(parseScript(text, parameters)).map(({ rule }) => rule))];
 }
 
@@ -72,10 +78,75 @@ const cases: {
     (text) => text.replace("years: 20", "years: 25"),
     (text) => text.replace("years: 20", "years: 26"),
   ],
+  "single-lifetime": [
+    single,
+    (text) => text,
+    (text) =>
+      text.replace("years: 10\n    out: trust/issuing-ca", "years: 11\n    out: trust/issuing-ca"),
+  ],
+  "ca-strength": [
+    deep,
+    (text) =>
+      text.replace(
+        "label: issuing-ca\n    algorithm: ecdsa-p384",
+        "label: issuing-ca\n    algorithm: rsa-3072",
+      ),
+    (text) =>
+      text.replace(
+        "label: issuing-ca\n    algorithm: ecdsa-p384",
+        "label: issuing-ca\n    algorithm: rsa-2048",
+      ),
+  ],
+  "timestamp-key": [
+    genesis,
+    (text) =>
+      text.replace(
+        "label: timestamp\n    algorithm: ecdsa-p256",
+        "label: timestamp\n    algorithm: ecdsa-p384",
+      ),
+    (text) =>
+      text.replace(
+        "label: timestamp\n    algorithm: ecdsa-p256",
+        "label: timestamp\n    algorithm: rsa-4096",
+      ),
+  ],
+  "names-unique": [
+    genesis,
+    (text) => text.replace("organization} timestamp root", "organization} root 2"),
+    (text) => text.replace("organization} timestamp root", "organization} root"),
+  ],
+  "path-length": [
+    deep,
+    (text) => text.replace("pathLength: 1", "pathLength: 2"),
+    (text) => text.replace("pathLength: 1", "pathLength: 0"),
+  ],
   "validity-nested": [
     genesis,
     (text) => text.replace("years: 10", "years: 20"),
     (text) => text.replace("years: 10", "years: 21"),
+  ],
+  "tuf-key-type": [
+    genesis,
+    (text) =>
+      text.replace(
+        "label: tuf-root\n    algorithm: ecdsa-p256",
+        "label: tuf-root\n    algorithm: ecdsa-p256",
+      ),
+    (text) =>
+      text.replace(
+        "label: tuf-root\n    algorithm: ecdsa-p256",
+        "label: tuf-root\n    algorithm: ecdsa-p384",
+      ),
+  ],
+  "tuf-added-sign": [
+    handover,
+    (text) => text,
+    (text) => text.replace("tuf-root-2, tuf-root-3]\n    days", "tuf-root-2]\n    days"),
+  ],
+  "tuf-root-name": [
+    replace,
+    (text) => text.replace("out: trust/roots/${version}.root.json", "out: trust/roots/2.root.json"),
+    (text) => text.replace("out: trust/roots/${version}.root.json", "out: trust/roots/1.root.json"),
   ],
   "tuf-threshold": [
     quorum,
