@@ -53,10 +53,11 @@ export function openOffline(
       }
       use({ bench }, targetsKey, pinned[0] ?? new Uint8Array());
       if (!certifies) return;
-      const certificate = parsePem(
-        await readFile(join(home, rootCertificate), "utf8"),
-        "CERTIFICATE",
-      );
+      const path = join(home, rootCertificate);
+      const text = await readFile(path, "utf8").catch(() => {
+        throw new VaultRefused(`there is no root CA's certificate at ${path} to issue below`);
+      });
+      const certificate = parsePem(text, "CERTIFICATE");
       use({ bench }, rootKey, parseCertificate(certificate).publicKey);
       const known = { step: "useCertificate", key: rootKey, file: rootCertificate } as const;
       await performUseCertificate(bench, known);

@@ -161,6 +161,17 @@ export class Stranger implements AsyncDisposable {
     };
   }
 
+  /** The version of the root that a client has come to. */
+  async rootVersion(name: string): Promise<number> {
+    const cache = join(this.#client.folder, "cache", name);
+    const files = await readdir(cache, { recursive: true });
+    const path = files.find((file) => file.endsWith("root.json")) ?? "";
+    const { signed } = JSON.parse(await readFile(join(cache, path), "utf8")) as {
+      signed: { version: number };
+    };
+    return signed.version;
+  }
+
   /** No damage anywhere, and every transcript verifies. */
   async expectClean(): Promise<void> {
     expect(await chancery(this.instance.home, "fsck")).toMatchObject({ code: 0 });
