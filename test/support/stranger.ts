@@ -43,8 +43,10 @@ export class Stranger implements AsyncDisposable {
     this.instance = instance;
   }
 
-  static async arrive(): Promise<Stranger> {
-    const [client, place] = await Promise.all([installSigstoreClient(), freshPlace()]);
+  /** The instance is made by the demo's genesis unless another is named. */
+  static async arrive(genesis?: string): Promise<Stranger> {
+    const [client, fresh] = await Promise.all([installSigstoreClient(), freshPlace()]);
+    const place = { ...fresh, ...(genesis !== undefined && { genesis }) };
     return new Stranger(client, place, await startInstance(place));
   }
 
