@@ -9,6 +9,7 @@ import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { performCeremony, rehearseCeremony, verifyTranscript } from "../../hsm/commands.ts";
+import { chancery } from "../support/instance.ts";
 import { expectReady } from "../support/kill-stream.ts";
 import { Stranger } from "../support/stranger.ts";
 import { softHsmModule } from "../support/vault.ts";
@@ -72,6 +73,23 @@ test("operations go on under the new root", { timeout: 120_000 }, async () => {
   expect(await stranger.signAndVerify("after a rotation")).toContain("issuing-ca-2");
   await stranger.verifyAll();
   await stranger.expectClean();
+  // An operation is reported as a ceremony is.
+  const transcript = homePath("ceremony", "operation-rotate-issuing-ca-2.transcript.jsonl");
+  const out = homePath("ceremony", "rotation.html");
+  const reported = await chancery(
+    stranger.instance.home,
+    "ceremony",
+    "report",
+    transcript,
+    "--out",
+    out,
+  );
+  expect(reported).toMatchObject({ code: 0 });
+  const page = await readFile(out, "utf8");
+  expect(page).toContain("<h1>Operation rotate-issuing-ca-2</h1>");
+  expect(page).toContain("operation on a running instance");
+  expect(page).toContain("Parameter holdSeconds");
+  expect(page).not.toMatch(/undefined|\[object/);
 });
 
 /** Rehearsed and performed beside the running instance. */
