@@ -109,6 +109,7 @@ async function readLogs(home: string): Promise<{ checked: CheckedLog; key: strin
       publicKey,
       origin,
       ...(noteName === undefined ? {} : { noteName }),
+      hasChains: format === "rfc6962",
     };
     return { checked, key };
   });

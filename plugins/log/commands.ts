@@ -2,6 +2,7 @@
  * The log's part of `fsck`: recomputes every tree from its raw entries, without trusting a hash or an index that is stored, and
  * checks everything signed. It reads beside a running log: what is newer than the intent it began with is left to the next run.
  */
+import * as v from "valibot";
 import { sha256 } from "../../core/crypto/hash.ts";
 import { importPublicKey } from "../../core/crypto/keys.ts";
 import { equalBytes, uintFrom } from "../../core/formats/encoding.ts";
@@ -9,6 +10,9 @@ import { Malformed } from "../../core/formats/malformed.ts";
 import { emptyRoot, leafHash } from "../../core/formats/merkle.ts";
 import { ecdsaKeyHint } from "../../core/formats/note.ts";
 import type { Reader } from "../../core/storage.ts";
+import { decode } from "../../core/wire.ts";
+import { entriesAppended } from "../../events/log.ts";
+import { ChainCheck } from "./extra-data.ts";
 import { formats, type Placed } from "./format.ts";
 import { checkHead, type TreeToSign } from "./head.ts";
 import type { LogConfig } from "./manifest.ts";
@@ -41,6 +45,8 @@ export interface CheckedLog {
   readonly origin: string;
   /** Name on the checkpoints' signature lines; the origin up to its first space if absent. */
   readonly noteName?: string;
+  /** True if the chains beside its entries are to be looked at. */
+  readonly hasChains?: boolean;
 }
 
 /** What {@link fsckLogs} needs. */
@@ -77,6 +83,7 @@ class Check {
   readonly #reader: Reader;
   readonly #report: (severity: Finding["severity"], text: string) => void;
   readonly #tree = new Tree(async () => null);
+  readonly #chains = new ChainCheck();
   #newestMs = 0n;
 
   constructor(
@@ -106,7 +113,7 @@ class Check {
     if (this.#newestMs !== intent.integratedAtMs) {
       this.#report("error", "the newest entry has another time than the intent says");
     }
-    await this.#facts();
+    await this.#facts(intent.size);
   }
 
   /** One page of entries; false if there is a gap, behind which nothing can be recomputed. */
@@ -142,6 +149,8 @@ class Check {
       this.#report("error", `entry ${index} has a time before the entry before it`);
     }
     this.#newestMs = integratedAtMs;
+    const wrong = this.#log.hasChains === true ? this.#chains.findingOf(placed) : null;
+    if (wrong !== null) this.#report("error", `the chain beside entry ${index}: ${wrong}`);
     const key = numberKey(index);
     const found = await this.#reader.get(tables.leaves, leaf);
     if (found === null || !equalBytes(found, key)) {
@@ -268,17 +277,39 @@ class Check {
     }
   }
 
-  async #facts(): Promise<void> {
+  /** Every batch of entries was told, one after the other: what followers believe is what is in the log. */
+  async #facts(size: bigint): Promise<void> {
+    let told = 0n;
     for (let after = 0n; ;) {
       const records = await this.#reader.read("facts", after, pageSize);
-      for (const { sequence } of records) {
+      for (const { sequence, value } of records) {
         if (sequence !== after + 1n) {
           this.#report("error", `fact ${after + 1n} is missing from the stream`);
         }
         after = sequence;
+        const batch = readBatch(value);
+        if (batch === null) this.#report("error", `fact ${sequence} is malformed`);
+        else if (batch.log !== this.#log.name || batch.from !== told || batch.to <= told) {
+          this.#report("error", `fact ${sequence} does not tell of the entries from ${told} on`);
+        }
+        told = batch?.to ?? told;
       }
-      if (records.length < pageSize) return;
+      if (records.length < pageSize) break;
     }
+    if (told < size) this.#report("error", `no fact tells of the entries from ${told} on`);
+  }
+}
+
+const fact = v.object({ name: v.literal(entriesAppended.name), body: v.instance(Uint8Array) });
+const batchOf = v.strictObject({ log: v.string(), from: v.bigint(), to: v.bigint() });
+
+/** As the kernel stores it. Null if it is not what it must be. */
+function readBatch(value: Uint8Array): v.InferOutput<typeof batchOf> | null {
+  try {
+    return v.parse(batchOf, decode(v.parse(fact, decode(value)).body));
+  } catch (thrown) {
+    if (thrown instanceof Malformed || thrown instanceof v.ValiError) return null;
+    throw thrown;
   }
 }
 
