@@ -16,6 +16,8 @@ import {
 } from "../plugins/client/commands.ts";
 import { type CheckedLog, type Finding, fsckLogs } from "../plugins/log/commands.ts";
 import { log, type LogConfig } from "../plugins/log/manifest.ts";
+import { compareRoles, fsckTrust, type TrustReport } from "../plugins/trust/commands.ts";
+import { trust } from "../plugins/trust/manifest.ts";
 import { openStorage, readConfiguration } from "./load.ts";
 
 /** Prints every finding; ends with 1 if there is one that is damage. */
@@ -43,9 +45,11 @@ interface Shown {
 
 async function check(home: string): Promise<{ findings: Shown[]; checked: string[] }> {
   const logs = await readLogs(home);
-  // First, so that the stores can only be newer than what the vault has signed.
-  const vault = await vaultReport(home);
   await using storage = openStorage(home);
+  // Before the vault, so that the vault can only be newer than what is shown of it.
+  const trusted = await trustReport(home, storage);
+  // Before the logs, so that they can only be newer than what the vault has signed.
+  const vault = await vaultReport(home);
   const found = await fsckLogs({
     openReader: async (name) => await storage.openReader(driverName("log", name)),
     logs: logs.map(({ checked }) => checked),
@@ -62,11 +66,35 @@ async function check(home: string): Promise<{ findings: Shown[]; checked: string
       text: message,
     })),
     ...found.map(({ severity, log: name, text }) => ({ severity, room: `log ${name}`, text })),
+    ...[...trusted.findings, ...compareRoles(trusted, vault.roles)].map(({ severity, text }) => ({
+      severity,
+      room: "trust",
+      text,
+    })),
   ];
   const sizes = logs.map(
     ({ checked, key }) => `log ${checked.name} (${vault.heads[key]?.size ?? 0n} entries signed)`,
   );
-  return { findings, checked: [`vault (${vault.rows} ledger rows)`, ...sizes] };
+  const checked = [
+    `vault (${vault.rows} ledger rows)`,
+    ...sizes,
+    `trust (root version ${trusted.root})`,
+  ];
+  return { findings, checked };
+}
+
+async function trustReport(
+  home: string,
+  storage: ReturnType<typeof openStorage>,
+): Promise<TrustReport> {
+  const { sections } = await readSections(home);
+  const { directory } = v.parse(trust.manifest.config, sections["trust"] ?? {});
+  await using reader = await storage.openReader(driverName("trust"));
+  return await fsckTrust({
+    directory: join(home, directory),
+    firstRoot: join(home, "trust", "1.root.json"),
+    reader,
+  });
 }
 
 async function vaultReport(home: string): Promise<VaultReport> {
@@ -116,9 +144,17 @@ async function readLogs(home: string): Promise<{ checked: CheckedLog; key: strin
 }
 
 async function readLogConfigs(home: string): Promise<readonly LogConfig[]> {
+  const { sections } = await readSections(home);
+  return v.parse(log.manifest.config, sections["log"]).logs;
+}
+
+/** The configuration, of which what is checked here can be read. */
+async function readSections(home: string): ReturnType<typeof readConfiguration> {
   try {
-    const { sections } = await readConfiguration(home);
-    return v.parse(log.manifest.config, sections["log"]).logs;
+    const configuration = await readConfiguration(home);
+    v.parse(log.manifest.config, configuration.sections["log"]);
+    v.parse(trust.manifest.config, configuration.sections["trust"] ?? {});
+    return configuration;
   } catch (thrown) {
     if (!(thrown instanceof CompositionError) && !(thrown instanceof v.ValiError)) throw thrown;
     throw new CommandError(exitCodes.environment, thrown.message, { cause: thrown });

@@ -51,7 +51,11 @@ export async function makeInstance(
   }
 }
 
-async function fillDraft(draft: string, instance: Instance, script: string | undefined): Promise<void> {
+async function fillDraft(
+  draft: string,
+  instance: Instance,
+  script: string | undefined,
+): Promise<void> {
   await writeAccess(draft, instance);
   await writeAdminSecret(draft);
   await writeText(draft, "config.yaml", formatConfiguration(instance));

@@ -21,7 +21,7 @@ export function formatReport(verified: VerifiedTranscript): string {
   const { lines } = verified;
   const head = lines[0]?.detail ?? {};
   const what = head["live"] === true ? "Operation" : "Ceremony";
-  const title = `${what} ${String(head["name"])}`;
+  const title = `${what} ${told(head["name"])}`;
   // Whatever a transcript may hold, the page fetches and runs nothing.
   return `<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
@@ -74,17 +74,17 @@ function summary(
   // Of an operation they are one string, as its transcript compares them.
   const named: unknown = typeof parameters === "string" ? JSON.parse(parameters) : parameters;
   return [
-    ["Name", String(head["name"])],
+    ["Name", told(head["name"])],
     ["Kind", kindOf(head)],
-    ["Steps", `${String(head["steps"])}, all done and checked`],
+    ["Steps", `${told(head["steps"])}, all done and checked`],
     ["Begun", lines[0]?.at ?? ""],
     ["Ended", lines.at(-1)?.at ?? ""],
-    ["Sealed by", `the key "${String(head["transcriptKey"])}"`],
+    ["Sealed by", `the key "${told(head["transcriptKey"])}"`],
     ...(head["module"] === undefined
       ? []
-      : [["PKCS#11 library", code(String(head["module"]))] as const]),
+      : [["PKCS#11 library", code(told(head["module"]))] as const]),
     ...Object.entries(Object(named)).map(
-      ([name, value]) => [`Parameter ${name}`, code(String(value))] as const,
+      ([name, value]) => [`Parameter ${name}`, code(told(value))] as const,
     ),
   ];
 }
@@ -101,31 +101,30 @@ function comparisons(verified: VerifiedTranscript, head: Detail): readonly strin
   const { lines, headSha256, transcriptKeySha256 } = verified;
   const rows: [string, Html, string][] = [];
   const add = (what: string, value: unknown, against: string): void => {
-    if (value !== undefined) rows.push([what, aloud(String(value)), against]);
+    if (value !== undefined) rows.push([what, aloud(told(value)), against]);
   };
   add("Script", head["scriptSha256"], "the script as it was reviewed");
   add("Rehearsal", head["rehearsalSha256"], "the record of the rehearsal");
   for (const detail of detailsOf(lines, "token")) {
-    add(`Token ${String(detail["label"])}`, detail["serial"], "the number engraved on the device");
+    add(`Token ${told(detail["label"])}`, detail["serial"], "the number engraved on the device");
   }
   for (const detail of detailsOf(lines, "existing key")) {
     add(
-      `Key ${String(detail["label"])}`,
+      `Key ${told(detail["label"])}`,
       detail["publicKeySha256"],
       "the record of the ceremony that made it",
     );
   }
   for (const detail of detailsOf(lines, "certificate")) {
     const isRoot = detail["kind"] === "root" || detail["kind"] === "single";
-    if (isRoot)
-      add(`Certificate of ${String(detail["key"])}`, detail["sha256"], "what is published");
+    if (isRoot) add(`Certificate of ${told(detail["key"])}`, detail["sha256"], "what is published");
   }
   for (const { path, sha256 } of detailsOf(lines, "wrote")) {
-    const isFirst = String(path).endsWith("/1.root.json");
-    if (isFirst) add(`First TUF root (${String(path)})`, sha256, "what clients are given");
+    const isFirst = told(path).endsWith("/1.root.json");
+    if (isFirst) add(`First TUF root (${told(path)})`, sha256, "what clients are given");
   }
   for (const detail of detailsOf(lines, "TUF root")) {
-    add(`TUF root ${String(detail["version"])}`, detail["sha256"], "what is published");
+    add(`TUF root ${told(detail["version"])}`, detail["sha256"], "what is published");
   }
   add("Sealing key", transcriptKeySha256, "the published transcript key");
   add("This transcript", headSha256, "what each of those present notes down");
@@ -138,11 +137,11 @@ function comparisons(verified: VerifiedTranscript, head: Detail): readonly strin
 function tokens(lines: readonly TranscriptLine[]): string {
   const rows = detailsOf(lines, "token").map(
     ({ token, label, serial, manufacturer, model, firmware }) => [
-      String(token),
-      String(label),
-      code(String(serial)),
-      `${String(manufacturer)} ${String(model)}`,
-      String(firmware ?? ""),
+      told(token),
+      told(label),
+      code(told(serial)),
+      `${told(manufacturer)} ${told(model)}`,
+      told(firmware ?? ""),
     ],
   );
   return table("Devices", ["Token", "Label", "Serial number", "Maker and model", "Firmware"], rows);
@@ -160,7 +159,7 @@ function objects(lines: readonly TranscriptLine[]): readonly string[] {
       const change = was && is ? "unchanged" : is ? "made" : "destroyed";
       return [code(object), was ? "there" : "not there", is ? "there" : "not there", change];
     });
-    const caption = `Objects on the token ${String(before["token"])}: ${were.length} before, ${are.length} after`;
+    const caption = `Objects on the token ${told(before["token"])}: ${were.length} before, ${are.length} after`;
     return rows.length === 0
       ? `<p>${escape(caption)}.</p>`
       : table(caption, ["Object", "Before", "After", "Change"], rows);
@@ -170,11 +169,11 @@ function objects(lines: readonly TranscriptLine[]): readonly string[] {
 function keys(lines: readonly TranscriptLine[]): string {
   const of = (what: string, how: string) =>
     detailsOf(lines, what).map((detail) => [
-      String(detail["label"]),
+      told(detail["label"]),
       how,
-      String(detail["token"]),
-      whole(String(detail["algorithm"])),
-      aloud(String(detail["publicKeySha256"])),
+      told(detail["token"]),
+      whole(told(detail["algorithm"])),
+      aloud(told(detail["publicKeySha256"])),
     ]);
   return table(
     "Private halves never left their token; their attributes were read back",
@@ -185,13 +184,13 @@ function keys(lines: readonly TranscriptLine[]): string {
 
 function certificates(lines: readonly TranscriptLine[]): string {
   const rows = detailsOf(lines, "certificate").map((detail) => [
-    String(detail["subject"]).replaceAll("\n", ", "),
-    String(detail["kind"]),
-    String(detail["key"]),
-    detail["issuer"] === detail["key"] ? "itself" : String(detail["issuer"]),
-    whole(String(detail["notAfter"]).slice(0, 10)),
+    told(detail["subject"]).replaceAll("\n", ", "),
+    told(detail["kind"]),
+    told(detail["key"]),
+    detail["issuer"] === detail["key"] ? "itself" : told(detail["issuer"]),
+    whole(told(detail["notAfter"]).slice(0, 10)),
     listOf(detail["verifiedBy"]).join(", "),
-    aloud(String(detail["sha256"])),
+    aloud(told(detail["sha256"])),
   ]);
   return table(
     "Each was linted under a throw-away key before it was signed, and again when it was read back",
@@ -202,15 +201,15 @@ function certificates(lines: readonly TranscriptLine[]): string {
 
 function roots(lines: readonly TranscriptLine[]): string {
   const rows = detailsOf(lines, "TUF root").map((detail) => [
-    String(detail["version"]),
-    `${String(detail["threshold"])} of ${listOf(detail["keyids"]).length}`,
+    told(detail["version"]),
+    `${told(detail["threshold"])} of ${listOf(detail["keyids"]).length}`,
     {
       html: listOf(detail["keyids"])
         .map((keyid) => code(keyid).html)
         .join("<br>"),
     },
-    whole(String(detail["expires"]).slice(0, 10)),
-    aloud(String(detail["sha256"])),
+    whole(told(detail["expires"]).slice(0, 10)),
+    aloud(told(detail["sha256"])),
   ]);
   const columns = ["Version", "Signatures demanded", "Keys", "Expires", "SHA-256"];
   return table("Signed as the root before it and it itself demand", columns, rows);
@@ -218,20 +217,20 @@ function roots(lines: readonly TranscriptLine[]): string {
 
 function files(lines: readonly TranscriptLine[]): string {
   const rows = detailsOf(lines, "wrote").map(({ path, sha256 }) => [
-    code(String(path)),
-    sha256 === undefined ? "secret: not recorded, not even its hash" : aloud(String(sha256)),
+    code(told(path)),
+    sha256 === undefined ? "secret: not recorded, not even its hash" : aloud(told(sha256)),
   ]);
   return table("Written once and durably", ["File", "SHA-256"], rows);
 }
 
 function interruptions(lines: readonly TranscriptLine[]): string {
-  const told = lines.filter(({ what }) => what === "resumed" || what === "discarded");
-  if (told.length === 0) return "<p>There were none.</p>";
-  const rows = told.map(({ at, what, detail }) => [
+  const found = lines.filter(({ what }) => what === "resumed" || what === "discarded");
+  if (found.length === 0) return "<p>There were none.</p>";
+  const rows = found.map(({ at, what, detail }) => [
     at,
     what === "resumed"
-      ? `taken up again after line ${String(detail["afterLine"])}`
-      : `what was left half made of ${String(detail["path"])} was removed`,
+      ? `taken up again after line ${told(detail["afterLine"])}`
+      : `what was left half made of ${told(detail["path"])} was removed`,
   ]);
   return table("Each was taken up where it ended", ["When", "What"], rows);
 }
@@ -249,4 +248,10 @@ function detailsOf(lines: readonly TranscriptLine[], what: string): readonly Det
 
 function listOf(value: unknown): readonly string[] {
   return Array.isArray(value) ? value.map(String) : [];
+}
+
+/** A word or a number as it is; what a line should not hold, in a way that shows. */
+function told(value: unknown): string {
+  if (typeof value === "string") return value;
+  return value === undefined ? "" : JSON.stringify(value);
 }

@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, test } from "vitest";
 import * as tuf from "../../core/formats/tuf.ts";
 import { runCeremony } from "../../hsm/ceremony/run.ts";
 import { checkRoot } from "../../hsm/ceremony/tuf-check.ts";
@@ -140,13 +140,12 @@ test("two of the three take a lost one out and a new one in", async () => {
   expect(after.keys.map(({ keyid }) => keyid)).not.toContain(lost);
 });
 
-describe("refused before anything is signed:", () => {
-  const second = "trust/roots/2.root.json";
-  const open = (number: number) =>
-    `  - { step: openToken, token: root-${number}, label: chancery-root-${number} }
+const second = "trust/roots/2.root.json";
+const open = (number: number) =>
+  `  - { step: openToken, token: root-${number}, label: chancery-root-${number} }
   - { step: useKey, token: root-${number}, label: tuf-root-${number}, algorithm: ecdsa-p256, publicKeySha256: "\${key${number}}" }
 `;
-  const script = (name: string, { steps, root }: { steps: string; root: string }) => `
+const script = (name: string, { steps, root }: { steps: string; root: string }) => `
 ceremony: ${name}
 version: 1
 transcriptKey: transcript
@@ -157,73 +156,75 @@ steps:
   - { step: useKey, token: offline, label: tuf-root, algorithm: ecdsa-p256, publicKeySha256: "\${tufRootKeySha256}" }
 ${steps}  - { step: tufRoot, before: { file: "\${rootFile}", sha256: "\${rootSha256}" }, days: 365, ${root} }
 `;
-  const one = open(1);
-  const two = open(1) + open(2);
-  const cases: readonly (readonly [string, string, string, RegExp, object?])[] = [
-    [
-      "one of the two signatures that the root before it demands",
-      one,
-      "signedBy: [tuf-root-1], out: trust/x/3.root.json",
-      /the root before it demands 2 signatures of its keys, but 1/,
-    ],
-    [
-      "none of the root before it, though enough of its own",
-      "",
-      "add: [transcript], threshold: 1, signedBy: [tuf-root, transcript], out: trust/x/3.root.json",
-      /the root before it demands 2 signatures of its keys, but 0/,
-    ],
-    [
-      "enough of the root before it, but not of its own",
-      two,
-      "remove: [{ key: tuf-root-2 }], signedBy: [tuf-root-1, tuf-root-2], out: trust/x/3.root.json",
-      /the new root demands 2 signatures of its keys, but 1/,
-    ],
-    [
-      "a signature of a key that neither root names",
-      two,
-      "signedBy: [tuf-root-1, tuf-root-2, tuf-root], out: trust/x/3.root.json",
-      /neither root names it/,
-    ],
-    [
-      "a key that leaves without having been there",
-      two,
-      `remove: [{ keyid: "${"00".repeat(32)}" }], signedBy: [tuf-root-1, tuf-root-2], out: trust/x/3.root.json`,
-      /does not name the key 0000/,
-    ],
-    [
-      "a key that joins twice",
-      two,
-      "add: [tuf-root-1], signedBy: [tuf-root-1, tuf-root-2], out: trust/x/3.root.json",
-      /names the key [0-9a-f]{64} already/,
-    ],
-    [
-      "a threshold that no number of keys reaches",
-      two,
-      "remove: [{ key: tuf-root-1 }, { key: tuf-root-2 }], signedBy: [tuf-root-1, tuf-root-2], out: trust/x/3.root.json",
-      /tuf-threshold: fewer keys of the new TUF root sign it/,
-    ],
-    [
-      "another version than the next",
-      two,
-      "signedBy: [tuf-root-1, tuf-root-2], out: trust/x/4.root.json",
-      /the next one is 3.root.json, not 4/,
-    ],
-    [
-      "a root that was in force once, in place of the one that is",
-      "",
-      "signedBy: [tuf-root], out: trust/roots/2.root.json",
-      /2.root.json exists already/,
-      { rootFile: "trust/tuf/1.root.json" },
-    ],
-    [
-      "another root than the one that was agreed on",
-      two,
-      "signedBy: [tuf-root-1, tuf-root-2], out: trust/x/3.root.json",
-      /another root than the script pins/,
-      { rootSha256: "00".repeat(32) },
-    ],
-  ];
-  test.for(cases)("%s", async ([name, steps, root, why, given = {}]) => {
+const one = open(1);
+const two = open(1) + open(2);
+const cases: readonly (readonly [string, string, string, RegExp, object?])[] = [
+  [
+    "one of the two signatures that the root before it demands",
+    one,
+    "signedBy: [tuf-root-1], out: trust/x/3.root.json",
+    /the root before it demands 2 signatures of its keys, but 1/,
+  ],
+  [
+    "none of the root before it, though enough of its own",
+    "",
+    "add: [transcript], threshold: 1, signedBy: [tuf-root, transcript], out: trust/x/3.root.json",
+    /the root before it demands 2 signatures of its keys, but 0/,
+  ],
+  [
+    "enough of the root before it, but not of its own",
+    two,
+    "remove: [{ key: tuf-root-2 }], signedBy: [tuf-root-1, tuf-root-2], out: trust/x/3.root.json",
+    /the new root demands 2 signatures of its keys, but 1/,
+  ],
+  [
+    "a signature of a key that neither root names",
+    two,
+    "signedBy: [tuf-root-1, tuf-root-2, tuf-root], out: trust/x/3.root.json",
+    /neither root names it/,
+  ],
+  [
+    "a key that leaves without having been there",
+    two,
+    `remove: [{ keyid: "${"00".repeat(32)}" }], signedBy: [tuf-root-1, tuf-root-2], out: trust/x/3.root.json`,
+    /does not name the key 0000/,
+  ],
+  [
+    "a key that joins twice",
+    two,
+    "add: [tuf-root-1], signedBy: [tuf-root-1, tuf-root-2], out: trust/x/3.root.json",
+    /names the key [0-9a-f]{64} already/,
+  ],
+  [
+    "a threshold that no number of keys reaches",
+    two,
+    "remove: [{ key: tuf-root-1 }, { key: tuf-root-2 }], signedBy: [tuf-root-1, tuf-root-2], out: trust/x/3.root.json",
+    /tuf-threshold: fewer keys of the new TUF root sign it/,
+  ],
+  [
+    "another version than the next",
+    two,
+    "signedBy: [tuf-root-1, tuf-root-2], out: trust/x/4.root.json",
+    /the next one is 3.root.json, not 4/,
+  ],
+  [
+    "a root that was in force once, in place of the one that is",
+    "",
+    "signedBy: [tuf-root], out: trust/roots/2.root.json",
+    /2.root.json exists already/,
+    { rootFile: "trust/tuf/1.root.json" },
+  ],
+  [
+    "another root than the one that was agreed on",
+    two,
+    "signedBy: [tuf-root-1, tuf-root-2], out: trust/x/3.root.json",
+    /another root than the script pins/,
+    { rootSha256: "00".repeat(32) },
+  ],
+];
+test.for(cases)(
+  "refused before anything is signed: %s",
+  async ([name, steps, root, why, given = {}]) => {
     const ceremony = `refused-${name.replaceAll(/[^a-z]+/g, "-").slice(0, 40)}`;
     const asked = request(script(ceremony, { steps, root }), {
       ...parameters(3, second),
@@ -239,8 +240,8 @@ ${steps}  - { step: tufRoot, before: { file: "\${rootFile}", sha256: "\${rootSha
     const path = join(at.home, `ceremony/${ceremony}.transcript.jsonl`);
     if (existsSync(path)) expect(readFileSync(path, "utf8")).not.toContain('"what":"signing"');
     expect(existsSync(join(at.home, "trust/x"))).toBe(false);
-  });
-});
+  },
+);
 
 function publicKeyOf(ceremony: string, label: string): Uint8Array {
   const { lines } = verifyTranscript(at.read(`ceremony/${ceremony}.transcript.jsonl`));
