@@ -6,6 +6,7 @@ import { decodeBase64, decodeHex } from "../core/formats/encoding.ts";
 import { CompositionError } from "../core/graph.ts";
 import { parseJson } from "../core/formats/json.ts";
 import { driverName } from "../core/stores.ts";
+import { decode } from "../core/wire.ts";
 import { fsckVault, VaultRefused, type VaultReport } from "../hsm/commands.ts";
 import {
   CommandError,
@@ -53,6 +54,7 @@ async function check(home: string): Promise<{ findings: Shown[]; checked: string
   const found = await fsckLogs({
     openReader: async (name) => await storage.openReader(driverName("log", name)),
     logs: logs.map(({ checked }) => checked),
+    readFact,
     lastSigned: async (name) => {
       const key = logs.find(({ checked }) => checked.name === name)?.key ?? "";
       const head = vault.heads[key];
@@ -81,6 +83,15 @@ async function check(home: string): Promise<{ findings: Shown[]; checked: string
     `trust (root version ${trusted.root})`,
   ];
   return { findings, checked };
+}
+
+/** A row of a stream of facts, whose body is a message in a message. @throws {Malformed} */
+function readFact(value: Uint8Array): unknown {
+  const { name, body } = v.parse(
+    v.object({ name: v.string(), body: v.instance(Uint8Array) }),
+    decode(value),
+  );
+  return { name, body: decode(body) };
 }
 
 async function trustReport(

@@ -1,3 +1,4 @@
+/** Reasons not to start, as sentences. */
 import { statfsSync } from "node:fs";
 import { dirname } from "node:path";
 

@@ -1,4 +1,5 @@
 /** The record of a ceremony, or of an operation, as one HTML file that needs nothing else: for reading, printing and signing. */
+import { parseJson } from "../../core/formats/json.ts";
 import {
   aloud,
   box,
@@ -72,7 +73,7 @@ function summary(
 ): readonly (readonly [string, Cell])[] {
   const parameters: unknown = head["parameters"];
   // Of an operation they are one string, as its transcript compares them.
-  const named: unknown = typeof parameters === "string" ? JSON.parse(parameters) : parameters;
+  const named: unknown = typeof parameters === "string" ? parseJson(parameters) : parameters;
   return [
     ["Name", told(head["name"])],
     ["Kind", kindOf(head)],

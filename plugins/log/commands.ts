@@ -2,7 +2,6 @@
  * The log's part of `fsck`: recomputes every tree from its raw entries, without trusting a hash or an index that is stored, and
  * checks everything signed. It reads beside a running log: what is newer than the intent it began with is left to the next run.
  */
-import * as v from "valibot";
 import { sha256 } from "../../core/crypto/hash.ts";
 import { importPublicKey } from "../../core/crypto/keys.ts";
 import { equalBytes, uintFrom } from "../../core/formats/encoding.ts";
@@ -10,9 +9,8 @@ import { Malformed } from "../../core/formats/malformed.ts";
 import { emptyRoot, leafHash } from "../../core/formats/merkle.ts";
 import { ecdsaKeyHint } from "../../core/formats/note.ts";
 import type { Reader } from "../../core/storage.ts";
-import { decode } from "../../core/wire.ts";
-import { entriesAppended } from "../../events/log.ts";
 import { ChainCheck } from "./extra-data.ts";
+import { checkFacts, type ReadFact } from "./fact-check.ts";
 import { formats, type Placed } from "./format.ts";
 import { checkHead, type TreeToSign } from "./head.ts";
 import type { LogConfig } from "./manifest.ts";
@@ -56,6 +54,8 @@ export interface FsckQuestion {
   readonly logs: readonly CheckedLog[];
   /** The newest tree the vault signed with the log's key, or null if it cannot be asked. */
   readonly lastSigned: (log: string) => Promise<TreeToSign | null>;
+  /** Name and body of a fact as the kernel stores it; without it, only gaps between facts are seen. @throws {Malformed} */
+  readonly readFact?: ReadFact;
 }
 
 const pageSize = 512;
@@ -70,7 +70,7 @@ export async function fsckLogs(question: FsckQuestion): Promise<readonly Finding
       // Asked first: the store may only be newer than what the vault says.
       const signed = await question.lastSigned(log.name);
       await using reader = await question.openReader(log.name);
-      await new Check(log, reader, report).run(signed);
+      await new Check(log, { reader, report, readFact: question.readFact ?? null }).run(signed);
     } catch (thrown) {
       report("error", `cannot be checked: ${thrown instanceof Error ? thrown.message : "unknown"}`);
     }
@@ -84,16 +84,21 @@ class Check {
   readonly #report: (severity: Finding["severity"], text: string) => void;
   readonly #tree = new Tree(async () => null);
   readonly #chains = new ChainCheck();
+  readonly #readFact: ReadFact | null;
   #newestMs = 0n;
 
   constructor(
     log: CheckedLog,
-    reader: Reader,
-    report: (severity: Finding["severity"], text: string) => void,
+    parts: {
+      readonly reader: Reader;
+      readonly report: (severity: Finding["severity"], text: string) => void;
+      readonly readFact: ReadFact | null;
+    },
   ) {
     this.#log = log;
-    this.#reader = reader;
-    this.#report = report;
+    this.#reader = parts.reader;
+    this.#report = parts.report;
+    this.#readFact = parts.readFact;
   }
 
   async run(signed: TreeToSign | null): Promise<void> {
@@ -113,7 +118,12 @@ class Check {
     if (this.#newestMs !== intent.integratedAtMs) {
       this.#report("error", "the newest entry has another time than the intent says");
     }
-    await this.#facts(intent.size);
+    await checkFacts(this.#reader, {
+      log: this.#log.name,
+      size: intent.size,
+      readFact: this.#readFact,
+      report: (text) => this.#report("error", text),
+    });
   }
 
   /** One page of entries; false if there is a gap, behind which nothing can be recomputed. */
@@ -275,41 +285,6 @@ class Check {
       if (equalBytes(tree.root, root)) continue;
       this.#report("error", `${tree.what} of size ${this.#tree.size} is not of these entries`);
     }
-  }
-
-  /** Every batch of entries was told, one after the other: what followers believe is what is in the log. */
-  async #facts(size: bigint): Promise<void> {
-    let told = 0n;
-    for (let after = 0n; ;) {
-      const records = await this.#reader.read("facts", after, pageSize);
-      for (const { sequence, value } of records) {
-        if (sequence !== after + 1n) {
-          this.#report("error", `fact ${after + 1n} is missing from the stream`);
-        }
-        after = sequence;
-        const batch = readBatch(value);
-        if (batch === null) this.#report("error", `fact ${sequence} is malformed`);
-        else if (batch.log !== this.#log.name || batch.from !== told || batch.to <= told) {
-          this.#report("error", `fact ${sequence} does not tell of the entries from ${told} on`);
-        }
-        told = batch?.to ?? told;
-      }
-      if (records.length < pageSize) break;
-    }
-    if (told < size) this.#report("error", `no fact tells of the entries from ${told} on`);
-  }
-}
-
-const fact = v.object({ name: v.literal(entriesAppended.name), body: v.instance(Uint8Array) });
-const batchOf = v.strictObject({ log: v.string(), from: v.bigint(), to: v.bigint() });
-
-/** As the kernel stores it. Null if it is not what it must be. */
-function readBatch(value: Uint8Array): v.InferOutput<typeof batchOf> | null {
-  try {
-    return v.parse(batchOf, decode(v.parse(fact, decode(value)).body));
-  } catch (thrown) {
-    if (thrown instanceof Malformed || thrown instanceof v.ValiError) return null;
-    throw thrown;
   }
 }
 
