@@ -1,5 +1,5 @@
 /** `chancery ceremony`: from a script to a verified record. There is no way to force anything. */
-import { readFile, writeFile } from "node:fs/promises";
+import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { parsePem } from "../core/formats/pem.ts";
 import { parseJson } from "../core/formats/json.ts";
@@ -140,11 +140,21 @@ async function report(args: readonly string[], terminal: Terminal): Promise<Exit
 
 async function show(args: readonly string[], terminal: Terminal): Promise<ExitCode> {
   const parsed = parseArguments(args, { operands: [], values: [], switches: ["json"] });
-  const path = join(homeOf(terminal), "ceremony", "demo-genesis.transcript.jsonl");
-  const { lines } = verifyTranscript(await read(path));
+  const { lines } = verifyTranscript(await genesisOf(homeOf(terminal)));
   for (const line of lines)
     terminal.print(parsed.has("json") ? JSON.stringify(line) : render(line));
   return exitCodes.ok;
+}
+
+/** The transcript of the ceremony that made the vault's state: whatever it is called, there is one. */
+async function genesisOf(home: string): Promise<string> {
+  const folder = join(home, "ceremony");
+  for (const name of await readdir(folder).catch(() => [])) {
+    if (!name.endsWith(".transcript.jsonl")) continue;
+    const text = await read(join(folder, name));
+    if (text.includes('"what":"vault state"')) return text;
+  }
+  throw new CommandError(exitCodes.environment, `${folder} holds no transcript of a genesis`);
 }
 
 async function requestOf(

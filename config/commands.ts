@@ -33,14 +33,16 @@ const roomCommands: readonly Command[] = [
   },
   {
     name: "operate",
-    summary: "rotate the issuing CA, create or freeze a log, while the instance runs",
+    summary:
+      "rotate the issuing CA, create or freeze a log, publish a TUF root, while the instance runs",
     usage: [
       "rotate-issuing-ca KEY [--common-name NAME] [--organization NAME] [--years N] [--hold-seconds N]",
       "create-log LOG --format rekor-v2|rekor-v1 --serve [--key LABEL] [--origin NAME]",
       "create-log LOG --format rfc6962 [--start TIME] [--end TIME]   the CT log's next shard",
       "freeze-log LOG [--without-successor]",
+      "publish-root FILE [--json]   the next TUF root, which a ceremony left; opens no token",
       "abandon OPERATION   one that was begun and cannot go on",
-      "each with [--offline-token LABEL] [--pin-fd offline=N] [--json]",
+      "all others with [--offline-token LABEL] [--pin-fd offline=N] [--json]",
     ],
     load: async () => await import("./operate-command.ts"),
   },

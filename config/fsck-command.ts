@@ -6,6 +6,7 @@ import { decodeBase64, decodeHex } from "../core/formats/encoding.ts";
 import { CompositionError } from "../core/graph.ts";
 import { parseJson } from "../core/formats/json.ts";
 import { driverName } from "../core/stores.ts";
+import { decode } from "../core/wire.ts";
 import { fsckVault, VaultRefused, type VaultReport } from "../hsm/commands.ts";
 import {
   CommandError,
@@ -16,6 +17,8 @@ import {
 } from "../plugins/client/commands.ts";
 import { type CheckedLog, type Finding, fsckLogs } from "../plugins/log/commands.ts";
 import { log, type LogConfig } from "../plugins/log/manifest.ts";
+import { compareRoles, fsckTrust, type TrustReport } from "../plugins/trust/commands.ts";
+import { trust } from "../plugins/trust/manifest.ts";
 import { openStorage, readConfiguration } from "./load.ts";
 
 /** Prints every finding; ends with 1 if there is one that is damage. */
@@ -43,12 +46,15 @@ interface Shown {
 
 async function check(home: string): Promise<{ findings: Shown[]; checked: string[] }> {
   const logs = await readLogs(home);
-  // First, so that the stores can only be newer than what the vault has signed.
-  const vault = await vaultReport(home);
   await using storage = openStorage(home);
+  // Before the vault, so that the vault can only be newer than what is shown of it.
+  const trusted = await trustReport(home, storage);
+  // Before the logs, so that they can only be newer than what the vault has signed.
+  const vault = await vaultReport(home);
   const found = await fsckLogs({
     openReader: async (name) => await storage.openReader(driverName("log", name)),
     logs: logs.map(({ checked }) => checked),
+    readFact,
     lastSigned: async (name) => {
       const key = logs.find(({ checked }) => checked.name === name)?.key ?? "";
       const head = vault.heads[key];
@@ -62,11 +68,44 @@ async function check(home: string): Promise<{ findings: Shown[]; checked: string
       text: message,
     })),
     ...found.map(({ severity, log: name, text }) => ({ severity, room: `log ${name}`, text })),
+    ...[...trusted.findings, ...compareRoles(trusted, vault.roles)].map(({ severity, text }) => ({
+      severity,
+      room: "trust",
+      text,
+    })),
   ];
   const sizes = logs.map(
     ({ checked, key }) => `log ${checked.name} (${vault.heads[key]?.size ?? 0n} entries signed)`,
   );
-  return { findings, checked: [`vault (${vault.rows} ledger rows)`, ...sizes] };
+  const checked = [
+    `vault (${vault.rows} ledger rows)`,
+    ...sizes,
+    `trust (root version ${trusted.root})`,
+  ];
+  return { findings, checked };
+}
+
+/** A row of a stream of facts, whose body is a message in a message. @throws {Malformed} */
+function readFact(value: Uint8Array): unknown {
+  const { name, body } = v.parse(
+    v.object({ name: v.string(), body: v.instance(Uint8Array) }),
+    decode(value),
+  );
+  return { name, body: decode(body) };
+}
+
+async function trustReport(
+  home: string,
+  storage: ReturnType<typeof openStorage>,
+): Promise<TrustReport> {
+  const { sections } = await readSections(home);
+  const { directory } = v.parse(trust.manifest.config, sections["trust"] ?? {});
+  await using reader = await storage.openReader(driverName("trust"));
+  return await fsckTrust({
+    directory: join(home, directory),
+    firstRoot: join(home, "trust", "1.root.json"),
+    reader,
+  });
 }
 
 async function vaultReport(home: string): Promise<VaultReport> {
@@ -110,15 +149,24 @@ async function readLogs(home: string): Promise<{ checked: CheckedLog; key: strin
       origin,
       ...(noteName === undefined ? {} : { noteName }),
       ...(firstIndex !== undefined && { firstIndex: BigInt(firstIndex) }),
+      hasChains: format === "rfc6962",
     };
     return { checked, key };
   });
 }
 
 async function readLogConfigs(home: string): Promise<readonly LogConfig[]> {
+  const { sections } = await readSections(home);
+  return v.parse(log.manifest.config, sections["log"]).logs;
+}
+
+/** The configuration, of which what is checked here can be read. */
+async function readSections(home: string): ReturnType<typeof readConfiguration> {
   try {
-    const { sections } = await readConfiguration(home);
-    return v.parse(log.manifest.config, sections["log"]).logs;
+    const configuration = await readConfiguration(home);
+    v.parse(log.manifest.config, configuration.sections["log"]);
+    v.parse(trust.manifest.config, configuration.sections["trust"] ?? {});
+    return configuration;
   } catch (thrown) {
     if (!(thrown instanceof CompositionError) && !(thrown instanceof v.ValiError)) throw thrown;
     throw new CommandError(exitCodes.environment, thrown.message, { cause: thrown });

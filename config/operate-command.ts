@@ -15,6 +15,7 @@ import {
   openOffline,
   type OperationRequest,
   type OperationResult,
+  publishNextRoot,
   rotateIssuingCa,
   VaultRefused,
 } from "../hsm/commands.ts";
@@ -48,14 +49,16 @@ interface Asked {
 const common = ["offline-token", "pin-fd"];
 const offlineLabel = "chancery-offline";
 
-/** `operate rotate-issuing-ca|create-log|freeze-log`. */
+/** `operate rotate-issuing-ca|create-log|freeze-log|publish-root|abandon`. */
 export async function run(args: readonly string[], terminal: Terminal): Promise<ExitCode> {
   const [what = "", ...rest] = args;
   const understand = Object.hasOwn(operations, what) ? operations[what] : undefined;
-  if (!understand) {
-    throw new CommandError(exitCodes.usage, `say ${Object.keys(operations).join(", ")}`);
+  if (!understand && what !== "publish-root") {
+    const all = [...Object.keys(operations), "publish-root"].join(", ");
+    throw new CommandError(exitCodes.usage, `say ${all}`);
   }
   try {
+    if (!understand) return await publish(rest, terminal);
     const { parsed, perform, next } = await understand(rest, terminal);
     const { transcript, wasDone } = await withRequest(parsed, terminal, perform);
     if (parsed.has("json")) terminal.print(JSON.stringify({ transcript, wasDone, next }));
@@ -218,6 +221,20 @@ async function giveUp(args: readonly string[]): Promise<Asked> {
     },
     next: `the operation ${name} was given up; what it made stays and is not used`,
   };
+}
+
+/** Opens no token: what it hands over was signed at a ceremony. */
+async function publish(args: readonly string[], terminal: Terminal): Promise<ExitCode> {
+  const parsed = parseArguments(args, { operands: ["FILE"], values: [], switches: ["json"] });
+  const home = homeOf(terminal);
+  await readInstance(home);
+  await using bus = await connectOperator(home);
+  const report = (step: string): void => terminal.complain(step);
+  const path = resolve(terminal.folder, parsed.operands[0] ?? "");
+  const { version, wasDone } = await publishNextRoot({ home, ask: bus.ask, report }, path);
+  if (parsed.has("json")) terminal.print(JSON.stringify({ version, wasDone }));
+  else terminal.print(`root ${version} is what clients get${wasDone ? ", as before" : ""}`);
+  return exitCodes.ok;
 }
 
 async function organizationOf(home: string): Promise<string> {

@@ -7,7 +7,7 @@ import { definePlugin, type Manifest } from "../core/plugin.ts";
 import { bindChain, describeKey, generateKey } from "../events/hsm.ts";
 import { activateIssuer, trustBundle } from "../events/issuer.ts";
 import { freezeLog, latestHead } from "../events/log.ts";
-import { publishTargets, readTrustFile } from "../events/trust.ts";
+import { publishRoot, publishTargets, readTrustFile } from "../events/trust.ts";
 import { plugins } from "./plugins.ts";
 
 /** What an operator may ask. */
@@ -26,6 +26,7 @@ export const operator: Manifest = definePlugin({
     freezeLog,
     readTrustFile,
     publishTargets,
+    publishRoot,
   ],
   emits: [],
   follows: [],

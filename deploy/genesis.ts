@@ -40,7 +40,7 @@ export async function makeInstance(
   await removeLeftovers(settings.home);
   const draft = await makeFolders(settings.home);
   try {
-    await fillDraft(draft, instance);
+    await fillDraft(draft, instance, settings.genesis);
     if (cancelled.aborted) return null;
     await moveIntoPlace(draft, settings.home);
     return instance;
@@ -52,13 +52,17 @@ export async function makeInstance(
   }
 }
 
-async function fillDraft(draft: string, instance: Instance): Promise<void> {
+async function fillDraft(
+  draft: string,
+  instance: Instance,
+  script: string | undefined,
+): Promise<void> {
   await writeAccess(draft, instance);
   await writeAdminSecret(draft);
   await writeText(draft, "config.yaml", formatConfiguration(instance));
   await writeText(draft, "instance.json", `${JSON.stringify(instance, null, 2)}\n`);
   await writeTokenConfiguration(draft);
-  await performGenesisCeremony(draft, instance);
+  await performGenesisCeremony(draft, instance, script);
   await createStorage(draft);
 }
 

@@ -1,4 +1,5 @@
-/** What the operator asked for: flags of `npm start` and the four environment variables of the README. */
+/** What the operator asked for: flags of `npm start` and the environment variables of the README. */
+import { existsSync } from "node:fs";
 import { isAbsolute, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { Refusal } from "./refusal.ts";
@@ -11,6 +12,8 @@ export interface Settings {
   readonly tlsPort: number | undefined;
   /** Origin that published URLs use instead of `http://localhost:<port>`; only genesis looks at it. */
   readonly publicUrl: string | undefined;
+  /** Absolute path of the script of the genesis, the demo's if absent; only genesis looks at it. */
+  readonly genesis?: string;
   /** Stop after the readiness proof. */
   readonly once: boolean;
 }
@@ -26,6 +29,7 @@ export function readSettings(
     port: readPort("CHANCERY_PORT", environment),
     tlsPort: readPort("CHANCERY_TLS_PORT", environment),
     publicUrl: readOrigin(environment["CHANCERY_PUBLIC_URL"]),
+    ...readGenesis(environment["CHANCERY_GENESIS"]),
     once: readFlags(args).once,
   };
 }
@@ -64,4 +68,16 @@ function readOrigin(text: string | undefined): string | undefined {
     );
   }
   return text;
+}
+
+/** A script of `deploy/ceremonies/` by its name, or another by its path. */
+function readGenesis(text: string | undefined): Pick<Settings, "genesis"> {
+  if (text === undefined || text === "") return {};
+  const path = /^[a-z][a-z0-9-]*$/.test(text)
+    ? new URL(`./ceremonies/${text}.yaml`, import.meta.url).pathname
+    : resolve(text);
+  if (existsSync(path)) return { genesis: path };
+  throw new Refusal(
+    `CHANCERY_GENESIS is "${text}", but there is no ceremony script at ${path}; name demo-genesis, genesis-deep, genesis-single or the path of another`,
+  );
 }

@@ -38,3 +38,16 @@ export const publishTargets = ask("trust", "publishTargets", {
   failures: ["access-denied", "operation-refused", "key-unavailable", "guard-refused"],
   deadlineMs: 30_000,
 });
+
+/**
+ * An operator's: takes the next version of the root, which the thresholds of the root before it and of itself have signed at a ceremony
+ * (TUF 1.0.31 §5.3), and which the targets and the keys for snapshot and timestamp of this installation still satisfy. Answers when
+ * clients get it. The root that is current again is no error.
+ */
+export const publishRoot = ask("trust", "publishRoot", {
+  /** The signed metadata file; more than clients take is refused. */
+  question: v.strictObject({ root: bytesUpTo(512_000) }),
+  answer: v.strictObject({ root: v.number(), snapshot: v.number(), timestamp: v.number() }),
+  failures: ["access-denied", "operation-refused", "key-unavailable", "guard-refused"],
+  deadlineMs: 30_000,
+});

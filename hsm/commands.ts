@@ -19,5 +19,6 @@ export {
 } from "./operations/conduct.ts";
 export { createLog, type LogCreation, type LogHouse } from "./operations/create-log.ts";
 export { freezeLogForever } from "./operations/freeze-log.ts";
+export { publishNextRoot } from "./operations/publish-root.ts";
 export { rotateIssuingCa } from "./operations/rotate-issuing-ca.ts";
 export { openOffline } from "./operations/steps.ts";

@@ -5,6 +5,13 @@ import * as v from "valibot";
 import { encodeHex, equalBytes } from "../core/formats/encoding.ts";
 import { parseJson } from "../core/formats/json.ts";
 import { readState } from "./database.ts";
+import {
+  CertificateCheck,
+  compareOpen,
+  compareOrigins,
+  compareStamps,
+  type LastStamp,
+} from "./fsck-guard.ts";
 import { readKeyring } from "./keyring.ts";
 import {
   genesisHash,
@@ -30,6 +37,8 @@ export interface VaultReport {
   readonly signatures: { readonly [label: string]: number };
   /** The newest tree that each log's key signed, by label; the root in hex. */
   readonly heads: { readonly [label: string]: { readonly size: bigint; readonly root: string } };
+  /** Hashes of the TUF roles that were to be signed, as the ledger has them, by `type version`. */
+  readonly roles: { readonly [role: string]: readonly string[] };
 }
 
 /** Checks the vault of a home. @throws {VaultRefused} if there is none */
@@ -39,7 +48,7 @@ export async function fsckVault({ home }: { readonly home: string }): Promise<Va
   // One read transaction: what a running vault writes meanwhile is not seen.
   database.exec("BEGIN");
   const labels = new Set(keyring.keys.map(({ label }) => label));
-  const walk = new Walk(labels);
+  const walk = new Walk(labels, database);
   const rows = database.prepare("SELECT sequence, body, hash FROM ledger ORDER BY sequence");
   for (const row of rows.iterate()) {
     const hash = row["hash"] instanceof Uint8Array ? row["hash"] : new Uint8Array();
@@ -48,8 +57,14 @@ export async function fsckVault({ home }: { readonly home: string }): Promise<Va
   walk.finish();
   const heads = compareHeads(database, walk);
   compareRoles(database, walk);
-  const { findings, count, signatures } = walk;
-  return { findings, rows: count, signatures: Object.fromEntries(signatures), heads };
+  const broken = (message: string): void => walk.broken(message);
+  compareOrigins(database, broken);
+  compareStamps(database, walk.stamps, broken);
+  compareOpen(database, { attempts: walk.open, operations: walk.announced }, broken);
+  compareToken(database, keyring.token.serial, walk);
+  const { findings, count, signatures, roleHashes } = walk;
+  const roles = Object.fromEntries(roleHashes);
+  return { findings, rows: count, signatures: Object.fromEntries(signatures), heads, roles };
 }
 
 /** Follows the ledger row by row. */
@@ -59,6 +74,11 @@ class Walk {
   /** The last tree by key label, and the last role by key label and type. */
   readonly trees = new Map<string, { readonly size: string; readonly root: string }>();
   readonly roles = new Map<string, number>();
+  readonly roleHashes = new Map<string, readonly string[]>();
+  /** The newest timestamp by key label. */
+  readonly stamps = new Map<string, LastStamp>();
+  /** Operations that are announced and not done, by key label: the hash of what they come to. */
+  readonly announced = new Map<string, string>();
   count = 0;
   /** Of the keyring; of keys that operators had made, also after they were retired. */
   readonly #labels: Set<string>;
@@ -66,8 +86,16 @@ class Walk {
   #previous: Uint8Array = genesisHash;
   #unknown = 0;
 
-  constructor(labels: ReadonlySet<string>) {
+  readonly #certificates: CertificateCheck;
+
+  constructor(labels: ReadonlySet<string>, database: DatabaseSync) {
     this.#labels = new Set(labels);
+    this.#certificates = new CertificateCheck(database, (message) => this.broken(message));
+  }
+
+  /** Attempts without an outcome. */
+  get open(): ReadonlySet<number> {
+    return new Set(this.#open.keys());
   }
 
   take(sequence: number, body: string, hash: Uint8Array): void {
@@ -86,6 +114,7 @@ class Walk {
   }
 
   finish(): void {
+    this.#certificates.finish();
     if (this.#open.size > 0) {
       const rows = [...this.#open.keys()].slice(0, 10).join(", ");
       this.#notice(
@@ -109,12 +138,17 @@ class Walk {
       case "refusal":
         return;
       case "operation":
-        if (row.phase === "done") this.#labels.add(row.key);
+        if (row.phase === "announced") this.announced.set(row.key, row.hash);
+        else {
+          this.#labels.add(row.key);
+          this.announced.delete(row.key);
+        }
         return;
       case "intent":
         if (!this.#labels.has(row.key))
           this.broken(`row ${sequence} names the unknown key ${row.key}`);
         this.#open.set(sequence, row);
+        this.#certificates.intend(sequence, row);
         this.#follow(sequence, row);
         return;
       case "outcomes":
@@ -123,7 +157,14 @@ class Walk {
     }
   }
 
-  #follow(sequence: number, { key, binding }: IntentRow): void {
+  #follow(sequence: number, { key, binding, hash }: IntentRow): void {
+    if (binding.kind === "stamp") {
+      const last = this.stamps.get(key);
+      if (last && BigInt(binding.genTimeMs) < BigInt(last.genTimeMs)) {
+        this.broken(`row ${sequence}: ${key} signed a timestamp of a time before the last one`);
+      }
+      this.stamps.set(key, binding);
+    }
     if (binding.kind === "tree") {
       const last = this.trees.get(key);
       const { size, root } = binding;
@@ -141,6 +182,8 @@ class Walk {
         this.broken(`row ${sequence}: ${name} went back to version ${binding.version}`);
       }
       this.roles.set(name, binding.version);
+      const role = `${binding.type} ${binding.version}`;
+      this.roleHashes.set(role, [...(this.roleHashes.get(role) ?? []), hash]);
     }
   }
 
@@ -151,6 +194,7 @@ class Walk {
       return;
     }
     this.#open.delete(of);
+    if (status === "ok") this.#certificates.succeed(of);
     this.signatures.set(intent.key, (this.signatures.get(intent.key) ?? 0) + made);
     if (status === "ok" && made !== intent.count) {
       this.broken(`row ${of} was for ${intent.count} signatures, its outcome has ${made}`);
@@ -198,6 +242,12 @@ function compareRoles(database: DatabaseSync, walk: Walk): void {
       walk.broken(`the guard's version of ${name} is not the last one in the ledger`);
     }
   }
+}
+
+function compareToken(database: DatabaseSync, serial: string, walk: Walk): void {
+  const row = database.prepare("SELECT value FROM meta WHERE name = 'tokenSerial'").get();
+  if (row?.["value"] === serial) return;
+  walk.broken("the vault's state is of another token than its keyring");
 }
 
 function json(text: string): unknown {

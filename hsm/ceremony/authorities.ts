@@ -9,17 +9,14 @@ import {
 } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import * as der from "../../core/formats/der.ts";
 import { decodeHex, encodeBase64, encodeHex, equalBytes } from "../../core/formats/encoding.ts";
 import { formatPem, parsePem } from "../../core/formats/pem.ts";
 import {
-  type Extension,
-  extensionOids,
+  type Certificate,
   formatCertificate,
   formatName,
   formatTbs,
   keyIdentifier,
-  keyPurposes,
   parseCertificate,
   parseTbs,
   type SignatureAlgorithm,
@@ -27,8 +24,9 @@ import {
 import { signatureAlgorithmOf } from "../certificate.ts";
 import { VaultRefused } from "../errors.ts";
 import type { Bench, CeremonyKey } from "./bench.ts";
-import { type AuthorityKind, lintAuthority, lintRules } from "./lint.ts";
+import { type AuthorityKind, isSelfSigned, lintAuthority, lintRules } from "./lint.ts";
 import type { KeyAlgorithm } from "../pkcs11.ts";
+import { authorityExtensions } from "./profiles.ts";
 import { verifyByOpenssl, verifyElsewhere } from "./second-opinion.ts";
 import type { StepOf } from "./script.ts";
 
@@ -43,6 +41,23 @@ export async function performIssuing(
   step: StepOf<"issuingCertificate">,
 ): Promise<void> {
   await perform(bench, step, "issuing");
+}
+
+/** A CA between a root and those that issue: one purpose, and as many CAs below it as its path length says. */
+export async function performIntermediate(
+  bench: Bench,
+  step: StepOf<"intermediateCertificate">,
+): Promise<void> {
+  const kind = step.purpose === "timeStamping" ? "timestampIntermediate" : "intermediate";
+  await perform(bench, step, kind);
+}
+
+/** A self-signed CA that issues by itself: codeSigning, path length 0, and no root above it. */
+export async function performSingle(
+  bench: Bench,
+  step: StepOf<"singleCertificate">,
+): Promise<void> {
+  await perform(bench, { ...step, issuer: step.key }, "single");
 }
 
 /** The leaf of a timestamp authority: critical timeStamping and nothing else. */
@@ -89,69 +104,14 @@ export function randomSerial(): Uint8Array {
   return serial;
 }
 
-/** Extensions of a CA certificate, in the order in which they are written. */
-export function authorityExtensions(
-  kind: AuthorityKind,
-  keys: { readonly subject: Uint8Array; readonly issuer: Uint8Array },
-): readonly Extension[] {
-  return [
-    ...roleExtensions(kind),
-    {
-      oid: extensionOids.subjectKeyIdentifier,
-      critical: false,
-      value: der.octetString(keyIdentifier(keys.subject)),
-    },
-    {
-      oid: extensionOids.authorityKeyIdentifier,
-      critical: false,
-      value: der.sequence(der.implicit(0, keyIdentifier(keys.issuer))),
-    },
-  ];
-}
-
-function roleExtensions(kind: AuthorityKind): readonly Extension[] {
-  const usage = (bits: Uint8Array): Extension => ({
-    oid: extensionOids.keyUsage,
-    critical: true,
-    value: bits,
-  });
-  const purpose = (oid: string, critical: boolean): Extension => ({
-    oid: extensionOids.extendedKeyUsage,
-    critical,
-    value: der.sequence(der.oid(oid)),
-  });
-  const constraints = (...content: Uint8Array[]): Extension => ({
-    oid: extensionOids.basicConstraints,
-    critical: true,
-    value: der.sequence(...content),
-  });
-  // keyCertSign is bit 5, cRLSign bit 6; digitalSignature is bit 0.
-  const certifies = usage(der.bitString(Uint8Array.of(0x06), 1));
-  switch (kind) {
-    case "root":
-      return [certifies, constraints(der.boolean(true))];
-    case "issuing":
-      return [
-        certifies,
-        purpose(keyPurposes.codeSigning, false),
-        constraints(der.boolean(true), der.integer(0n)),
-      ];
-    case "timestamp":
-      return [
-        usage(der.bitString(Uint8Array.of(0x80), 7)),
-        purpose(keyPurposes.timeStamping, true),
-        // DEFAULT FALSE is not written.
-        constraints(),
-      ];
-  }
-}
-
 interface AuthorityStep {
   readonly key: string;
   readonly issuer: string;
   readonly organization: string;
   readonly commonName: string;
   readonly years: number;
+  /** Of an intermediate. */
+  readonly pathLength?: number;
   readonly out: string;
 }
 
@@ -177,8 +137,8 @@ async function perform(bench: Bench, step: AuthorityStep, kind: AuthorityKind): 
   const subject = bench.key(step.key);
   const issuer = bench.key(step.issuer);
   const name = formatName(step);
-  const issuerName =
-    kind === "root" ? name : parseCertificate(bench.certificate(step.issuer)).subject;
+  const above = isSelfSigned(kind) ? null : parseCertificate(bench.certificate(step.issuer));
+  const issuerName = above?.subject ?? name;
   const signatureAlgorithm = signatureAlgorithmOf(issuer);
   const drawn = () => ({ serial: encodeHex(randomSerial()) });
   const { serial } = bench.transcript.once("serial number", { key: step.key }, drawn);
@@ -191,10 +151,14 @@ async function perform(bench: Bench, step: AuthorityStep, kind: AuthorityKind): 
       notAfter: yearsAfter(bench.startedAt, step.years),
       publicKey,
       signatureAlgorithm,
-      extensions: authorityExtensions(kind, { subject: publicKey, issuer: issuerKey }),
+      extensions: authorityExtensions(
+        kind,
+        { subject: publicKey, issuer: issuerKey },
+        step.pathLength,
+      ),
     });
   const tbs = tbsOf(subject.publicKey, issuer.publicKey);
-  await rehearseCertificate(tbs, { kind, issuer, tbsOf, signatureAlgorithm });
+  await rehearseCertificate(tbs, { kind, above, issuer, tbsOf, signatureAlgorithm });
   const tbsSha256 = hash("sha256", tbs, "hex");
   bench.transcript.once("linted", { key: step.key, kind, tbsSha256 }, () => ({ rules: lintRules }));
   const signature = bench.sign(step.issuer, `${kind} certificate of ${step.key}`, tbs);
@@ -212,27 +176,28 @@ async function rehearseCertificate(
   tbs: Uint8Array,
   options: {
     readonly kind: AuthorityKind;
+    readonly above: Certificate | null;
     readonly issuer: CeremonyKey;
     readonly tbsOf: (publicKey: Uint8Array, issuerKey: Uint8Array) => Uint8Array;
     readonly signatureAlgorithm: SignatureAlgorithm;
   },
 ): Promise<void> {
-  const { kind, issuer, tbsOf, signatureAlgorithm } = options;
+  const { kind, above, issuer, tbsOf, signatureAlgorithm } = options;
   const throwAway = throwAwayPair(issuer.algorithm);
-  const lintTbs = kind === "root" ? tbsOf(throwAway.spki, throwAway.spki) : tbs;
+  const lintTbs = isSelfSigned(kind) ? tbsOf(throwAway.spki, throwAway.spki) : tbs;
   const digest = signatureAlgorithm === "ecdsa-sha384" ? "sha384" : "sha256";
   const signature = sign(digest, lintTbs, throwAway.privateKey);
   const lintCertificate = formatCertificate(lintTbs, signatureAlgorithm, signature);
-  lintAuthority(parseCertificate(lintCertificate).tbs, kind);
+  lintAuthority(parseCertificate(lintCertificate).tbs, kind, above?.tbs);
   await verifyElsewhere(lintCertificate, throwAway.spki);
   requireSameTbs(lintTbs, tbs, kind);
-  lintAuthority(tbs, kind);
+  lintAuthority(tbs, kind, above?.tbs);
 }
 
 /** @throws {VaultRefused} unless the two are the same bytes, but for the key of a self-signed one */
 export function requireSameTbs(lint: Uint8Array, final: Uint8Array, kind: AuthorityKind): void {
   const withoutKey = (tbs: Uint8Array): Uint8Array => {
-    if (kind !== "root") return tbs;
+    if (!isSelfSigned(kind)) return tbs;
     const { publicKey, extensions } = parseTbs(tbs);
     const identifier = encodeHex(keyIdentifier(publicKey));
     // Both identifiers are 20 bytes whatever the key; equal algorithms give keys of equal length.
@@ -263,10 +228,15 @@ async function readAgain(
   const text = await readFile(join(bench.home, step.out), "utf8");
   const certificate = parsePem(text, "CERTIFICATE");
   requireSameTbs(parseCertificate(certificate).tbs, tbs, "issuing");
-  lintAuthority(parseCertificate(certificate).tbs, kind);
+  const issuer = bench.certificate(step.issuer);
+  lintAuthority(
+    parseCertificate(certificate).tbs,
+    kind,
+    isSelfSigned(kind) ? undefined : parseCertificate(issuer).tbs,
+  );
   const subject = bench.key(step.key);
   const read = new X509Certificate(certificate);
-  const above = kind === "root" ? read : new X509Certificate(bench.certificate(step.issuer));
+  const above = new X509Certificate(issuer);
   const isOurs = read.publicKey.export({ type: "spki", format: "der" }).equals(subject.publicKey);
   const isCa = kind !== "timestamp";
   if (!isOurs || read.ca !== isCa || !read.checkIssued(above) || !read.verify(above.publicKey)) {

@@ -12,15 +12,35 @@ import {
 } from "../../core/formats/x509.ts";
 import { VaultRefused } from "../errors.ts";
 
-/** What a certificate is for: the two kinds of CA, and the leaf of a timestamp authority (RFC 3161 §2.3). */
-export type AuthorityKind = "root" | "issuing" | "timestamp";
+/**
+ * What a certificate is for: CAs (a root, one between, one that issues, one that does both alone), and the leaf of a timestamp authority
+ * (RFC 3161 §2.3) with what may be above it.
+ */
+export const authorityKinds = [
+  "root",
+  "intermediate",
+  "issuing",
+  "single",
+  "timestampIntermediate",
+  "timestamp",
+] as const;
 
-/** All kinds. */
-export const authorityKinds = ["root", "issuing", "timestamp"] as const satisfies AuthorityKind[];
+/** One of them. */
+export type AuthorityKind = (typeof authorityKinds)[number];
+
+/** True of what has nothing above it. */
+export function isSelfSigned(kind: AuthorityKind): boolean {
+  return kind === "root" || kind === "single";
+}
 
 interface Rule {
   readonly id: string;
-  readonly holds: (tbs: TbsCertificate, kind: AuthorityKind) => boolean;
+  readonly holds: (
+    tbs: TbsCertificate,
+    kind: AuthorityKind,
+    /** The certificate above; null of a self-signed one, and where it is not at hand. */
+    issuer: TbsCertificate | null,
+  ) => boolean;
 }
 
 /** Bits of RFC 5280 §4.2.1.3. */
@@ -29,8 +49,20 @@ const keyCertSign = 5;
 const crlSign = 6;
 const purposesOf: { readonly [Kind in AuthorityKind]: string | undefined } = {
   root: undefined,
+  intermediate: keyPurposes.codeSigning,
   issuing: keyPurposes.codeSigning,
+  single: keyPurposes.codeSigning,
+  timestampIntermediate: keyPurposes.timeStamping,
   timestamp: keyPurposes.timeStamping,
+};
+/** How many CAs may be below; null if nothing is said. */
+const pathLengths: { readonly [Kind in AuthorityKind]: (below: bigint | null) => boolean } = {
+  root: (below) => below === null,
+  intermediate: (below) => below !== null && below >= 1n,
+  issuing: (below) => below === 0n,
+  single: (below) => below === 0n,
+  timestampIntermediate: (below) => below !== null,
+  timestamp: (below) => below === null,
 };
 const minSerialBytes = 8;
 const maxSerialBytes = 20;
@@ -44,14 +76,13 @@ const rules: readonly Rule[] = [
   { id: "subject-present", holds: ({ subject }) => subject.length > 2 },
   {
     id: "self-issued-root",
-    holds: ({ issuer, subject }, kind) => equalBytes(issuer, subject) === (kind === "root"),
+    holds: ({ issuer, subject }, kind) => equalBytes(issuer, subject) === isSelfSigned(kind),
   },
   {
     id: "basic-constraints",
     holds: (tbs, kind) => {
       const { isCa, pathLength } = readBasicConstraints(tbs);
-      if (kind === "timestamp") return !isCa && pathLength === null;
-      return isCa && pathLength === (kind === "root" ? null : 0n);
+      return isCa === (kind !== "timestamp") && pathLengths[kind](pathLength);
     },
   },
   {
@@ -80,6 +111,30 @@ const rules: readonly Rule[] = [
       (kind === "timestamp"),
   },
   {
+    // RFC 5280 §6.1.4 (m): verifiers count the CAs below each, and refuse one too many.
+    id: "path-length-nested",
+    holds: (tbs, _, issuer) => {
+      const { isCa, pathLength } = readBasicConstraints(tbs);
+      const above = issuer && readBasicConstraints(issuer);
+      if (!above || !isCa) return above?.isCa !== false;
+      const most = above.pathLength;
+      return above.isCa && (most === null || (pathLength !== null && pathLength < most));
+    },
+  },
+  {
+    id: "validity-within-issuer",
+    holds: ({ notBefore, notAfter }, _, issuer) =>
+      issuer === null || (notBefore >= issuer.notBefore && notAfter <= issuer.notAfter),
+  },
+  {
+    // Verifiers demand of every CA below a root that its purposes hold those of what it issues.
+    id: "purpose-nested",
+    holds: (tbs, _, issuer) => {
+      const allowed = issuer && readKeyPurposes(issuer);
+      return !allowed || (readKeyPurposes(tbs) ?? []).every((purpose) => allowed.includes(purpose));
+    },
+  },
+  {
     id: "subject-key-identifier",
     holds: (tbs) => findExtension(tbs, extensionOids.subjectKeyIdentifier) !== undefined,
   },
@@ -96,10 +151,11 @@ const rules: readonly Rule[] = [
 /** The ids of all rules, which the transcript names. */
 export const lintRules: readonly string[] = rules.map(({ id }) => id);
 
-/** @throws {VaultRefused} naming every broken rule */
-export function lintAuthority(tbs: Uint8Array, kind: AuthorityKind): void {
+/** Holds a certificate against the rules, and against the one above it if that is given. @throws {VaultRefused} naming every broken rule */
+export function lintAuthority(tbs: Uint8Array, kind: AuthorityKind, issuer?: Uint8Array): void {
   const parsed = parseTbs(tbs);
-  const broken = rules.filter(({ holds }) => !holds(parsed, kind)).map(({ id }) => id);
+  const above = issuer ? parseTbs(issuer) : null;
+  const broken = rules.filter(({ holds }) => !holds(parsed, kind, above)).map(({ id }) => id);
   if (broken.length > 0) {
     throw new VaultRefused(
       `the certificate with serial number ${encodeHex(parsed.serial)} breaks ${broken.join(", ")} and is not signed`,

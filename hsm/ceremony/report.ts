@@ -1,125 +1,258 @@
-/** The record of a ceremony as one HTML file that needs nothing else: for reading, printing and signing. */
-import { promisesOf } from "./steps.ts";
-import type { TranscriptLine } from "./transcript.ts";
+/** The record of a ceremony, or of an operation, as one HTML file that needs nothing else: for reading, printing and signing. */
+import { parseJson } from "../../core/formats/json.ts";
+import {
+  aloud,
+  box,
+  type Cell,
+  code,
+  escape,
+  facts,
+  type Html,
+  part,
+  table,
+  whole,
+} from "./report-html.ts";
+import { stepsOf } from "./report-steps.ts";
+import { reportStyle } from "./report-style.ts";
+import type { Detail, TranscriptLine } from "./transcript.ts";
 import type { VerifiedTranscript } from "./verify.ts";
 
-const style = `
-  :root { color-scheme: light }
-  body { font: 15px/1.5 system-ui, sans-serif; color: #1d2329; max-width: 62rem; margin: 3rem auto; padding: 0 1.5rem }
-  h1 { font-size: 1.7rem; margin: 0 0 .2rem } h2 { font-size: 1.05rem; margin: 0 }
-  p.verdict { background: #e8f4ec; border-left: 4px solid #1a7f43; padding: .6rem 1rem; margin: 1.2rem 0 }
-  p.rehearsal { background: #fdf3da; border-left: 4px solid #b37700; padding: .6rem 1rem }
-  dl { display: grid; grid-template-columns: 13rem 1fr; gap: .15rem 1rem; margin: .6rem 0 } dt { color: #5b6672 }
-  dd { margin: 0; overflow-wrap: anywhere } code, dd.mono { font: 13px/1.5 ui-monospace, monospace }
-  section { border-top: 1px solid #d8dee4; padding: 1rem 0; break-inside: avoid }
-  header.step { display: flex; gap: 1rem; align-items: baseline } header.step b { color: #5b6672; min-width: 2rem }
-  header.step span { margin-left: auto; color: #5b6672; white-space: nowrap }
-  ul.promises { color: #5b6672; font-size: 13px; margin: .3rem 0; padding-left: 1.2rem }
-  table { border-collapse: collapse; width: 100%; margin: .5rem 0; font-size: 13px }
-  td { vertical-align: top; padding: .2rem .8rem .2rem 0; border-top: 1px solid #eceff2; overflow-wrap: anywhere }
-  td:first-child { white-space: nowrap; width: 9rem } .sign td { height: 3rem; border-bottom: 1px solid #1d2329 }
-  @media print { body { margin: 0; max-width: none } }
-`;
-
 /** A transcript that was verified, as HTML. */
-export function formatReport({
-  lines,
-  headSha256,
-  transcriptKeySha256,
-}: VerifiedTranscript): string {
+export function formatReport(verified: VerifiedTranscript): string {
+  const { lines } = verified;
   const head = lines[0]?.detail ?? {};
-  const [begun, ended] = [lines[0]?.at ?? "", lines.at(-1)?.at ?? ""];
-  const name = String(head["name"]);
-  const rehearsal =
-    head["rehearsal"] === true
-      ? '<p class="rehearsal">This was a rehearsal on a throw-away token. Nothing that it made exists any more.</p>'
-      : "";
+  const what = head["live"] === true ? "Operation" : "Ceremony";
+  const title = `${what} ${told(head["name"])}`;
+  // Whatever a transcript may hold, the page fetches and runs nothing.
   return `<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>Ceremony ${escape(name)}</title><style>${style}</style></head><body>
-<h1>Ceremony ${escape(name)}</h1>
-<p>${escape(begun)} to ${escape(ended)}, ${lines.length} lines</p>
-<p class="verdict">The chain of lines is unbroken, the seal verifies, and every key, signature, certificate and inventory was derived again and fits.</p>
-${rehearsal}
-${list([
-  ["Transcript SHA-256", groups(headSha256)],
-  ["Sealed by key", groups(transcriptKeySha256)],
-  ["Script SHA-256", groups(String(head["scriptSha256"]))],
-  ["PKCS#11 library", String(head["module"])],
-  ...Object.entries(Object(head["parameters"])).map(
-    ([parameter, value]): readonly [string, string] => [`Parameter ${parameter}`, String(value)],
-  ),
-])}
-${sections(lines).map(section).join("\n")}
-<section><h2>Present</h2><table class="sign"><tr><td>Performed by</td><td></td></tr><tr><td>Witnessed by</td><td></td></tr></table></section>
-</body></html>
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
+<title>${escape(title)}</title><style>${reportStyle}</style></head><body><main>
+<header><h1>${escape(title)}</h1>
+<p class="quiet">${escape(when(lines))}</p></header>
+${verdict(head, lines)}
+${part("What it was", facts("Read from the first and the last line of the transcript", summary(verified, head)))}
+${part("To be compared aloud", ...comparisons(verified, head))}
+${part("Tokens", tokens(lines), ...objects(lines))}
+${part("Keys", keys(lines))}
+${part("Certificates", certificates(lines))}
+${part("TUF roots", roots(lines))}
+${part("Files", files(lines))}
+${part("Interruptions", interruptions(lines))}
+${part("Every step", stepsOf(lines))}
+${signatures}
+</main></body></html>
 `;
 }
 
-interface Section {
-  readonly title: string;
-  readonly kind: string;
-  readonly number: string;
-  readonly lines: readonly TranscriptLine[];
+function when(lines: readonly TranscriptLine[]): string {
+  const [begun = "", ended = ""] = [lines[0]?.at, lines.at(-1)?.at];
+  const seconds = (Date.parse(ended) - Date.parse(begun)) / 1_000;
+  return `${begun} to ${ended} (${seconds.toFixed(1)} s), ${lines.length} lines`;
 }
 
-/** Lines by step; what an interrupted step did later stands with it. */
-function sections(lines: readonly TranscriptLine[]): readonly Section[] {
-  const made = new Map<string, Section>();
-  let number = "";
-  for (const line of lines.slice(1)) {
-    const { what, detail } = line;
-    if (what === "step" || what === "step again") number = String(detail["number"]);
-    if (what.startsWith("inventory after") || what === "seal" || what === "resumed") number = "";
-    const known = made.get(number);
-    const kind = known?.kind ?? plain(detail["step"] ?? "");
-    const title = number === "" ? "Opening, interruptions and close" : words(kind);
-    const isHeading = what === "step" || what === "checked";
-    const shown = isHeading ? [] : [line];
-    made.set(number, { title, kind, number, lines: [...(known?.lines ?? []), ...shown] });
+function verdict(head: Detail, lines: readonly TranscriptLine[]): string {
+  const isGivenUp = lines.some(({ what }) => what === "abandoned");
+  const warnings = [
+    ...(head["rehearsal"] === true
+      ? ["This was a rehearsal on a throw-away token. Nothing that it made exists any more."]
+      : []),
+    ...(isGivenUp ? ["This was given up before its end. What it had made until then stays."] : []),
+  ];
+  const good =
+    "The chain of lines is unbroken, the seal verifies, and every key, signature, certificate and inventory was derived again and fits.";
+  return [
+    `<p class="verdict"><strong>Verified.</strong> ${good}</p>`,
+    ...warnings.map((text) => `<p class="warning"><strong>Note.</strong> ${text}</p>`),
+  ].join("\n");
+}
+
+function summary(
+  { lines }: VerifiedTranscript,
+  head: Detail,
+): readonly (readonly [string, Cell])[] {
+  const parameters: unknown = head["parameters"];
+  // Of an operation they are one string, as its transcript compares them.
+  const named: unknown = typeof parameters === "string" ? parseJson(parameters) : parameters;
+  return [
+    ["Name", told(head["name"])],
+    ["Kind", kindOf(head)],
+    ["Steps", `${told(head["steps"])}, all done and checked`],
+    ["Begun", lines[0]?.at ?? ""],
+    ["Ended", lines.at(-1)?.at ?? ""],
+    ["Sealed by", `the key "${told(head["transcriptKey"])}"`],
+    ...(head["module"] === undefined
+      ? []
+      : [["PKCS#11 library", code(told(head["module"]))] as const]),
+    ...Object.entries(Object(named)).map(
+      ([name, value]) => [`Parameter ${name}`, code(told(value))] as const,
+    ),
+  ];
+}
+
+function kindOf(head: Detail): string {
+  if (head["live"] === true) return "operation on a running instance";
+  return head["rehearsal"] === true
+    ? "rehearsal"
+    : "performed after a rehearsal of the same script";
+}
+
+/** What those present hold against what they brought with them. */
+function comparisons(verified: VerifiedTranscript, head: Detail): readonly string[] {
+  const { lines, headSha256, transcriptKeySha256 } = verified;
+  const rows: [string, Html, string][] = [];
+  const add = (what: string, value: unknown, against: string): void => {
+    if (value !== undefined) rows.push([what, aloud(told(value)), against]);
+  };
+  add("Script", head["scriptSha256"], "the script as it was reviewed");
+  add("Rehearsal", head["rehearsalSha256"], "the record of the rehearsal");
+  for (const detail of detailsOf(lines, "token")) {
+    add(`Token ${told(detail["label"])}`, detail["serial"], "the number engraved on the device");
   }
-  return [...made.values()];
+  for (const detail of detailsOf(lines, "existing key")) {
+    add(
+      `Key ${told(detail["label"])}`,
+      detail["publicKeySha256"],
+      "the record of the ceremony that made it",
+    );
+  }
+  for (const detail of detailsOf(lines, "certificate")) {
+    const isRoot = detail["kind"] === "root" || detail["kind"] === "single";
+    if (isRoot) add(`Certificate of ${told(detail["key"])}`, detail["sha256"], "what is published");
+  }
+  for (const { path, sha256 } of detailsOf(lines, "wrote")) {
+    const isFirst = told(path).endsWith("/1.root.json");
+    if (isFirst) add(`First TUF root (${told(path)})`, sha256, "what clients are given");
+  }
+  for (const detail of detailsOf(lines, "TUF root")) {
+    add(`TUF root ${told(detail["version"])}`, detail["sha256"], "what is published");
+  }
+  add("Sealing key", transcriptKeySha256, "the published transcript key");
+  add("This transcript", headSha256, "what each of those present notes down");
+  const text =
+    "<p>One of those present reads each value aloud from this page, another compares it with what is named beside it, a third ticks it off. All values are SHA-256 of the whole file or of the public half, but for serial numbers.</p>";
+  const ticked = rows.map(([what, value, against]) => [what, value, against, box] as const);
+  return [text, table("Values to compare", ["What", "Value", "Against", "Agreed"], ticked)];
 }
 
-function section({ title, kind, number, lines }: Section): string {
-  const promises = promisesOf(kind);
-  const told = promises
-    ? `<ul class="promises"><li>Before: ${escape(promises.precondition)}.</li><li>Checked: ${escape(promises.checks)}.</li><li>Not recorded: ${escape(promises.redaction)}.</li></ul>`
-    : "";
-  const rows = lines.map(
-    ({ what, detail }) =>
-      `<tr><td>${escape(what)}</td><td>${list(Object.entries(detail))}</td></tr>`,
+function tokens(lines: readonly TranscriptLine[]): string {
+  const rows = detailsOf(lines, "token").map(
+    ({ token, label, serial, manufacturer, model, firmware }) => [
+      told(token),
+      told(label),
+      code(told(serial)),
+      `${told(manufacturer)} ${told(model)}`,
+      told(firmware ?? ""),
+    ],
   );
-  return `<section><header class="step"><b>${number}</b><h2>${escape(title)}</h2><span>${escape(lines[0]?.at ?? "")}</span></header>
-${told}<table>${rows.join("")}</table></section>`;
+  return table("Devices", ["Token", "Label", "Serial number", "Maker and model", "Firmware"], rows);
 }
 
-function list(entries: readonly (readonly [string, unknown])[]): string {
-  const rows = entries.map(([name, value]) => {
-    const text = Array.isArray(value) ? value.map(String).join("; ") : plain(value);
-    return `<dt>${escape(name)}</dt><dd class="mono">${escape(text)}</dd>`;
+/** Each object of each token, before and after. */
+function objects(lines: readonly TranscriptLine[]): readonly string[] {
+  return detailsOf(lines, "inventory before").map((before) => {
+    const after = detailsOf(lines, "inventory after").find(
+      ({ token }) => token === before["token"],
+    );
+    const [were, are] = [listOf(before["objects"]), listOf(after?.["objects"])];
+    const rows = [...new Set([...were, ...are])].toSorted().map((object) => {
+      const [was, is] = [were.includes(object), are.includes(object)];
+      const change = was && is ? "unchanged" : is ? "made" : "destroyed";
+      return [code(object), was ? "there" : "not there", is ? "there" : "not there", change];
+    });
+    const caption = `Objects on the token ${told(before["token"])}: ${were.length} before, ${are.length} after`;
+    return rows.length === 0
+      ? `<p>${escape(caption)}.</p>`
+      : table(caption, ["Object", "Before", "After", "Change"], rows);
   });
-  return `<dl>${rows.join("")}</dl>`;
 }
 
-function plain(value: unknown): string {
-  return typeof value === "string" ? value : JSON.stringify(value);
+function keys(lines: readonly TranscriptLine[]): string {
+  const of = (what: string, how: string) =>
+    detailsOf(lines, what).map((detail) => [
+      told(detail["label"]),
+      how,
+      told(detail["token"]),
+      whole(told(detail["algorithm"])),
+      aloud(told(detail["publicKeySha256"])),
+    ]);
+  return table(
+    "Private halves never left their token; their attributes were read back",
+    ["Key", "Made or found", "Token", "Algorithm", "SHA-256 of its public half"],
+    [...of("key", "made"), ...of("existing key", "found")],
+  );
 }
 
-/** Hexadecimal in groups of four, to be read aloud. */
-function groups(hex: string): string {
-  return hex.replaceAll(/(.{4})(?=.)/g, "$1 ");
+function certificates(lines: readonly TranscriptLine[]): string {
+  const rows = detailsOf(lines, "certificate").map((detail) => [
+    told(detail["subject"]).replaceAll("\n", ", "),
+    told(detail["kind"]),
+    told(detail["key"]),
+    detail["issuer"] === detail["key"] ? "itself" : told(detail["issuer"]),
+    whole(told(detail["notAfter"]).slice(0, 10)),
+    listOf(detail["verifiedBy"]).join(", "),
+    aloud(told(detail["sha256"])),
+  ]);
+  return table(
+    "Each was linted under a throw-away key before it was signed, and again when it was read back",
+    ["Subject", "Kind", "Key", "Issued by", "Until", "Verified by", "SHA-256"],
+    rows,
+  );
 }
 
-function words(name: string): string {
-  const apart = name.replaceAll(/[A-Z]/g, (capital) => ` ${capital.toLowerCase()}`);
-  return apart.charAt(0).toUpperCase() + apart.slice(1);
+function roots(lines: readonly TranscriptLine[]): string {
+  const rows = detailsOf(lines, "TUF root").map((detail) => [
+    told(detail["version"]),
+    `${told(detail["threshold"])} of ${listOf(detail["keyids"]).length}`,
+    {
+      html: listOf(detail["keyids"])
+        .map((keyid) => code(keyid).html)
+        .join("<br>"),
+    },
+    whole(told(detail["expires"]).slice(0, 10)),
+    aloud(told(detail["sha256"])),
+  ]);
+  const columns = ["Version", "Signatures demanded", "Keys", "Expires", "SHA-256"];
+  return table("Signed as the root before it and it itself demand", columns, rows);
 }
 
-function escape(text: string): string {
-  return text
-    .replaceAll("&", "&amp;")
-    .replaceAll("<", "&lt;")
-    .replaceAll(">", "&gt;")
-    .replaceAll('"', "&quot;");
+function files(lines: readonly TranscriptLine[]): string {
+  const rows = detailsOf(lines, "wrote").map(({ path, sha256 }) => [
+    code(told(path)),
+    sha256 === undefined ? "secret: not recorded, not even its hash" : aloud(told(sha256)),
+  ]);
+  return table("Written once and durably", ["File", "SHA-256"], rows);
+}
+
+function interruptions(lines: readonly TranscriptLine[]): string {
+  const found = lines.filter(({ what }) => what === "resumed" || what === "discarded");
+  if (found.length === 0) return "<p>There were none.</p>";
+  const rows = found.map(({ at, what, detail }) => [
+    at,
+    what === "resumed"
+      ? `taken up again after line ${told(detail["afterLine"])}`
+      : `what was left half made of ${told(detail["path"])} was removed`,
+  ]);
+  return table("Each was taken up where it ended", ["When", "What"], rows);
+}
+
+const roles = ["Performed by", "Keeps the PIN of", "Keeps the PIN of", "Witness", "Witness"];
+
+const signatures = `<section class="signatures"><h2>Present</h2>
+<p>Whoever signs was there from the first step to the last, and has compared every value above.</p>
+<table class="sign"><caption>Signatures</caption><thead><tr><th scope="col">Part</th><th scope="col">Name</th><th scope="col">Date</th><th scope="col">Signature</th></tr></thead>
+<tbody>${roles.map((role) => `<tr><th scope="row">${role}</th><td></td><td></td><td></td></tr>`).join("\n")}</tbody></table></section>`;
+
+function detailsOf(lines: readonly TranscriptLine[], what: string): readonly Detail[] {
+  return lines.filter((line) => line.what === what).map(({ detail }) => detail);
+}
+
+function listOf(value: unknown): readonly string[] {
+  return Array.isArray(value) ? value.map(String) : [];
+}
+
+/** A word or a number as it is; what a line should not hold, in a way that shows. */
+function told(value: unknown): string {
+  if (typeof value === "string") return value;
+  return value === undefined ? "" : JSON.stringify(value);
 }

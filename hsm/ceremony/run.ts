@@ -190,7 +190,7 @@ async function performSteps(
       observer.step?.(titleOf(step));
       await progress.send({ type: "BEGIN" });
     }
-    transcript.enter(index + 1, { step: step.step });
+    transcript.enter(index + 1, { step: step.step, title: titleOf(step) });
     await performStep(bench, step);
     if (!isDone) await progress.send({ type: "EXECUTED" });
     transcript.once("checked", { number: index + 1 });

@@ -71,6 +71,28 @@ const issuingCertificate = v.strictObject({
   years,
   out: path,
 });
+const intermediateCertificate = v.strictObject({
+  step: v.literal("intermediateCertificate"),
+  key: keyLabel,
+  issuer: keyLabel,
+  /** What everything below it is for. */
+  purpose: v.picklist(["codeSigning", "timeStamping"]),
+  /** How many CAs may be below it. */
+  pathLength: v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(8)),
+  organization: text,
+  commonName: text,
+  years,
+  out: path,
+});
+/** A CA that is its own root, for sites that keep none offline. */
+const singleCertificate = v.strictObject({
+  step: v.literal("singleCertificate"),
+  key: keyLabel,
+  organization: text,
+  commonName: text,
+  years,
+  out: path,
+});
 const timestampCertificate = v.strictObject({
   step: v.literal("timestampCertificate"),
   key: keyLabel,
@@ -133,6 +155,28 @@ const tufRepository = v.strictObject({
   out: path,
   rootCopyOut: path,
 });
+/** The next version of a TUF root: its keys, its threshold or only its term changed. */
+const tufRoot = v.strictObject({
+  step: v.literal("tufRoot"),
+  /** The root that is in force, and the hash by which everybody present knows it. */
+  before: v.strictObject({ file: path, sha256 }),
+  /** Keys of the ceremony that join. */
+  add: v.optional(v.pipe(v.array(keyLabel), v.minLength(1))),
+  /** Keys that leave: of the ceremony, or, where the token is lost, by the key id in the root. */
+  remove: v.optional(
+    v.pipe(
+      v.array(v.union([v.strictObject({ key: keyLabel }), v.strictObject({ keyid: sha256 })])),
+      v.minLength(1),
+    ),
+  ),
+  /** How many must sign from now on; as before unless said. */
+  threshold: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(16))),
+  /** Who signs: as many of the root before it as that demands, and of itself. */
+  signedBy: v.pipe(v.array(keyLabel), v.minLength(1)),
+  days,
+  /** Ends with `N.root.json`, N its version. */
+  out: path,
+});
 const vaultState = v.strictObject({
   step: v.literal("vaultState"),
   token,
@@ -171,10 +215,13 @@ export const scriptSchema = v.strictObject({
         publishKey,
         rootCertificate,
         issuingCertificate,
+        intermediateCertificate,
+        singleCertificate,
         timestampCertificate,
         tlsCertificate,
         trustMaterial,
         tufRepository,
+        tufRoot,
         vaultState,
         bindKey,
         retireKey,

@@ -3,8 +3,10 @@
  * interruption, what is checked after, and what is kept out of the transcript.
  */
 import {
+  performIntermediate,
   performIssuing,
   performRoot,
+  performSingle,
   performTimestamp,
   performUseCertificate,
 } from "./authorities.ts";
@@ -21,6 +23,7 @@ import {
 import type { Step, StepOf } from "./script.ts";
 import { performTls } from "./tls.ts";
 import { performTrust, performTuf } from "./trust.ts";
+import { performTufRoot } from "./tuf-root.ts";
 
 interface StepKind<Kind extends Step["step"]> {
   readonly title: (step: StepOf<Kind>) => string;
@@ -120,6 +123,18 @@ const stepKinds: { readonly [Kind in Step["step"]]: StepKind<Kind> } = {
     outputs: ({ out }) => [out],
     perform: performIssuing,
   },
+  intermediateCertificate: {
+    ...certified,
+    title: ({ key, purpose }) => `certify ${key} as intermediate CA for ${purpose}`,
+    outputs: ({ out }) => [out],
+    perform: performIntermediate,
+  },
+  singleCertificate: {
+    ...certified,
+    title: ({ key }) => `certify ${key}, a CA that is its own root`,
+    outputs: ({ out }) => [out],
+    perform: performSingle,
+  },
   timestampCertificate: {
     ...certified,
     title: ({ key }) => `certify ${key} as timestamp authority`,
@@ -157,6 +172,16 @@ const stepKinds: { readonly [Kind in Step["step"]]: StepKind<Kind> } = {
     checks: "thresholds hold for what was written, read by the parser that clients use",
     redaction: nothingSecret,
     perform: performTuf,
+  },
+  tufRoot: {
+    title: ({ out }) => `sign ${out.split("/").at(-1)}`,
+    outputs: ({ out }) => [out],
+    precondition:
+      "the root in force has the pinned hash; those who sign are enough for it and for the new one",
+    again: "signatures are taken from the transcript, so the same bytes result",
+    checks: "the thresholds of both roots hold for what was written, read as clients read it",
+    redaction: nothingSecret,
+    perform: performTufRoot,
   },
   vaultState: {
     title: () => "write keyring and vault state",

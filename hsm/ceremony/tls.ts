@@ -16,8 +16,9 @@ import {
   keyIdentifier,
 } from "../../core/formats/x509.ts";
 import { VaultRefused } from "../errors.ts";
-import { authorityExtensions, randomSerial } from "./authorities.ts";
+import { randomSerial } from "./authorities.ts";
 import type { Bench } from "./bench.ts";
+import { authorityExtensions } from "./profiles.ts";
 import type { StepOf } from "./script.ts";
 
 const serverAuth = "1.3.6.1.5.5.7.3.1";

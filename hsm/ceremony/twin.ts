@@ -13,6 +13,7 @@ import { rootCertificateOf } from "./authorities.ts";
 import type { Bench } from "./bench.ts";
 import type { Script, StepOf } from "./script.ts";
 import { outputsOf } from "./steps.ts";
+import { standInRoot } from "./tuf-root.ts";
 
 /** A twin's home. */
 export interface Twin extends AsyncDisposable {
@@ -55,6 +56,9 @@ export async function furnishTwin(bench: Bench, script: Script): Promise<void> {
     if (step.step === "useCertificate") {
       const certificate = rootCertificateOf(bench, step.key);
       await place(bench, step.file, formatPem("CERTIFICATE", certificate));
+    }
+    if (step.step === "tufRoot" && !madeBy(script, step.before.file)) {
+      await place(bench, step.before.file, standInRoot(bench, step));
     }
     if (step.step === "tufRepository") {
       for (const { from } of step.targets) {

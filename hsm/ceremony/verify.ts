@@ -5,11 +5,18 @@ import { join } from "node:path";
 import { verifyDigest } from "../../core/crypto/digest-verify.ts";
 import { hashLengths, type HashName } from "../../core/crypto/hash.ts";
 import { importPublicKey } from "../../core/crypto/keys.ts";
-import { decodeBase64, decodeHex, encodeUtf8, equalBytes } from "../../core/formats/encoding.ts";
+import {
+  decodeBase64,
+  decodeHex,
+  decodeUtf8,
+  encodeUtf8,
+  equalBytes,
+} from "../../core/formats/encoding.ts";
+import * as tuf from "../../core/formats/tuf.ts";
 import { parseCertificate } from "../../core/formats/x509.ts";
 import { VaultRefused } from "../errors.ts";
 import { expectedInventory } from "./inventory.ts";
-import { type AuthorityKind, authorityKinds, lintAuthority } from "./lint.ts";
+import { type AuthorityKind, authorityKinds, isSelfSigned, lintAuthority } from "./lint.ts";
 import {
   type Detail,
   parseTranscript,
@@ -17,6 +24,7 @@ import {
   sealedBytes,
   type TranscriptLine,
 } from "./transcript.ts";
+import { checkRoot } from "./tuf-check.ts";
 
 /** What a transcript is held against, as far as it is at hand. */
 export interface Evidence {
@@ -62,6 +70,7 @@ function verified(text: string, evidence: Evidence): VerifiedTranscript {
   verifySteps(lines, Number(head.detail["steps"]));
   for (const line of of(lines, "signed")) verifySigned(lines, line, keys);
   verifyCertificates(lines, keys);
+  verifyRoots(lines);
   verifyInventories(lines);
   if (evidence.source !== undefined) {
     const sha256 = hash("sha256", encodeUtf8(evidence.source), "hex");
@@ -154,11 +163,11 @@ function verifyCertificates(
     const read = parseCertificate(encoded);
     const kind = authorityKinds.find((one): one is AuthorityKind => one === detail["kind"]);
     if (!kind) refuse(`tells of a certificate of no known kind, of "${label}"`);
-    lintAuthority(read.tbs, kind);
     known.set(label, encoded);
     const issuer = String(detail["issuer"]);
     const issuerKey = keys.get(issuer);
     const above = parseCertificate(known.get(issuer) ?? new Uint8Array());
+    lintAuthority(read.tbs, kind, isSelfSigned(kind) ? undefined : above.tbs);
     const linted = of(lines, "linted").find((one) => one["key"] === label);
     const holds =
       hash("sha256", encoded, "hex") === detail["sha256"] &&
@@ -178,6 +187,24 @@ function verifyCertificates(
 // The keys of a constant are exactly its names.
 const hashNames = Object.keys(hashLengths) as HashName[];
 const ecdsaSha384 = "1.2.840.10045.4.3.3";
+
+/** A root of TUF must follow from the one before it, and be what the transcript says of it. */
+function verifyRoots(lines: readonly TranscriptLine[]): void {
+  for (const detail of of(lines, "TUF root")) {
+    const file = bytes(detail["file"]);
+    const before = tuf.parseSignedRole(decodeUtf8(bytes(detail["before"])));
+    const { version, expires, roles } = checkRoot(decodeUtf8(file), tuf.parseRoot(before.signed));
+    const sha256 = hash("sha256", file, "hex");
+    const holds =
+      version === detail["version"] &&
+      expires.toISOString() === detail["expires"] &&
+      roles.root.threshold === detail["threshold"] &&
+      JSON.stringify(roles.root.keyids) === JSON.stringify(detail["keyids"]) &&
+      sha256 === detail["sha256"] &&
+      of(lines, "wrote").some((one) => one["path"] === detail["path"] && one["sha256"] === sha256);
+    if (!holds) refuse(`tells of a TUF root of version ${version} that is not what it says`);
+  }
+}
 
 function verifyInventories(lines: readonly TranscriptLine[]): void {
   const tokens = of(lines, "token").map(({ token }) => String(token));

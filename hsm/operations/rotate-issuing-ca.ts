@@ -27,11 +27,11 @@ import {
 } from "./conduct.ts";
 import {
   generateInVault,
+  issuerOf,
   type NewTarget,
   openOffline,
   publish,
   requireNewKey,
-  rootKey,
   trustedRootName,
 } from "./steps.ts";
 
@@ -83,7 +83,7 @@ export async function rotateIssuingCa(
           await performIssuing(bench, {
             step: "issuingCertificate",
             key,
-            issuer: rootKey,
+            issuer: issuerOf(bench),
             ...issuer,
           });
         },

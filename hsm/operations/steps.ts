@@ -12,7 +12,6 @@ import {
   encodeUtf8,
   equalBytes,
 } from "../../core/formats/encoding.ts";
-import { parsePem } from "../../core/formats/pem.ts";
 import { parseTrustedRoot } from "../../core/formats/trusted-root.ts";
 import * as tuf from "../../core/formats/tuf.ts";
 import { parseCertificate } from "../../core/formats/x509.ts";
@@ -20,21 +19,20 @@ import type { QuestionOf } from "../../events/contract.ts";
 import { Failure } from "../../events/failure.ts";
 import { describeKey, generateKey } from "../../events/hsm.ts";
 import { publishTargets } from "../../events/trust.ts";
-import { performUseCertificate } from "../ceremony/authorities.ts";
+import type { Bench } from "../ceremony/bench.ts";
 import { performOpen, performUse } from "../ceremony/keys.ts";
+import { verifyRole } from "../ceremony/tuf-check.ts";
 import { VaultRefused } from "../errors.ts";
+import { findPublicKey } from "../keyring.ts";
 import type { KeyAlgorithm } from "../pkcs11-templates.ts";
 import { offline, type OperationStep, type OperatorAsk, type Site, targetsKey } from "./conduct.ts";
-import { type Published, readPublished, verifyRole } from "./published.ts";
+import { type Published, readPublished } from "./published.ts";
 
-/** The key that certifies issuing CAs, and its certificate below the home. */
-export const rootKey = "root-ca";
-const rootCertificate = "trust/root-ca.pem";
 const pinFile = "secrets/offline-pin";
 /** The target that names whom verifiers believe. */
 export const trustedRootName = "trusted_root.json";
 
-/** Opens the offline token and finds the key for targets on it, and with `certifies` the root CA's. */
+/** Opens the offline token and finds the key for targets on it, and with `certifies` that of the CA above the one that issues now. */
 export function openOffline(
   label: string,
   { certifies }: { readonly certifies: boolean },
@@ -43,7 +41,8 @@ export function openOffline(
     title: `open the token ${label}`,
     async perform({ home, ask, bench }) {
       await performOpen(bench, { step: "openToken", token: offline, label, pinFile });
-      const { root } = await readPublished(home, ask);
+      const published = await readPublished(home, ask);
+      const { root } = published;
       const pinned = root.keys
         .filter(({ keyid }) => root.roles.targets.keyids.includes(keyid))
         .map(({ key }) => tuf.keySpki(key));
@@ -51,16 +50,49 @@ export function openOffline(
         throw new VaultRefused("targets need several signatures here, which takes a ceremony");
       }
       use({ bench }, targetsKey, pinned[0] ?? new Uint8Array());
-      if (!certifies) return;
-      const certificate = parsePem(
-        await readFile(join(home, rootCertificate), "utf8"),
-        "CERTIFICATE",
-      );
-      use({ bench }, rootKey, parseCertificate(certificate).publicKey);
-      const known = { step: "useCertificate", key: rootKey, file: rootCertificate } as const;
-      await performUseCertificate(bench, known);
+      if (certifies) await findIssuer(bench, published);
     },
   };
+}
+
+/** What certified the CA in use certifies the next one, and everything above it stays above. */
+async function findIssuer(bench: Bench, published: Published): Promise<void> {
+  const trusted = parseTrustedRoot(decodeUtf8(await published.read(trustedRootName)));
+  const [, own, ...above] = trusted.certificateAuthorities[0]?.certificates ?? [];
+  if (!own) {
+    throw new VaultRefused(
+      "the CA in use is its own root: no key certifies another, which takes a genesis",
+    );
+  }
+  const { publicKey } = parseCertificate(own);
+  const { module, session } = bench.session(offline);
+  const key = module
+    .objects(session)
+    .filter(
+      ({ kind, id }) => kind === "private key" && module.find(session, "public", id).length === 1,
+    )
+    .find((one) => equalBytes(findPublicKey(module, session, one), publicKey))?.label;
+  if (key === undefined) {
+    throw new VaultRefused("the offline token does not hold the key that certified the CA in use");
+  }
+  use({ bench }, key, publicKey);
+  for (const [name, certificate] of [
+    [key, own] as const,
+    ...above.map((one, at) => [`above ${key} ${at + 1}`, one] as const),
+  ]) {
+    bench.certificates.set(name, certificate);
+    bench.transcript.once("existing certificate", { key: name }, () => ({
+      der: encodeBase64(certificate),
+    }));
+  }
+  bench.transcript.once("certifies", { key });
+}
+
+/** The key of the offline token that certifies in this operation. */
+export function issuerOf({ transcript }: Bench): string {
+  const found = transcript.lines.findLast(({ what }) => what === "certifies");
+  if (!found) throw new VaultRefused("the transcript does not say which key certifies");
+  return String(found.detail["key"]);
 }
 
 function use({ bench }: Pick<Site, "bench">, label: string, spki: Uint8Array): void {

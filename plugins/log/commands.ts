@@ -9,6 +9,8 @@ import { Malformed } from "../../core/formats/malformed.ts";
 import { emptyRoot, leafHash } from "../../core/formats/merkle.ts";
 import { ecdsaKeyHint } from "../../core/formats/note.ts";
 import type { Reader } from "../../core/storage.ts";
+import { ChainCheck } from "./extra-data.ts";
+import { checkFacts, type ReadFact } from "./fact-check.ts";
 import { formats, type Placed } from "./format.ts";
 import { checkHead, type TreeToSign } from "./head.ts";
 import type { LogConfig } from "./manifest.ts";
@@ -43,6 +45,8 @@ export interface CheckedLog {
   readonly noteName?: string;
   /** Index of its first entry over all shards; 0 if absent. */
   readonly firstIndex?: bigint;
+  /** True if the chains beside its entries are to be looked at. */
+  readonly hasChains?: boolean;
 }
 
 /** What {@link fsckLogs} needs. */
@@ -52,6 +56,8 @@ export interface FsckQuestion {
   readonly logs: readonly CheckedLog[];
   /** The newest tree the vault signed with the log's key, or null if it cannot be asked. */
   readonly lastSigned: (log: string) => Promise<TreeToSign | null>;
+  /** Name and body of a fact as the kernel stores it; without it, only gaps between facts are seen. @throws {Malformed} */
+  readonly readFact?: ReadFact;
 }
 
 const pageSize = 512;
@@ -66,7 +72,7 @@ export async function fsckLogs(question: FsckQuestion): Promise<readonly Finding
       // Asked first: the store may only be newer than what the vault says.
       const signed = await question.lastSigned(log.name);
       await using reader = await question.openReader(log.name);
-      await new Check(log, reader, report).run(signed);
+      await new Check(log, { reader, report, readFact: question.readFact ?? null }).run(signed);
     } catch (thrown) {
       report("error", `cannot be checked: ${thrown instanceof Error ? thrown.message : "unknown"}`);
     }
@@ -79,16 +85,22 @@ class Check {
   readonly #reader: Reader;
   readonly #report: (severity: Finding["severity"], text: string) => void;
   readonly #tree = new Tree(async () => null);
+  readonly #chains = new ChainCheck();
+  readonly #readFact: ReadFact | null;
   #newestMs = 0n;
 
   constructor(
     log: CheckedLog,
-    reader: Reader,
-    report: (severity: Finding["severity"], text: string) => void,
+    parts: {
+      readonly reader: Reader;
+      readonly report: (severity: Finding["severity"], text: string) => void;
+      readonly readFact: ReadFact | null;
+    },
   ) {
     this.#log = log;
-    this.#reader = reader;
-    this.#report = report;
+    this.#reader = parts.reader;
+    this.#report = parts.report;
+    this.#readFact = parts.readFact;
   }
 
   async run(signed: TreeToSign | null): Promise<void> {
@@ -108,7 +120,12 @@ class Check {
     if (this.#newestMs !== intent.integratedAtMs) {
       this.#report("error", "the newest entry has another time than the intent says");
     }
-    await this.#facts();
+    await checkFacts(this.#reader, {
+      log: this.#log.name,
+      size: intent.size,
+      readFact: this.#readFact,
+      report: (text) => this.#report("error", text),
+    });
   }
 
   /** One page of entries; false if there is a gap, behind which nothing can be recomputed. */
@@ -144,6 +161,8 @@ class Check {
       this.#report("error", `entry ${index} has a time before the entry before it`);
     }
     this.#newestMs = integratedAtMs;
+    const wrong = this.#log.hasChains === true ? this.#chains.findingOf(placed) : null;
+    if (wrong !== null) this.#report("error", `the chain beside entry ${index}: ${wrong}`);
     const key = numberKey(index);
     const found = await this.#reader.get(tables.leaves, leaf);
     if (found === null || !equalBytes(found, key)) {
@@ -267,19 +286,6 @@ class Check {
     for (const tree of signed) {
       if (equalBytes(tree.root, root)) continue;
       this.#report("error", `${tree.what} of size ${this.#tree.size} is not of these entries`);
-    }
-  }
-
-  async #facts(): Promise<void> {
-    for (let after = 0n; ;) {
-      const records = await this.#reader.read("facts", after, pageSize);
-      for (const { sequence } of records) {
-        if (sequence !== after + 1n) {
-          this.#report("error", `fact ${after + 1n} is missing from the stream`);
-        }
-        after = sequence;
-      }
-      if (records.length < pageSize) return;
     }
   }
 }

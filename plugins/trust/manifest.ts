@@ -2,7 +2,7 @@
 import * as v from "valibot";
 import { definePlugin } from "../../core/plugin.ts";
 import { describeKey, keyLabel, sign } from "../../events/hsm.ts";
-import { publishTargets, readTrustFile } from "../../events/trust.ts";
+import { publishRoot, publishTargets, readTrustFile } from "../../events/trust.ts";
 
 const daySeconds = 86_400;
 
@@ -27,7 +27,7 @@ export const trust = definePlugin({
     /** How often to look whether something is due, and to try again what failed. */
     checkSeconds: v.optional(seconds(1, 3_600), 60),
   }),
-  offers: [readTrustFile, publishTargets],
+  offers: [readTrustFile, publishTargets, publishRoot],
   needs: [sign, describeKey],
   emits: [],
   follows: [],

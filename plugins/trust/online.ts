@@ -156,6 +156,23 @@ async function reserve(store: Store, roles: readonly Role[]): Promise<(role: Rol
   };
 }
 
+/** @throws {Failure} operation-refused unless the vault's key alone may sign each role under this root */
+export async function requireOnlineKeys(
+  { ask, config }: TrustContext,
+  root: RootRole,
+): Promise<void> {
+  const keys = { snapshot: config.snapshotKey, timestamp: config.timestampKey };
+  for (const role of ["snapshot", "timestamp"] as const) {
+    const { keyid } = tufKey((await ask(describeKey, { key: keys[role] })).publicKey);
+    const { keyids, threshold } = root.roles[role];
+    if (keyids.includes(keyid) && threshold === 1) continue;
+    throw new Failure(
+      "operation-refused",
+      `under this root the vault's key "${keys[role]}" could not sign the ${role} alone`,
+    );
+  }
+}
+
 /** Signs roles, and has made sure that the vault's keys are those that the root names for them. */
 async function signer({ ask, config }: TrustContext, root: RootRole, roles: readonly Role[]) {
   const keys = { snapshot: config.snapshotKey, timestamp: config.timestampKey };

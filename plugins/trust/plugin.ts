@@ -17,6 +17,10 @@ export default trust.implement(async (context) => {
         }
         return await shown.publish(publication);
       },
+      async publishRoot({ root }, { from }) {
+        if (from !== "operator") throw new Failure("access-denied", "only operators publish roots");
+        return await shown.publishRoot(root);
+      },
       readTrustFile: async ({ path }) => await shown.read(path),
     },
     health: () => shown.health(),

@@ -1,6 +1,6 @@
 /**
- * The next version of the targets, as a ceremony signed it: verified whole before anything is kept, target files first and the metadata
- * last, so that a process that is killed on the way leaves the version before it in force and the same ask goes on.
+ * The next version of the targets, or of the root, as a ceremony signed it: verified whole before anything is kept, target files first
+ * and the metadata last, so that a process that is killed on the way leaves the version before it in force and the same ask goes on.
  */
 import { mkdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
@@ -8,7 +8,14 @@ import { sha256 } from "../../core/crypto/hash.ts";
 import { durableWrite } from "../../core/durable.ts";
 import { encodeHex, equalBytes } from "../../core/formats/encoding.ts";
 import { Malformed } from "../../core/formats/malformed.ts";
-import { checkSignatures, parseTargets, type TargetsRole } from "../../core/formats/tuf.ts";
+import {
+  checkSignatures,
+  parseRoot,
+  parseTargets,
+  type RootRole,
+  type SignedRole,
+  type TargetsRole,
+} from "../../core/formats/tuf.ts";
 import type { QuestionOf } from "../../events/contract.ts";
 import { Failure } from "../../events/failure.ts";
 import type { publishTargets } from "../../events/trust.ts";
@@ -44,6 +51,67 @@ export async function takeTargets(
   const next = await readRepository(directory);
   // Clients that have read the snapshot before this one still come for its targets.
   return { ...next, files: new Map([...repository.files, ...next.files]) };
+}
+
+/**
+ * The repository with the new root, on the disk and read back. `requireKeys` refuses a root under which this installation cannot sign.
+ *
+ * @throws {Failure} operation-refused
+ */
+export async function takeRoot(
+  directory: string,
+  repository: Repository,
+  {
+    file,
+    now,
+    requireKeys,
+  }: {
+    readonly file: Uint8Array;
+    readonly now: Date;
+    readonly requireKeys: (root: RootRole) => Promise<void>;
+  },
+): Promise<Repository> {
+  const last = repository.root.version;
+  const current = repository.files.get(`${last}.root.json`);
+  if (current !== undefined && equalBytes(current, file)) return repository;
+  const root = readRoot(repository, file, now);
+  await requireKeys(root);
+  await durableWrite(join(directory, `${root.version}.root.json`), file);
+  const next = await readRepository(directory);
+  return { ...next, files: new Map([...repository.files, ...next.files]) };
+}
+
+/** Signed by the threshold of the root before it and by its own, and good for the targets that are served. */
+function readRoot(repository: Repository, file: Uint8Array, now: Date): RootRole {
+  const { root: before, targets, files } = repository;
+  try {
+    const read = parseFile("the new root", file);
+    const root = parseRoot(read.signed);
+    if (root.version !== before.version + 1) {
+      throw refused(
+        `this is a root of version ${root.version}, the next one is ${before.version + 1}`,
+      );
+    }
+    signed(read, before, "the root before it");
+    signed(read, root, "itself");
+    if (root.expires <= now) throw refused("this root has expired");
+    const name = `${targets.version}.targets.json`;
+    const served = parseFile(name, files.get(name) ?? new Uint8Array());
+    checkSignatures(served, "targets", root, verifyRoleSignature);
+    return root;
+  } catch (thrown) {
+    if (thrown instanceof Malformed) throw refused(thrown.message);
+    throw thrown;
+  }
+}
+
+function signed(file: SignedRole, root: RootRole, whose: string): void {
+  try {
+    checkSignatures(file, "root", root, verifyRoleSignature);
+  } catch (cause) {
+    if (!(cause instanceof Malformed)) throw cause;
+    throw refused(`the new root is not signed as ${whose} demands: ${cause.message}`);
+  }
 }
 
 function readTargets({ root }: Repository, file: Uint8Array, now: Date): TargetsRole {

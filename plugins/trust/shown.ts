@@ -4,10 +4,10 @@ import { encodeUtf8 } from "../../core/formats/encoding.ts";
 import type { Health, Store } from "../../core/plugin.ts";
 import type { AnswerOf, QuestionOf } from "../../events/contract.ts";
 import { Failure } from "../../events/failure.ts";
-import type { publishTargets, readTrustFile } from "../../events/trust.ts";
+import type { publishRoot, publishTargets, readTrustFile } from "../../events/trust.ts";
 import type { TrustContext } from "./manifest.ts";
-import { due, type Online, readOnline, renew } from "./online.ts";
-import { takeTargets } from "./publication.ts";
+import { due, type Online, readOnline, renew, requireOnlineKeys } from "./online.ts";
+import { takeRoot, takeTargets } from "./publication.ts";
 import { readRepository, type Repository } from "./repository.ts";
 
 /** How long before the root or the targets expire an operator is told: a ceremony takes time. */
@@ -74,6 +74,33 @@ export class Shown {
       targets: snapshot.targets.version,
       snapshot: snapshot.version,
       timestamp: timestamp.version,
+    };
+  }
+
+  /** The handler of `publishRoot`. @throws {Failure} */
+  async publishRoot(file: Uint8Array): Promise<AnswerOf<typeof publishRoot>> {
+    const { clock, journal } = this.#context;
+    await this.#inTurn(async () => {
+      const requireKeys = async (root: Repository["root"]) =>
+        await requireOnlineKeys(this.#context, root);
+      const question = { file, now: clock.now(), requireKeys };
+      const next = await takeRoot(this.#directory, this.#state.repository, question);
+      // Whatever another root no longer believes is signed again.
+      this.#state = {
+        ...this.#state,
+        repository: next,
+        online: await readOnline(this.#store, next),
+      };
+      await this.#refresh();
+    });
+    const { online, repository } = this.#state;
+    if (online === null) throw new Failure("internal", "nothing is published");
+    const { version } = repository.root;
+    journal.info("root-published", { root: version });
+    return {
+      root: version,
+      snapshot: online.snapshot.version,
+      timestamp: online.timestamp.version,
     };
   }
 

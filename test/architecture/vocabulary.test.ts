@@ -97,6 +97,7 @@ test("what changes keys, trust and logs is for the operator alone, who is no plu
     ["hsm", "bindChain"],
     ["issuer", "activateIssuer"],
     ["trust", "publishTargets"],
+    ["trust", "publishRoot"],
     ["log", "freezeLog"],
   ]) {
     const askers = [...rights].flatMap(([party, { publish }]) =>

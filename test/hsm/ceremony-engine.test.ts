@@ -1,5 +1,4 @@
 /** The engine of ceremonies: what it refuses, and that it goes on after being killed anywhere. */
-import { spawn } from "node:child_process";
 import {
   cpSync,
   existsSync,
@@ -10,9 +9,8 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { text } from "node:stream/consumers";
 import { expect, test } from "vitest";
-import { type CeremonyRequest, runCeremony } from "../../hsm/ceremony/run.ts";
+import { runCeremony } from "../../hsm/ceremony/run.ts";
 import {
   dryRunCeremony,
   formatReport,
@@ -20,29 +18,9 @@ import {
   rehearseCeremony,
   verifyTranscript,
 } from "../../hsm/commands.ts";
-import { ceremonyHome, type CeremonyHome, smallScript } from "../support/ceremony.ts";
+import { ceremonyHome, type CeremonyHome, killed, smallScript } from "../support/ceremony.ts";
 
 const transcriptPath = "ceremony/small.transcript.jsonl";
-
-/** Performs in a process that kills itself. Null if it was killed, else what it complained of. */
-async function killed(
-  request: CeremonyRequest,
-  how: { transition?: number; call?: { name: string; number: number } },
-): Promise<string | null> {
-  const child = spawn(
-    process.execPath,
-    [new URL("./ceremony-child.ts", import.meta.url).pathname],
-    {
-      stdio: ["pipe", "ignore", "pipe"],
-    },
-  );
-  const complaint = text(child.stderr);
-  const ended = new Promise<NodeJS.Signals | null>((resolve) =>
-    child.once("exit", (_, signal) => resolve(signal)),
-  );
-  child.stdin.end(JSON.stringify({ request, ...how }));
-  return (await ended) === "SIGKILL" ? null : await complaint;
-}
 
 function requireWhole({ home, read }: CeremonyHome): void {
   const { lines } = verifyTranscript(read(transcriptPath), { home, source: read("script.yaml") });

@@ -19,7 +19,7 @@ import {
   softKey,
   subjectKeyId,
 } from "../crypto/soft-authority.ts";
-import { authorityExtensions } from "../../hsm/ceremony/authorities.ts";
+import { authorityExtensions } from "../../hsm/ceremony/profiles.ts";
 import "../support/matchers.ts";
 import { bootForTest, type TestInstallation } from "../support/boot.ts";
 import { type SoftVault, softVault } from "../support/vault.ts";

@@ -17,7 +17,8 @@ import {
   formatTbs,
   keyIdentifier,
 } from "../../core/formats/x509.ts";
-import { authorityExtensions, randomSerial } from "../../hsm/ceremony/authorities.ts";
+import { randomSerial } from "../../hsm/ceremony/authorities.ts";
+import { authorityExtensions } from "../../hsm/ceremony/profiles.ts";
 import { testSeals } from "../support/boot.ts";
 
 const issuerUrl = "http://localhost:8420/oidc";

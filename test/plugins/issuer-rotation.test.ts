@@ -11,7 +11,7 @@ import { addChain, getRoots } from "../../events/ct.ts";
 import { bindChain, generateKey } from "../../events/hsm.ts";
 import { authenticate } from "../../events/identity.ts";
 import { activateIssuer, issueCertificate, trustBundle } from "../../events/issuer.ts";
-import { authorityExtensions } from "../../hsm/ceremony/authorities.ts";
+import { authorityExtensions } from "../../hsm/ceremony/profiles.ts";
 import ct from "../../plugins/ct/plugin.ts";
 import issuer from "../../plugins/issuer/plugin.ts";
 import log from "../../plugins/log/plugin.ts";

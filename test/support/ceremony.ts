@@ -1,7 +1,9 @@
 /** Homes for ceremonies, a small script, and what its transcript says. */
+import { spawn } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { text } from "node:stream/consumers";
 import type { CeremonyRequest } from "../../hsm/commands.ts";
 import { softHsmModule } from "./vault.ts";
 
@@ -29,7 +31,7 @@ export interface CeremonyHome extends Disposable {
   readonly home: string;
   readonly request: CeremonyRequest;
   /** Writes another script, and asks for that. */
-  readonly script: (text: string, parameters?: CeremonyRequest["parameters"]) => CeremonyRequest;
+  readonly script: (source: string, parameters?: CeremonyRequest["parameters"]) => CeremonyRequest;
   readonly read: (path: string) => string;
 }
 
@@ -41,11 +43,11 @@ export function ceremonyHome(
   const home = mkdtempSync(join(tmpdir(), "chancery-ceremony-"));
   for (const name of tokens) configureToken(home, name);
   const write = (
-    text: string,
+    source: string,
     parameters: CeremonyRequest["parameters"] = { organization: "Test" },
   ) => {
     const path = join(home, "script.yaml");
-    writeFileSync(path, text);
+    writeFileSync(path, source);
     return { script: path, home, module: softHsmModule, parameters };
   };
   return {
@@ -67,4 +69,22 @@ function configureToken(home: string, name: string): void {
     "",
   ];
   writeFileSync(join(home, `softhsm2-${name}.conf`), lines.join("\n"));
+}
+
+/** Performs in a process that kills itself. Null if it was killed, else what it complained of. */
+export async function killed(
+  request: CeremonyRequest,
+  how: { transition?: number; call?: { name: string; number: number } },
+): Promise<string | null> {
+  const child = spawn(
+    process.execPath,
+    [new URL("../hsm/ceremony-child.ts", import.meta.url).pathname],
+    { stdio: ["pipe", "ignore", "pipe"] },
+  );
+  const complaint = text(child.stderr);
+  const ended = new Promise<NodeJS.Signals | null>((resolve) =>
+    child.once("exit", (_, signal) => resolve(signal)),
+  );
+  child.stdin.end(JSON.stringify({ request, ...how }));
+  return (await ended) === "SIGKILL" ? null : await complaint;
 }

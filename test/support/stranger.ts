@@ -43,8 +43,10 @@ export class Stranger implements AsyncDisposable {
     this.instance = instance;
   }
 
-  static async arrive(): Promise<Stranger> {
-    const [client, place] = await Promise.all([installSigstoreClient(), freshPlace()]);
+  /** The instance is made by the demo's genesis unless another is named. */
+  static async arrive(genesis?: string): Promise<Stranger> {
+    const [client, fresh] = await Promise.all([installSigstoreClient(), freshPlace()]);
+    const place = { ...fresh, ...(genesis !== undefined && { genesis }) };
     return new Stranger(client, place, await startInstance(place));
   }
 
@@ -159,6 +161,17 @@ export class Stranger implements AsyncDisposable {
       certificateIdentityEmail: email,
       certificateIssuer: `${this.instance.origin}/oidc`,
     };
+  }
+
+  /** The version of the root that a client has come to. */
+  async rootVersion(name: string): Promise<number> {
+    const cache = join(this.#client.folder, "cache", name);
+    const files = await readdir(cache, { recursive: true });
+    const path = files.find((file) => file.endsWith("root.json")) ?? "";
+    const { signed } = JSON.parse(await readFile(join(cache, path), "utf8")) as {
+      signed: { version: number };
+    };
+    return signed.version;
   }
 
   /** No damage anywhere, and every transcript verifies. */

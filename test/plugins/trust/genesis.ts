@@ -1,6 +1,6 @@
 /** A repository as a ceremony leaves it, and a vault for the two online keys that complains when a version is used twice. */
 import { createHash, generateKeyPairSync, sign as signBytes } from "node:crypto";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as v from "valibot";
@@ -64,6 +64,16 @@ export class TestHome implements Disposable {
   /** The key for targets, which ceremonies have. */
   get targetsKey(): TestKey {
     return this.#targets;
+  }
+
+  /** The key for roots, which ceremonies have. */
+  get rootKey(): TestKey {
+    return this.#root;
+  }
+
+  /** A file of the repository. */
+  read(name: string): string {
+    return readFileSync(join(this.directory, name), "utf8");
   }
 
   /** Writes a root, signed by the root key and whoever else. */
