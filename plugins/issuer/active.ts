@@ -96,7 +96,8 @@ export async function activate(
   return { authority, activatedAtMs: nowMs, earlier };
 }
 
-async function describe({ ask, config }: Asking, label: string): Promise<Authority> {
+/** An issuing key as the vault has it. @throws {Failure} key-unavailable */
+export async function describe({ ask, config }: Asking, label: string): Promise<Authority> {
   const [issuing, log] = await Promise.all([
     ask(describeKey, { key: label }),
     ask(describeKey, { key: config.logKey }),
