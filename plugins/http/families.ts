@@ -78,6 +78,18 @@ const fulcioMessages: { readonly [Code in FailureCode]?: string } = {
   "key-unavailable": "error communicating with CA backend",
 };
 
+/** Every text that Fulcio's API says of a failure. */
+export const fulcioTexts: readonly string[] = Object.values(fulcioMessages);
+
+/** A failure as a gRPC status, with the very code and text that the REST API answers. */
+export function fulcioStatus(code: FailureCode): {
+  readonly code: number;
+  readonly message: string;
+} {
+  const status = fulcioFamily.statuses[code];
+  return { code: grpcCode(status), message: fulcioMessage(status, code) };
+}
+
 function fulcioMessage(status: number, code: FailureCode | null): string {
   return (code === null ? undefined : fulcioMessages[code]) ?? refusalText(status);
 }

@@ -9,6 +9,7 @@ import { createAdmission } from "./admission.ts";
 import { createApp } from "./app.ts";
 import { refusalText } from "./families.ts";
 import { allow, passGate } from "./gate.ts";
+import { createCalls, isCall } from "./grpc.ts";
 import { createPlainServer, createTlsServer, listen, type Serve } from "./listeners.ts";
 import { http } from "./manifest.ts";
 import { createRate } from "./rate.ts";
@@ -26,21 +27,19 @@ export default http.implement(async (context) => {
   const draining = new AbortController();
   const nowMs = (): number => performance.now();
   const rate = limits.requestsPerSecondPerClient;
-  const app = await createApp({
-    routes: doorRoutes(ask, {
-      publicUrl,
-      demo,
-      ctLog,
-      rekorV2Log,
-      peers,
-      draining: () => draining.signal.aborted,
-    }),
-    admission: createAdmission(limits, rate === undefined ? null : createRate(rate, nowMs)),
-    limits,
-    draining: draining.signal,
-    trace,
-    journal,
+  const admission = createAdmission(limits, rate === undefined ? null : createRate(rate, nowMs));
+  const isDraining = (): boolean => draining.signal.aborted;
+  const routes = doorRoutes(ask, {
+    publicUrl,
+    demo,
+    ctLog,
+    rekorV2Log,
+    peers,
+    draining: isDraining,
   });
+  const serving = { admission, limits, draining: draining.signal, trace, journal };
+  const app = await createApp({ routes, ...serving });
+  const serveCall = createCalls({ ask, ...serving });
   const serve: Serve = (request, response) => {
     const passed = passGate(request);
     if (typeof passed === "number") {
@@ -50,6 +49,10 @@ export default http.implement(async (context) => {
       return;
     }
     request.url = passed.target;
+    if ("stream" in request && "stream" in response && isCall(request.headers)) {
+      serveCall(request, response);
+      return;
+    }
     // Fastify serves the compatibility form of HTTP/2 as it serves HTTP/1; its types know one server at a time.
     app.serve(request as IncomingMessage, response as ServerResponse);
   };
