@@ -77,12 +77,7 @@ test.for([
 test.for<[string, object, object, string]>([
   ["no token", {}, { authorization: "" }, identity],
   ["no bearer token", {}, { authorization: "Basic YTpi" }, identity],
-  [
-    "no key",
-    { publicKey: null },
-    {},
-    "The public key supplied in the request could not be parsed",
-  ],
+  ["no key", { publicKey: null }, {}, "The public key supplied in the request could not be parsed"],
   [
     "a key that is not base64",
     { publicKey: { content: "%" } },
@@ -108,7 +103,10 @@ test.for<[string, object, object, string]>([
     headers: { ...headers, ...own },
     body: JSON.stringify({ ...requests["/api/v1/signingCert"], ...change }),
   });
-  expect([response.status, await response.json()]).toEqual([400, { code: 3, message, details: [] }]);
+  expect([response.status, await response.json()]).toEqual([
+    400,
+    { code: 3, message, details: [] },
+  ]);
   expect(door.heard).toEqual([]);
 });
 
