@@ -2,6 +2,7 @@
 import { ctRoutes } from "./ct.ts";
 import { fulcioRoutes } from "./fulcio.ts";
 import { oidcRoutes } from "./oidc.ts";
+import { openApiRoute } from "./openapi.ts";
 import { rekorV2Routes } from "./rekor-v2.ts";
 import { rekorRoutes } from "./rekor.ts";
 import type { Put, Route } from "./route.ts";
@@ -12,7 +13,7 @@ import { tufRoutes } from "./tuf.ts";
 
 /** The routes of an installation. */
 export function doorRoutes(ask: Put, installation: Installation): readonly Route[] {
-  return [
+  const routes = [
     ...statusRoutes(installation),
     ...fulcioRoutes(ask),
     ...ctRoutes(ask, installation.ctLog),
@@ -23,4 +24,5 @@ export function doorRoutes(ask: Put, installation: Installation): readonly Route
     ...tufRoutes(ask),
     ...oidcRoutes(ask),
   ];
+  return [...routes, openApiRoute(routes, installation.publicUrl)];
 }

@@ -96,6 +96,7 @@ async function readRows(send: Transport, entryId: string): Promise<readonly Row[
     read("text", "/ping"),
     read("text", "/readyz"),
     read("text", "/"),
+    read("text", "/api/openapi.json"),
     read("fulcio", "/api/v2/trustBundle"),
     read("fulcio", "/api/v2/configuration"),
     read("fulcio", "/api/v1/rootCert"),
