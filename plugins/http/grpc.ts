@@ -29,6 +29,7 @@ import { fulcioService } from "./fulcio-grpc.ts";
 import { maxRequestBytes } from "./fulcio-request.ts";
 import { healthService } from "./grpc-health.ts";
 import type { Limits } from "./manifest.ts";
+import type { DoorMeter } from "./meter.ts";
 import { CA } from "./proto/fulcio-messages.ts";
 import { Health } from "./proto/health-messages.ts";
 import type { Put } from "./route.ts";
@@ -42,6 +43,7 @@ export interface Calls {
   readonly draining: AbortSignal;
   readonly trace: Context["trace"];
   readonly journal: Context["journal"];
+  readonly meter: DoorMeter;
 }
 
 /** Serves one call. */
@@ -98,10 +100,19 @@ export function createCalls(calls: Calls): ServeCall {
 }
 
 function serve(
-  { admission, limits, journal }: Calls,
+  { admission, limits, journal, meter }: Calls,
   handler: UniversalHandler,
   { request, response }: { request: Http2ServerRequest; response: Http2ServerResponse },
 ): void {
+  const startedAt = performance.now();
+  const stream = handler.method.methodKind !== "unary";
+  const about = { service: handler.service.typeName, method: handler.method.name, stream };
+  const count = (code: number): void =>
+    meter.call({ ...about, code, seconds: (performance.now() - startedAt) / 1_000 });
+  const refuse = (code: Code, retryAfterMs = 0): void => {
+    count(code);
+    end(response, { code, retryAfterMs });
+  };
   const admitted = admission.enter({
     address: request.socket.remoteAddress,
     lane: laneOf(handler),
@@ -110,16 +121,16 @@ function serve(
   if ("status" in admitted) {
     const code = admitted.status === 429 ? Code.ResourceExhausted : Code.Unavailable;
     journal.info("call-refused", { call: request.url, code: admitted.status });
-    end(response, { code, retryAfterMs: admitted.retryAfterMs });
+    refuse(code, admitted.retryAfterMs);
     return;
   }
   response.once("close", () => admitted[Symbol.dispose]());
-  const late = (): void => end(response, { code: Code.DeadlineExceeded });
+  const late = (): void => refuse(Code.DeadlineExceeded);
   const upload = endAfter(response, limits.requestTimeoutMs, late);
   const values = createContextValues().set(uploadKey, upload);
   const call = async (): Promise<void> => {
     if (!(await admitted.turn())) {
-      end(response, { code: Code.Unavailable });
+      refuse(Code.Unavailable);
       return;
     }
     const read = universalRequestFromNodeRequest(request, response, undefined, values);
@@ -128,7 +139,7 @@ function serve(
     response.stream.once("wantTrailers", () => {
       if (!request.readableEnded) stopUpload(response);
     });
-    await universalResponseToNodeResponse(quiet(answered), response);
+    await universalResponseToNodeResponse(quiet(answered, count), response);
   };
   call().catch((cause: unknown) => {
     // The client has left in the middle of its call.
@@ -184,12 +195,16 @@ function asError(reason: unknown): Error {
 }
 
 /** The answer with nothing in its trailer that a library said: a text of ours, and no details. */
-function quiet(answered: UniversalServerResponse): UniversalServerResponse {
+function quiet(
+  answered: UniversalServerResponse,
+  ended: (code: number) => void,
+): UniversalServerResponse {
   const { body, trailer } = answered;
   if (trailer === undefined || body === undefined || body === null) return answered;
   const read = async function* () {
     yield* body;
     const code = Number(trailer.get("grpc-status") ?? 0);
+    ended(code);
     if (code === 0) return;
     trailer.delete("grpc-status-details-bin");
     const message = decodeURIComponent(trailer.get("grpc-message") ?? "");

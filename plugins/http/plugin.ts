@@ -12,6 +12,7 @@ import { allow, passGate } from "./gate.ts";
 import { createCalls, isCall } from "./grpc.ts";
 import { createPlainServer, createTlsServer, listen, type Serve } from "./listeners.ts";
 import { http } from "./manifest.ts";
+import { createDoorMeter } from "./meter.ts";
 import { createRate } from "./rate.ts";
 import { doorRoutes } from "./routes.ts";
 
@@ -37,7 +38,8 @@ export default http.implement(async (context) => {
     peers,
     draining: isDraining,
   });
-  const serving = { admission, limits, draining: draining.signal, trace, journal };
+  const meter = createDoorMeter();
+  const serving = { meter, admission, limits, draining: draining.signal, trace, journal };
   const app = await createApp({ routes, ...serving });
   const serveCall = createCalls({ ask, ...serving });
   const serve: Serve = (request, response) => {
@@ -46,6 +48,7 @@ export default http.implement(async (context) => {
       const id = randomUUID().replaceAll("-", "");
       journal.info("request-refused", { status: passed, request: id });
       refuse(passed, id, response);
+      meter.request({ method: request.method ?? "", route: undefined, status: passed, seconds: 0 });
       return;
     }
     request.url = passed.target;
@@ -64,6 +67,7 @@ export default http.implement(async (context) => {
   const close = async () => await (closed ??= kept.disposeAsync());
   return {
     handlers: {},
+    metrics: async () => await meter.metrics(),
     /** Says that it is not ready, waits until that is known, shuts the doors, and finishes what came in before. */
     async drain() {
       draining.abort();

@@ -150,7 +150,7 @@ export interface Door extends AsyncDisposable {
 }
 
 /** Boots a door on free ports of 127.0.0.1. */
-export async function bootDoor(config: object = {}): Promise<Door> {
+export async function bootDoor(config: object = {}, beside: readonly Plugin[] = []): Promise<Door> {
   const heard: Heard[] = [];
   const answer: Door["answer"] = { ...answers };
   const journal: Door["journal"][number][] = [];
@@ -159,7 +159,7 @@ export async function bootDoor(config: object = {}): Promise<Door> {
   const note = (event: string, fields = {}) => journal.push({ event, fields });
   const fakes = rooms.map((asks) => fake(asks, heard, answer));
   const installation = await bootForTest({
-    entries: [http, ...fakes],
+    entries: [http, ...fakes, ...beside],
     config: {
       http: {
         publicUrl: "http://localhost:8420",
@@ -169,10 +169,16 @@ export async function bootDoor(config: object = {}): Promise<Door> {
         demo: true,
         ...config,
       },
+      ...(beside.length > 0 && { metrics: { port: 0, addresses: ["127.0.0.1"] } }),
       ...Object.fromEntries(fakes.map(({ manifest }) => [manifest.name, {}])),
     },
     home,
-    journal: () => ({ ...silentJournal, info: note, warn: note, error: note }),
+    journal: (plugin) => ({
+      ...silentJournal,
+      info: (event, fields) => note(plugin === "metrics" ? `metrics-${event}` : event, fields),
+      warn: note,
+      error: note,
+    }),
   });
   const ports = journal
     .filter(({ event }) => event === "listening")
