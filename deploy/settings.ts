@@ -1,4 +1,4 @@
-/** What the operator asked for: flags of `npm start` and the four environment variables of the README. */
+/** What the operator asked for: flags of `npm start` and the five environment variables of the README. */
 import { isAbsolute, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { Refusal } from "./refusal.ts";
@@ -9,6 +9,8 @@ export interface Settings {
   readonly home: string;
   readonly port: number | undefined;
   readonly tlsPort: number | undefined;
+  /** Port of the metrics; without it there are none. */
+  readonly metricsPort?: number | undefined;
   /** Origin that published URLs use instead of `http://localhost:<port>`; only genesis looks at it. */
   readonly publicUrl: string | undefined;
   /** Stop after the readiness proof. */
@@ -25,6 +27,7 @@ export function readSettings(
     home: isAbsolute(home) ? home : resolve(home),
     port: readPort("CHANCERY_PORT", environment),
     tlsPort: readPort("CHANCERY_TLS_PORT", environment),
+    metricsPort: readPort("CHANCERY_METRICS_PORT", environment),
     publicUrl: readOrigin(environment["CHANCERY_PUBLIC_URL"]),
     once: readFlags(args).once,
   };
