@@ -39,6 +39,8 @@ export interface Place {
   readonly tlsPort: number;
   /** Origin of every published URL; `http://localhost:<port>` if absent. */
   readonly publicUrl?: string;
+  /** Port of the metrics, if there are to be any. */
+  readonly metricsPort?: number;
 }
 
 /** A place for an instance that nobody uses; `remove` deletes its parent folder. */
@@ -58,6 +60,7 @@ export function environmentOf(place: Place): { [name: string]: string } {
     CHANCERY_PORT: String(place.port),
     CHANCERY_TLS_PORT: String(place.tlsPort),
     ...(place.publicUrl !== undefined && { CHANCERY_PUBLIC_URL: place.publicUrl }),
+    ...(place.metricsPort !== undefined && { CHANCERY_METRICS_PORT: String(place.metricsPort) }),
   };
 }
 
