@@ -84,7 +84,7 @@ export function openCalls(port: number) {
       "content-type": "application/grpc",
       te: "trailers",
     });
-    const said: { [name: string]: unknown } = {};
+    const said: { [name: string]: string | number | undefined } = {};
     const note = (fields: object): void => {
       Object.assign(said, fields);
     };
