@@ -172,11 +172,20 @@ async function append(
     return await ask(add, { chain: [leaf, ...authority.chain] });
   } catch (thrown) {
     const failure = Failure.from(thrown);
-    if (!notTheRequesters.has(failure.code)) throw failure;
+    if (!notTheRequesters.has(failure.code)) {
+      throw new Failure(failure.code, plain(failure.message), { cause: failure });
+    }
     throw new Failure("log-unavailable", "the log did not take the certificate", {
       cause: thrown,
     });
   }
+}
+
+const maxReasonLength = 512;
+
+/** What a log says may be anything; what is written down of it is one short line. */
+function plain(text: string): string {
+  return text.slice(0, maxReasonLength).replaceAll(/\p{Cc}/gu, " ");
 }
 
 /** A random serial of 158 bits: positive, and never shorter than its twenty octets. */
