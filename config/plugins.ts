@@ -7,6 +7,7 @@ import { identity } from "../plugins/identity/manifest.ts";
 import { idp } from "../plugins/idp/manifest.ts";
 import { issuer } from "../plugins/issuer/manifest.ts";
 import { log } from "../plugins/log/manifest.ts";
+import { metrics } from "../plugins/metrics/manifest.ts";
 import { rekor } from "../plugins/rekor/manifest.ts";
 import { timestamp } from "../plugins/timestamp/manifest.ts";
 import { trust } from "../plugins/trust/manifest.ts";
@@ -27,5 +28,6 @@ export const plugins: readonly Placed[] = [
   { ...rekor, process: "services", load: () => import("../plugins/rekor/plugin.ts") },
   { ...timestamp, process: "services", load: () => import("../plugins/timestamp/plugin.ts") },
   { ...trust, process: "services", load: () => import("../plugins/trust/plugin.ts") },
+  { ...metrics, process: "services", load: () => import("../plugins/metrics/plugin.ts") },
   { ...http, process: "services", load: () => import("../plugins/http/plugin.ts") },
 ];

@@ -1,5 +1,5 @@
 /** Subjects, the permissions to use them and the keys that go with them, derived from manifests and from nothing else. */
-import { type Ask, factsAfter, reportHealth } from "../events/contract.ts";
+import { type Ask, factsAfter, reportHealth, reportMetrics } from "../events/contract.ts";
 import type { Manifest } from "./plugin.ts";
 
 /** The asker is part of the subject, so NATS itself vouches for who is asking. `*` for any. */
@@ -47,6 +47,7 @@ export function permissions(manifests: readonly Manifest[]): ReadonlyMap<string,
           ]),
           subscribe: unique([
             ...[...answered, reportHealth(name)].map((ask) => askSubject(ask, "*")),
+            ...(isMeasured(manifests) ? [askSubject(reportMetrics(name), "*")] : []),
             ...follows.map(({ room }) => wakeSubject(room)),
             ...unique(asked(manifest, manifests).map(({ room }) => startedSubject(room))),
             `${inboxPrefix(name)}.>`,
@@ -55,6 +56,11 @@ export function permissions(manifests: readonly Manifest[]): ReadonlyMap<string,
       ];
     }),
   );
+}
+
+/** True if anybody asks rooms for their metrics; else they offer none. */
+export function isMeasured(manifests: readonly Manifest[]): boolean {
+  return manifests.some(({ measures }) => measures === true);
 }
 
 /** Every pair that needs a key of its own: who asks whom, and who vouches to whom. */
@@ -77,11 +83,15 @@ function askingPairs(manifests: readonly Manifest[]): (readonly [string, string]
 }
 
 /** Everything a plugin, or the kernel in its name, may ask. */
-function asked({ needs, follows, oversees }: Manifest, manifests: readonly Manifest[]): Ask[] {
+function asked(
+  { needs, follows, oversees, measures }: Manifest,
+  manifests: readonly Manifest[],
+): Ask[] {
   return [
     ...needs,
     ...unique(follows.map(({ room }) => room)).map((room) => factsAfter(room)),
     ...(oversees ? manifests.map(({ name }) => reportHealth(name)) : []),
+    ...(measures ? manifests.map(({ name }) => reportMetrics(name)) : []),
   ];
 }
 

@@ -1,5 +1,6 @@
 /** What a plugin is given: exactly what its manifest mentions, and a clear refusal of everything else. */
 import type { Ask } from "../events/contract.ts";
+import { type Metric, reportMetrics } from "../events/contract.ts";
 import { Failure } from "../events/failure.ts";
 import { askKey, type Bus } from "./bus.ts";
 import { accept } from "./check.ts";
@@ -54,9 +55,9 @@ export interface Tenancy {
 }
 
 function asking(
-  { name, needs, oversees = false }: Manifest,
+  { name, needs, oversees = false, measures = false }: Manifest,
   { manifests, surroundings, tracing }: House,
-): Pick<Context, "ask" | "peers"> {
+): Pick<Context, "ask" | "peers" | "metrics"> {
   const { bus, clock } = surroundings;
   const needed = new Set(needs.map(askKey));
   const put = askAs(name, { bus, clock, tracing });
@@ -72,6 +73,15 @@ function asking(
       if (!oversees) throw new TypeError(`"${name}" does not oversee`);
       const rooms = manifests.map((peer) => peer.name);
       return await healthOf(rooms, put, clock);
+    },
+    metrics: async () => {
+      if (!measures) throw new TypeError(`"${name}" does not measure`);
+      const asked = manifests.map(async (peer) => await put(reportMetrics(peer.name), {}));
+      const answers = await Promise.allSettled(asked);
+      // The schema of this very ask has accepted each answer.
+      return answers.flatMap((answer) =>
+        answer.status === "fulfilled" ? [(answer.value as { metrics: Metric[] }).metrics] : [],
+      );
     },
   };
 }

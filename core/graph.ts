@@ -9,7 +9,7 @@ export class CompositionError extends Error {
 }
 
 /** The events the kernel itself answers in a room's name; no manifest may offer them. */
-const kernelAsks = ["factsAfter", "reportHealth"] as const;
+const kernelAsks = ["factsAfter", "reportHealth", "reportMetrics"] as const;
 
 /**
  * Returns the manifests so that each comes after every plugin it needs.

@@ -1,6 +1,7 @@
 /** Resolve, configure, load, start, drain, dispose: the whole life of an installation. */
-import { type Ask, factsAfter, reportHealth } from "../events/contract.ts";
+import { type Ask, factsAfter, reportHealth, reportMetrics } from "../events/contract.ts";
 import { Failure } from "../events/failure.ts";
+import { isMeasured } from "./acl.ts";
 import type { Answerer } from "./bus.ts";
 import { accept, check } from "./check.ts";
 import { askAs, contextFor } from "./context.ts";
@@ -8,6 +9,7 @@ import { answerFacts, followRoom } from "./facts.ts";
 import { CompositionError, startOrder } from "./graph.ts";
 import { describeHealth, worst } from "./health.ts";
 import type { Journal } from "./journal.ts";
+import { createMeter, type Meter } from "./meter.ts";
 import type { Envelope, Health, Manifest, Plugin, Running } from "./plugin.ts";
 import { ownStores, type OwnStores, streamsOf } from "./stores.ts";
 import type { House, Surroundings } from "./surroundings.ts";
@@ -180,8 +182,10 @@ function serve(
   }: { readonly house: House; readonly stores: OwnStores; readonly health: () => Health },
 ): void {
   const { bus, journal } = house.surroundings;
+  const meter = isMeasured(house.manifests) ? createMeter(manifest.name) : null;
   const answer = (ask: Ask, answerer: Answerer): void => {
-    bus.answer(ask, answering(ask, answerer, house.tracing, journal(manifest.name)));
+    const answered = answering(ask, answerer, house.tracing, journal(manifest.name));
+    bus.answer(ask, meter === null ? answered : measured(ask, answered, meter));
   };
   for (const ask of manifest.offers) {
     const handler = running.handlers[ask.name];
@@ -195,6 +199,26 @@ function serve(
   }
   if (manifest.emits.length > 0) answer(factsAfter(manifest.name), answerFacts(stores));
   answer(reportHealth(manifest.name), async () => describeHealth(health()));
+  if (meter === null) return;
+  answer(reportMetrics(manifest.name), async () => ({
+    metrics: [...(await meter.metrics()), ...((await running.metrics?.()) ?? [])],
+  }));
+}
+
+/** Counts how asks end and how long they take. */
+function measured({ name }: Ask, answerer: Answerer, meter: Meter): Answerer {
+  return async (question, envelope) => {
+    const startedAt = performance.now();
+    const took = (): number => (performance.now() - startedAt) / 1_000;
+    try {
+      const answer = await answerer(question, envelope);
+      meter.observe(name, "ok", took());
+      return answer;
+    } catch (thrown) {
+      meter.observe(name, Failure.from(thrown).code, took());
+      throw thrown;
+    }
+  };
 }
 
 /** Checks the question, runs the handler inside the asker's trace, and lets only declared failures out. */

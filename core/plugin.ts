@@ -8,6 +8,7 @@ import type {
   BodyOf,
   Fact,
   In,
+  Metric,
   Out,
   QuestionOf,
   Schema,
@@ -58,6 +59,8 @@ export interface Manifest<
   readonly vouchesTo?: readonly string[];
   /** True for the door: it may ask every room for its health. */
   readonly oversees?: boolean;
+  /** True for the metrics room: it may ask every room for what it counts. */
+  readonly measures?: boolean;
   /** What it touches outside the bus. `deploy/` turns this into the unit's sandbox. */
   readonly reaches: readonly Reach[];
 }
@@ -161,6 +164,8 @@ export interface Context<
   readonly pin: () => Promise<string>;
   /** Every room's health, asked for now; throws on use unless the manifest oversees. */
   readonly peers: () => Promise<Readonly<{ [room: string]: Health }>>;
+  /** What every room counts, asked for now; rooms that do not answer are left out. Throws on use unless the manifest measures. */
+  readonly metrics: () => Promise<readonly (readonly Metric[])[]>;
 }
 
 /** A started plugin. */
@@ -175,6 +180,8 @@ export interface Running<
   readonly handlers: Answers<Offers> & Reactions<Follows>;
   /** From state already at hand: it asks nobody and touches nothing. Absent means always ok. */
   readonly health?: () => Health;
+  /** What it counts besides its asks, which the kernel counts. Label values are of closed sets, so that no caller can add series. */
+  readonly metrics?: () => Promise<readonly Metric[]>;
   /**
    * For those that let requests in from outside: called first when the installation drains, and nobody else's `draining` aborts
    * before it has resolved. Takes nothing more, and resolves when what came in is finished.

@@ -12,7 +12,10 @@ const localAuthority = "trust/tls/ca.pem";
 export const demoLogs = { ct: "ct", rekor: "rekor", rekorV2: "rekor-v2" } as const;
 
 /** The text of a new home's `config.yaml`. */
-export function formatConfiguration({ origin, port, tlsPort, treeId }: Instance): string {
+export function formatConfiguration(
+  { origin, port, tlsPort, treeId }: Instance,
+  metricsPort?: number,
+): string {
   const issuer = `${origin}/oidc`;
   const sections = {
     hsm: { module: softHsmModule, tokenLabel: "chancery-online" },
@@ -30,6 +33,7 @@ export function formatConfiguration({ origin, port, tlsPort, treeId }: Instance)
     rekor: { log: demoLogs.rekor, treeId, v2: { log: demoLogs.rekorV2 } },
     timestamp: { key: "timestamp" },
     trust: {},
+    ...(metricsPort !== undefined && { metrics: { port: metricsPort } }),
     http: { publicUrl: origin, port, tlsPort, demo: true, rekorV2Log: demoLogs.rekorV2 },
     ...ownAuthority(origin),
   };

@@ -40,7 +40,7 @@ export async function makeInstance(
   await removeLeftovers(settings.home);
   const draft = await makeFolders(settings.home);
   try {
-    await fillDraft(draft, instance, settings.genesis);
+    await fillDraft(draft, instance, settings);
     if (cancelled.aborted) return null;
     await moveIntoPlace(draft, settings.home);
     return instance;
@@ -55,14 +55,14 @@ export async function makeInstance(
 async function fillDraft(
   draft: string,
   instance: Instance,
-  script: string | undefined,
+  { genesis, metricsPort }: Settings,
 ): Promise<void> {
   await writeAccess(draft, instance);
   await writeAdminSecret(draft);
-  await writeText(draft, "config.yaml", formatConfiguration(instance));
+  await writeText(draft, "config.yaml", formatConfiguration(instance, metricsPort));
   await writeText(draft, "instance.json", `${JSON.stringify(instance, null, 2)}\n`);
   await writeTokenConfiguration(draft);
-  await performGenesisCeremony(draft, instance, script);
+  await performGenesisCeremony(draft, instance, genesis);
   await createStorage(draft);
 }
 
@@ -86,17 +86,23 @@ async function removeLeftovers(home: string): Promise<void> {
   }
 }
 
-async function chooseInstance({ port, tlsPort, publicUrl }: Settings): Promise<Instance> {
+async function chooseInstance(settings: Settings): Promise<Instance> {
+  const { port, tlsPort, publicUrl, metricsPort } = settings;
   const chosen = { port: port ?? defaultPort, tlsPort: tlsPort ?? defaultTlsPort };
   if (chosen.port === chosen.tlsPort) {
     throw new Refusal(
       "CHANCERY_PORT and CHANCERY_TLS_PORT are the same; give them different values",
     );
   }
+  if (metricsPort === chosen.port || metricsPort === chosen.tlsPort) {
+    throw new Refusal("CHANCERY_METRICS_PORT is the port of an origin; give it another value");
+  }
   for (const [name, wanted] of [
     ["CHANCERY_PORT", chosen.port],
     ["CHANCERY_TLS_PORT", chosen.tlsPort],
+    ["CHANCERY_METRICS_PORT", metricsPort],
   ] as const) {
+    if (wanted === undefined) continue;
     const state = await stateOfPort(wanted);
     if (state === "free") continue;
     throw new Refusal(
@@ -110,7 +116,7 @@ async function chooseInstance({ port, tlsPort, publicUrl }: Settings): Promise<I
     id: crypto.randomUUID(),
     origin: publicUrl ?? `http://localhost:${chosen.port}`,
     ...chosen,
-    natsPort: await pickPort([chosen.port, chosen.tlsPort, 4222]),
+    natsPort: await pickPort([chosen.port, chosen.tlsPort, metricsPort ?? 4222, 4222]),
     // Rekor writes it as 16 hex digits: a full-width positive number keeps its ids 80 digits long everywhere.
     treeId: String((BigInt(randomInt(2 ** 30, 2 ** 31)) << 32n) | BigInt(randomInt(2 ** 32))),
     createdAt: new Date().toISOString(),

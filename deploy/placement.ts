@@ -1,4 +1,4 @@
-/** Which processes a home asks for, in its `config.yaml`. */
+/** Which processes a home asks for, and which port of metrics, in its `config.yaml`. */
 import { readConfiguration } from "../config/load.ts";
 import { addTokenStorage } from "../config/storage.ts";
 import { type PlannedProcess, processesOf } from "../config/processes.ts";
@@ -21,4 +21,27 @@ export async function addStorage(home: string): Promise<void> {
   } catch (problem) {
     throw new Refusal(problem instanceof Error ? problem.message : String(problem));
   }
+}
+
+/**
+ * The port of the home's metrics, if it has any.
+ *
+ * @throws {Refusal} if another one was asked for: no published URL holds it, so it may be changed, in the file that says it.
+ */
+export async function readMetricsPort(
+  home: string,
+  asked: number | undefined,
+): Promise<number | undefined> {
+  const { sections } = await readConfiguration(home).catch((problem: unknown) => {
+    throw new Refusal(problem instanceof Error ? problem.message : String(problem));
+  });
+  // The plugin's own schema looks at it again when the services start.
+  const { port } = (sections["metrics"] ?? {}) as { readonly port?: number };
+  if (asked !== undefined && asked !== port) {
+    const now = port === undefined ? "no metrics" : `metrics on port ${port}`;
+    throw new Refusal(
+      `${home} is configured for ${now}, not on port ${asked}: write "metrics: { port: ${asked} }" into its config.yaml, or unset CHANCERY_METRICS_PORT`,
+    );
+  }
+  return port;
 }

@@ -10,6 +10,8 @@ export interface Settings {
   readonly home: string;
   readonly port: number | undefined;
   readonly tlsPort: number | undefined;
+  /** Port of the metrics; without it there are none. */
+  readonly metricsPort?: number | undefined;
   /** Origin that published URLs use instead of `http://localhost:<port>`; only genesis looks at it. */
   readonly publicUrl: string | undefined;
   /** Absolute path of the script of the genesis, the demo's if absent; only genesis looks at it. */
@@ -28,6 +30,7 @@ export function readSettings(
     home: isAbsolute(home) ? home : resolve(home),
     port: readPort("CHANCERY_PORT", environment),
     tlsPort: readPort("CHANCERY_TLS_PORT", environment),
+    metricsPort: readPort("CHANCERY_METRICS_PORT", environment),
     publicUrl: readOrigin(environment["CHANCERY_PUBLIC_URL"]),
     ...readGenesis(environment["CHANCERY_GENESIS"]),
     once: readFlags(args).once,

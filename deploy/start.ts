@@ -4,7 +4,7 @@ import { callOf, greet, progress } from "./greeting.ts";
 import { makeInstance } from "./genesis.ts";
 import type { Instance } from "../config/schema.ts";
 import { readInstance } from "./home.ts";
-import { addStorage, readProcesses } from "./placement.ts";
+import { addStorage, readMetricsPort, readProcesses } from "./placement.ts";
 import { isPortFree } from "./ports.ts";
 import { findProcess, forgetProcess, recordProcess } from "./processes.ts";
 import { proveReadiness } from "./proof.ts";
@@ -38,7 +38,8 @@ async function start(settings: Settings): Promise<number> {
   const instance = found ?? (await makeInstance(settings, asked.signal));
   if (instance === null) return 0;
   if (found !== null) await writeAccess(settings.home, found);
-  await refuseBusyPorts(instance);
+  const metricsPort = await readMetricsPort(settings.home, settings.metricsPort);
+  await refuseBusyPorts(instance, metricsPort);
   const processes = await readProcesses(settings.home);
   if (found !== null) await addStorage(settings.home);
 
@@ -86,11 +87,16 @@ async function refuseSecondStart(home: string): Promise<void> {
   }
 }
 
-async function refuseBusyPorts({ port, tlsPort }: Instance): Promise<void> {
+async function refuseBusyPorts(
+  { port, tlsPort }: Instance,
+  metricsPort: number | undefined,
+): Promise<void> {
   for (const [name, wanted] of [
     ["CHANCERY_PORT", port],
     ["CHANCERY_TLS_PORT", tlsPort],
+    ["CHANCERY_METRICS_PORT", metricsPort],
   ] as const) {
+    if (wanted === undefined) continue;
     if (await isPortFree(wanted)) continue;
     throw new Refusal(
       `port ${wanted} is in use by another program; stop that, or make a new instance with another ${name} and CHANCERY_HOME`,

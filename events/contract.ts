@@ -110,3 +110,32 @@ export function reportHealth(room: string) {
     deadlineMs: 2_000,
   });
 }
+
+/** One metric of a room: a family of samples, in the form in which Prometheus' client libraries hand them on. */
+export const metric = v.strictObject({
+  name: v.pipe(v.string(), v.regex(/^[a-z][a-z0-9_]{0,99}$/)),
+  help: v.string(),
+  type: v.picklist(["counter", "gauge", "histogram"]),
+  aggregator: v.literal("sum"),
+  values: v.array(
+    v.strictObject({
+      /** Present in histograms: with `_bucket`, `_sum` or `_count`. */
+      metricName: v.optional(v.string()),
+      labels: v.record(v.string(), v.union([v.string(), v.number()])),
+      value: v.number(),
+    }),
+  ),
+});
+
+/** A {@link metric}. */
+export type Metric = v.InferOutput<typeof metric>;
+
+/** The ask by which the metrics room learns what a room counts. The kernel offers it for every room. */
+export function reportMetrics(room: string) {
+  return ask(room, "reportMetrics", {
+    question: v.strictObject({}),
+    answer: v.strictObject({ metrics: v.array(metric) }),
+    failures: [],
+    deadlineMs: 2_000,
+  });
+}

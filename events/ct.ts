@@ -4,7 +4,8 @@ import { bytes, bytesUpTo, hash, uint } from "./bytes.ts";
 import { ask } from "./contract.ts";
 import { logName } from "./log.ts";
 
-const sct = v.strictObject({
+/** A signed certificate timestamp, version 1. */
+export const sct = v.strictObject({
   /** SHA-256 of the log's SubjectPublicKeyInfo. */
   logId: hash,
   timestampMs: uint,

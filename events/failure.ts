@@ -31,6 +31,11 @@ const meanings = {
     retry: false,
     means: "the public key is of a kind or size that is not accepted",
   },
+  "key-not-permitted": {
+    blame: "caller",
+    retry: false,
+    means: "this installation does not certify keys of this algorithm",
+  },
   "request-malformed": {
     blame: "caller",
     retry: false,

@@ -2,6 +2,7 @@
 import * as v from "valibot";
 import { bytes, bytesUpTo, hash, uint } from "./bytes.ts";
 import { ask, fact } from "./contract.ts";
+import { sct } from "./ct.ts";
 import { keyLabel } from "./hsm.ts";
 
 /** How the requester shows that it holds the key. */
@@ -20,19 +21,24 @@ export const keyProof = v.variant("kind", [
   }),
 ]);
 
-/** Issues a certificate with an embedded SCT. */
+/** Issues a certificate that is in the CT log: its SCT is embedded in it, or comes beside it if the installation is configured so. */
 export const issueCertificate = ask("issuer", "issueCertificate", {
   question: v.strictObject({
     idToken: v.pipe(v.string(), v.maxLength(16_384)),
     proof: keyProof,
   }),
-  /** Leaf first, root last, each DER. */
-  answer: v.strictObject({ chain: v.array(bytes) }),
+  answer: v.strictObject({
+    /** Leaf first, root last, each DER. */
+    chain: v.array(bytes),
+    /** Present exactly if the certificate embeds none: over the certificate itself (RFC 6962 §3.2, x509_entry). */
+    detachedSct: v.optional(sct),
+  }),
   failures: [
     "identity-rejected",
     "issuer-unavailable",
     "key-malformed",
     "key-insecure",
+    "key-not-permitted",
     "request-malformed",
     "possession-unproven",
     "lint-refused",

@@ -3,6 +3,7 @@ import { hash } from "node:crypto";
 import { encodeHex, equalBytes } from "../core/formats/encoding.ts";
 import {
   checkLeafTbs,
+  type LeafEnd,
   namesPrincipal,
   withoutPoison,
   withoutSctList,
@@ -12,6 +13,7 @@ import { decodeVerdict } from "../core/formats/verdict.ts";
 import { keyIdentifier, parseCertificate, type SignatureAlgorithm } from "../core/formats/x509.ts";
 import { Failure } from "../events/failure.ts";
 import type { Signable } from "../events/hsm.ts";
+import type { Claim } from "./guard.ts";
 import type { VaultKey } from "./keyring.ts";
 import type { Prepared } from "./prepared.ts";
 
@@ -23,6 +25,8 @@ export interface CertificateLimits {
   readonly maxCertificateSeconds: number;
   /** How old a verdict may be. */
   readonly verdictFreshSeconds: number;
+  /** True if certificates without an SCT list are signed, whose SCT comes beside them. */
+  readonly bareCertificates?: boolean;
 }
 
 /** How far another process of the same machine may see the clock ahead of us. */
@@ -53,12 +57,9 @@ export function prepareCertificate(
   if (end.kind === "sctList") parseSctList(end.list);
   const verdictHash = hash("sha256", sealed.verdict, "buffer");
   const precertificate = end.kind === "poison";
-  const core = hash("sha256", precertificate ? withoutPoison(tbs) : withoutSctList(tbs), "buffer");
   return {
     messages: [tbs],
-    claim: precertificate
-      ? { kind: "precertificate", core, serial: fields.serial, verdict: verdictHash }
-      : { kind: "certificate", core, verdict: verdictHash },
+    claim: claimOf(tbs, end, { serial: fields.serial, verdict: verdictHash }),
     binding: {
       kind: precertificate ? "precertificate" : "certificate",
       serial: encodeHex(fields.serial),
@@ -67,6 +68,25 @@ export function prepareCertificate(
       publicKeyHash: encodeHex(verdict.publicKeyHash),
     },
   };
+}
+
+function claimOf(
+  tbs: Uint8Array,
+  end: LeafEnd,
+  about: { readonly serial: Uint8Array; readonly verdict: Uint8Array },
+): Claim {
+  switch (end.kind) {
+    case "poison":
+      return { kind: "precertificate", core: sha256(withoutPoison(tbs)), ...about };
+    case "sctList":
+      return { kind: "certificate", core: sha256(withoutSctList(tbs)), verdict: about.verdict };
+    case "none":
+      return { kind: "bareCertificate", core: sha256(tbs), ...about };
+  }
+}
+
+function sha256(bytes: Uint8Array): Uint8Array {
+  return hash("sha256", bytes, "buffer");
 }
 
 /** The algorithm in certificates that a key signs. */
@@ -104,6 +124,7 @@ function profileOf(key: VaultKey, limits: CertificateLimits & { readonly nowMs: 
   const windowMs = (limits.verdictFreshSeconds + clockSkewSeconds) * 1_000;
   return {
     ...issuer,
+    bare: limits.bareCertificates === true,
     maxLifetimeSeconds: limits.maxCertificateSeconds,
     notBeforeFrom: new Date(limits.nowMs - windowMs),
     notBeforeTo: new Date(limits.nowMs + clockSkewSeconds * 1_000),

@@ -28,6 +28,14 @@ export type Claim =
       readonly verdict: Uint8Array;
     }
   | {
+      /** A certificate that never was a precertificate, because its SCT comes beside it. */
+      readonly kind: "bareCertificate";
+      /** SHA-256 of the TBSCertificate. */
+      readonly core: Uint8Array;
+      readonly serial: Uint8Array;
+      readonly verdict: Uint8Array;
+    }
+  | {
       readonly kind: "certificate";
       /** SHA-256 of the TBSCertificate without SCT list. */
       readonly core: Uint8Array;
@@ -84,6 +92,11 @@ export class Guard {
         return;
       case "precertificate":
         this.#admitPrecertificate(key, claim, at);
+        return;
+      case "bareCertificate":
+        this.#admitPrecertificate(key, claim, at);
+        // It is final: the same leaf with an SCT list would be a second certificate.
+        this.#statements.putFinal.run(at.sequence, claim.core);
         return;
       case "certificate":
         this.#admitCertificate(key, claim, at.sequence);
@@ -143,7 +156,7 @@ export class Guard {
 
   #admitPrecertificate(
     key: string,
-    claim: Extract<Claim, { kind: "precertificate" }>,
+    claim: Extract<Claim, { kind: "precertificate" | "bareCertificate" }>,
     at: { readonly sequence: number; readonly atMs: number },
   ): void {
     const { core, serial, verdict } = claim;

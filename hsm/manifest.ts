@@ -25,6 +25,8 @@ export const hsm = definePlugin({
     sessions: whole(8, 1, 256),
     maxCertificateSeconds: whole(600, 60, 86_400),
     verdictFreshSeconds: whole(60, 1, 600),
+    /** Sign certificates that embed no SCT, for an issuer with `scts: detached`; the guard gives each verdict one certificate either way. */
+    bareCertificates: v.optional(v.boolean(), false),
     roleLifetimeDays: v.optional(
       v.strictObject({
         root: days(3_660),

@@ -63,6 +63,8 @@ export interface LeafProfile {
   /** Bounds of notBefore, both inclusive. */
   readonly notBeforeFrom: Date;
   readonly notBeforeTo: Date;
+  /** True if leaves without poison and without SCT list are allowed: those whose SCT comes beside them. */
+  readonly bare?: boolean;
 }
 
 /** Octets of a serial number. */
@@ -115,7 +117,7 @@ export function checkLeafTbs(
   );
   checkValidity(parsed, profile);
   const end = readEnd(parsed);
-  demand(end.kind !== "none", "poison or sct list");
+  demand(end.kind !== "none" || profile.bare === true, "poison or sct list");
   const fields: LeafFields = {
     serial: parsed.serial,
     issuerName: profile.issuerName,

@@ -15,6 +15,7 @@ import { endAfter } from "./deadline.ts";
 import { textFamily } from "./families.ts";
 import { isAcceptable, mediaTypeOf } from "./gate.ts";
 import type { Limits } from "./manifest.ts";
+import type { DoorMeter } from "./meter.ts";
 import { parseParameters } from "./query.ts";
 import type { Answered, Asked, Family, Route } from "./route.ts";
 
@@ -26,6 +27,7 @@ export interface Serving {
   /** Aborted once connections are not to be used again. */
   readonly draining: AbortSignal;
   readonly trace: Context["trace"];
+  readonly meter: DoorMeter;
   readonly journal: Context["journal"];
 }
 
@@ -67,6 +69,12 @@ export async function createApp(serving: Serving): Promise<App> {
     if (serving.draining.aborted && request.raw.httpVersionMajor === 1) {
       void reply.header("connection", "close");
     }
+    done();
+  });
+  app.addHook("onResponse", ({ method, routeOptions: { url } }, reply, done) => {
+    const route = url === "*" ? undefined : url;
+    const seconds = reply.elapsedTime / 1_000;
+    serving.meter.request({ method, route, status: reply.statusCode, seconds });
     done();
   });
   for (const route of serving.routes) addRoute(app, route, serving);

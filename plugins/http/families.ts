@@ -11,6 +11,7 @@ const statuses = {
   "issuer-unavailable": 503,
   "key-malformed": 400,
   "key-insecure": 400,
+  "key-not-permitted": 400,
   "request-malformed": 400,
   "possession-unproven": 400,
   "signature-invalid": 400,
@@ -69,12 +70,25 @@ const fulcioMessages: { readonly [Code in FailureCode]?: string } = {
   "request-malformed": "The certificate signing request could not be parsed",
   "key-malformed": "The public key supplied in the request could not be parsed",
   "key-insecure": "The public key supplied in the request is insecure",
+  "key-not-permitted": "Signing algorithm not permitted",
   "possession-unproven": "The signature supplied in the request could not be verified",
   "signature-invalid": "The signature supplied in the request could not be verified",
   "lint-refused": "The identity does not fit a certificate",
   "log-unavailable": "Error entering certificate in CTL",
   "key-unavailable": "error communicating with CA backend",
 };
+
+/** Every text that Fulcio's API says of a failure. */
+export const fulcioTexts: readonly string[] = Object.values(fulcioMessages);
+
+/** A failure as a gRPC status, with the very code and text that the REST API answers. */
+export function fulcioStatus(code: FailureCode): {
+  readonly code: number;
+  readonly message: string;
+} {
+  const status = fulcioFamily.statuses[code];
+  return { code: grpcCode(status), message: fulcioMessage(status, code) };
+}
 
 function fulcioMessage(status: number, code: FailureCode | null): string {
   return (code === null ? undefined : fulcioMessages[code]) ?? refusalText(status);

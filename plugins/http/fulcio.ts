@@ -1,34 +1,36 @@
-/** Fulcio's REST API, v2 (`fulcio:fulcio.proto`). Unknown members are ignored and `Accept` is not looked at, as Fulcio does. */
-import { decodeBase64, decodeUtf8 } from "../../core/formats/encoding.ts";
-import type { JsonValue } from "../../core/formats/json.ts";
-import { Malformed } from "../../core/formats/malformed.ts";
-import { formatPem, parsePem } from "../../core/formats/pem.ts";
-import type { QuestionOf } from "../../events/contract.ts";
-import { Failure, type FailureCode } from "../../events/failure.ts";
+/**
+ * Fulcio's REST API: v2, and v1 for cosign 2 and gitsign (`fulcio:fulcio.proto`, `fulcio_legacy.proto`, `pkg/server/legacy_server.go`).
+ * `Accept` is not looked at, because clients ask for what they do not read.
+ */
+import { encodeBase64, encodeUtf8 } from "../../core/formats/encoding.ts";
+import { formatPem } from "../../core/formats/pem.ts";
+import type { AnswerOf } from "../../events/contract.ts";
+import type { addChain } from "../../events/ct.ts";
 import { listIssuers } from "../../events/identity.ts";
 import { issueCertificate, trustBundle } from "../../events/issuer.ts";
-import { type Members, members, parseMembers } from "./body.ts";
 import { fulcioFamily as family } from "./families.ts";
-import { json, type Put, type Route } from "./route.ts";
+import { parseLegacyRequest, parseRequest } from "./fulcio-request.ts";
+import { type Answered, json, type Put, type Route } from "./route.ts";
 
-const maxBodyBytes = 262_144;
-const maxTokenLength = 16_384;
-const maxKeyLength = 16_384;
+/** Fulcio's own limit; what is larger than any request for a certificate is refused without a look. */
+const body = { mediaType: "application/json", maxBytes: 4_194_304 };
 
-/** The routes of Fulcio v2. */
+/** The routes of Fulcio, both versions. */
 export function fulcioRoutes(ask: Put): readonly Route[] {
+  return [...versionTwo(ask), ...versionOne(ask)];
+}
+
+function versionTwo(ask: Put): readonly Route[] {
   return [
     {
       method: "POST",
       path: "/api/v2/signingCert",
       family,
-      body: { mediaType: "application/json", maxBytes: maxBodyBytes },
-      async handle({ authorization, body }) {
-        const { chain } = await ask(issueCertificate, parseRequest(body, authorization));
-        return json({
-          signedCertificateEmbeddedSct: { chain: { certificates: formatChain(chain) } },
-        });
-      },
+      body,
+      handle: async ({ authorization, body: bytes }) =>
+        json(
+          signingCertificateJson(await ask(issueCertificate, parseRequest(bytes, authorization))),
+        ),
     },
     {
       method: "GET",
@@ -45,86 +47,71 @@ export function fulcioRoutes(ask: Put): readonly Route[] {
       family,
       async handle() {
         const { issuers } = await ask(listIssuers, {});
-        return json({
-          issuers: issuers.map((issuer) => ({
-            ...issuer,
-            spiffeTrustDomain: "",
-            subjectDomain: "",
-            skipEmailVerification: false,
-          })),
-        });
+        return json({ issuers: issuers.map(describeIssuer) });
       },
     },
   ];
 }
 
-function parseRequest(
-  body: Uint8Array,
-  authorization: string | undefined,
-): QuestionOf<typeof issueCertificate> {
-  const request = parseMembers(body);
-  const idToken = readToken(request, authorization);
-  const key = request["publicKeyRequest"] ?? null;
-  const csr = request["certificateSigningRequest"] ?? null;
-  if ((key === null || key === "") === (csr === null || csr === "")) {
-    throw new Malformed("fulcio: expected either a public key or a certificate signing request");
-  }
-  if (typeof csr === "string" && csr !== "") return { idToken, proof: readCsr(csr) };
-  const { publicKey = null, proofOfPossession = null } = members(key);
-  return { idToken, proof: readKey(members(publicKey)["content"], proofOfPossession) };
+function versionOne(ask: Put): readonly Route[] {
+  return [
+    {
+      method: "POST",
+      path: "/api/v1/signingCert",
+      family,
+      body,
+      async handle({ authorization, body: bytes }) {
+        const question = parseLegacyRequest(bytes, authorization);
+        const { chain, detachedSct } = await ask(issueCertificate, question);
+        const sct = detachedSct && encodeBase64(encodeUtf8(addChainResponse(detachedSct)));
+        return { ...pemChain(chain), status: 201, ...(sct !== undefined && { headers: { sct } }) };
+      },
+    },
+    {
+      method: "GET",
+      path: "/api/v1/rootCert",
+      family,
+      async handle() {
+        const { chains } = await ask(trustBundle, {});
+        return pemChain(chains.flat());
+      },
+    },
+  ];
 }
 
-/** From the body or the bearer header; from both only if they agree. */
-function readToken(request: Members, authorization: string | undefined): string {
-  const credentials = request["credentials"] ?? null;
-  const inBody = credentials === null ? null : (members(credentials)["oidcIdentityToken"] ?? null);
-  const inHeader = authorization === undefined ? null : readBearer(authorization);
-  const token = inBody === null || inBody === "" ? inHeader : inBody;
-  const agreed = inHeader === null || inHeader === token;
-  if (typeof token !== "string" || token === "" || token.length > maxTokenLength || !agreed) {
-    throw new Failure("identity-rejected", "no token, or two");
-  }
-  return token;
-}
-
-function readBearer(authorization: string): string {
-  const token = /^bearer +([!-~]+)$/i.exec(authorization)?.[1];
-  if (token === undefined) throw new Failure("identity-rejected", "not a bearer token");
-  return token;
-}
-
-function readCsr(text: string) {
-  const der = refusing("request-malformed", () =>
-    parsePem(decodeUtf8(decodeBase64(text)), "CERTIFICATE REQUEST"),
-  );
-  return { kind: "request" as const, request: der };
-}
-
-function readKey(content: JsonValue | undefined, proof: JsonValue) {
-  const publicKey = refusing("key-malformed", () => {
-    if (typeof content !== "string" || content.length > maxKeyLength)
-      throw new Malformed("fulcio: no key");
-    return parsePem(content, "PUBLIC KEY");
-  });
-  const possession = refusing("possession-unproven", () => {
-    if (typeof proof !== "string" || proof === "")
-      throw new Malformed("fulcio: no proof of possession");
-    return decodeBase64(proof);
-  });
-  return { kind: "possession" as const, publicKey, possession };
-}
-
-/** What is malformed inside gets the code the API has for it. */
-function refusing<T>(code: FailureCode, parse: () => T): T {
-  try {
-    return parse();
-  } catch (thrown) {
-    if (!(thrown instanceof Malformed)) throw thrown;
-    throw new Failure(code, thrown.message, { cause: thrown });
-  }
-}
-
-/** Without final newlines, as Fulcio answers. */
-function formatChain(chain: readonly Uint8Array[]): readonly string[] {
+/** Certificates without final newlines, as Fulcio answers. */
+export function formatChain(chain: readonly Uint8Array[]): readonly string[] {
   return chain.map((der) => formatPem("CERTIFICATE", der).trimEnd());
+}
+
+/** What RFC 6962 §4.1 answers, which Fulcio passes on in base64. */
+export function addChainResponse(sct: AnswerOf<typeof addChain>): string {
+  return JSON.stringify({
+    sct_version: 0,
+    id: encodeBase64(sct.logId),
+    timestamp: Number(sct.timestampMs),
+    extensions: encodeBase64(sct.extensions),
+    signature: encodeBase64(sct.signature),
+  });
+}
+
+/** An issuer with every member, also those that it does not have. */
+export function describeIssuer(issuer: AnswerOf<typeof listIssuers>["issuers"][number]) {
+  return { spiffeTrustDomain: "", subjectDomain: "", skipEmailVerification: false, ...issuer };
+}
+
+function signingCertificateJson({ chain, detachedSct }: AnswerOf<typeof issueCertificate>): object {
+  const certificates = formatChain(chain);
+  if (detachedSct === undefined)
+    return { signedCertificateEmbeddedSct: { chain: { certificates } } };
+  const signedCertificateTimestamp = encodeBase64(encodeUtf8(addChainResponse(detachedSct)));
+  return { signedCertificateDetachedSct: { chain: { certificates }, signedCertificateTimestamp } };
+}
+
+function pemChain(chain: readonly Uint8Array[]): Answered {
+  return {
+    status: 200,
+    contentType: "application/pem-certificate-chain",
+    body: formatChain(chain).join("\n"),
+  };
 }

@@ -112,19 +112,29 @@ export async function listen(
   host: string,
   port: number,
 ): Promise<Listener> {
+  const sessions = new Set<ServerHttp2Session>();
+  (server as Http2SecureServer).on("session", (session) => {
+    sessions.add(session);
+    session.once("close", () => sessions.delete(session));
+  });
   server.listen({ host, port, ipv6Only: host.includes(":"), exclusive: true });
   await once(server, "listening");
   const address = server.address();
   return {
     port: typeof address === "object" && address !== null ? address.port : port,
-    [Symbol.asyncDispose]: async () => await close(server),
+    [Symbol.asyncDispose]: async () => await close(server, sessions),
   };
 }
 
 /** Accepts nothing more, finishes what was accepted, and after a while ends what does not finish. */
-async function close(server: Server | Http2SecureServer): Promise<void> {
+async function close(
+  server: Server | Http2SecureServer,
+  sessions: ReadonlySet<ServerHttp2Session>,
+): Promise<void> {
   const { promise: closed, resolve } = Promise.withResolvers<void>();
   server.close(() => resolve());
+  // Says goodbye (GOAWAY), finishes the streams that are open, and takes no more: clients such as gRPC's keep sessions for ever.
+  for (const session of sessions) session.close();
   const end = setTimeout(() => {
     if ("closeAllConnections" in server) server.closeAllConnections();
     resolve();

@@ -9,8 +9,10 @@ import { createAdmission } from "./admission.ts";
 import { createApp } from "./app.ts";
 import { refusalText } from "./families.ts";
 import { allow, passGate } from "./gate.ts";
+import { createCalls, isCall } from "./grpc.ts";
 import { createPlainServer, createTlsServer, listen, type Serve } from "./listeners.ts";
 import { http } from "./manifest.ts";
+import { createDoorMeter } from "./meter.ts";
 import { passOnTo } from "./pass-on.ts";
 import { createRate } from "./rate.ts";
 import { doorRoutes } from "./routes.ts";
@@ -27,34 +29,31 @@ export default http.implement(async (context) => {
   const draining = new AbortController();
   const nowMs = (): number => performance.now();
   const rate = limits.requestsPerSecondPerClient;
-  const app = await createApp({
-    routes: doorRoutes(
-      ask,
-      {
-        publicUrl,
-        demo,
-        ctLog,
-        rekorV2Log,
-        peers,
-        draining: () => draining.signal.aborted,
-      },
-      passOnTo(context.home()),
-    ),
-    admission: createAdmission(limits, rate === undefined ? null : createRate(rate, nowMs)),
-    limits,
-    draining: draining.signal,
-    trace,
-    journal,
-  });
+  const admission = createAdmission(limits, rate === undefined ? null : createRate(rate, nowMs));
+  const isDraining = (): boolean => draining.signal.aborted;
+  const routes = doorRoutes(
+    ask,
+    { publicUrl, demo, ctLog, rekorV2Log, peers, draining: isDraining },
+    passOnTo(context.home()),
+  );
+  const meter = createDoorMeter();
+  const serving = { meter, admission, limits, draining: draining.signal, trace, journal };
+  const app = await createApp({ routes, ...serving });
+  const serveCall = createCalls({ ask, ...serving });
   const serve: Serve = (request, response) => {
     const passed = passGate(request);
     if (typeof passed === "number") {
       const id = randomUUID().replaceAll("-", "");
       journal.info("request-refused", { status: passed, request: id });
       refuse(passed, id, response);
+      meter.request({ method: request.method ?? "", route: undefined, status: passed, seconds: 0 });
       return;
     }
     request.url = passed.target;
+    if ("stream" in request && "stream" in response && isCall(request.headers)) {
+      serveCall(request, response);
+      return;
+    }
     // Fastify serves the compatibility form of HTTP/2 as it serves HTTP/1; its types know one server at a time.
     app.serve(request as IncomingMessage, response as ServerResponse);
   };
@@ -66,6 +65,7 @@ export default http.implement(async (context) => {
   const close = async () => await (closed ??= kept.disposeAsync());
   return {
     handlers: {},
+    metrics: async () => await meter.metrics(),
     /** Says that it is not ready, waits until that is known, shuts the doors, and finishes what came in before. */
     async drain() {
       draining.abort();

@@ -2,6 +2,7 @@
 import { ctRoutes } from "./ct.ts";
 import { fulcioRoutes } from "./fulcio.ts";
 import { oidcRoutes } from "./oidc.ts";
+import { openApiRoute } from "./openapi.ts";
 import { nobodyThere, type PassOn } from "./pass-on.ts";
 import { rekorV2Routes } from "./rekor-v2.ts";
 import { rekorRoutes } from "./rekor.ts";
@@ -17,7 +18,7 @@ export function doorRoutes(
   installation: Installation,
   signIn: PassOn = nobodyThere,
 ): readonly Route[] {
-  return [
+  const routes = [
     ...statusRoutes(installation),
     ...fulcioRoutes(ask),
     ...ctRoutes(ask),
@@ -28,4 +29,5 @@ export function doorRoutes(
     ...tufRoutes(ask),
     ...oidcRoutes(ask, signIn),
   ];
+  return [...routes, openApiRoute(routes, installation.publicUrl)];
 }

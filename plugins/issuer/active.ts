@@ -96,7 +96,8 @@ export async function activate(
   return { authority, activatedAtMs: nowMs, earlier };
 }
 
-async function describe({ ask, config }: Asking, label: string): Promise<Authority> {
+/** An issuing key as the vault has it. @throws {Failure} key-unavailable */
+export async function describe({ ask, config }: Asking, label: string): Promise<Authority> {
   const logKeys = typeof config.logKey === "string" ? [config.logKey] : config.logKey;
   const [issuing, ...logs] = await Promise.all([
     ask(describeKey, { key: label }),

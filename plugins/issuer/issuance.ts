@@ -1,9 +1,10 @@
 /** One issuance from request to certificate: authenticate, prove, record, sign, log, sign, record. */
 import { randomBytes } from "node:crypto";
 import { sha256 } from "../../core/crypto/hash.ts";
+import type { KeyAlgorithm } from "../../core/crypto/keys.ts";
 import { serialLength } from "../../core/formats/leaf-profile.ts";
-import { addPreChain } from "../../events/ct.ts";
-import type { QuestionOf } from "../../events/contract.ts";
+import { addChain, addPreChain } from "../../events/ct.ts";
+import type { AnswerOf, QuestionOf } from "../../events/contract.ts";
 import { Failure } from "../../events/failure.ts";
 import { type Signable, sign } from "../../events/hsm.ts";
 import { authenticate, type Principal } from "../../events/identity.ts";
@@ -11,7 +12,13 @@ import type { issueCertificate } from "../../events/issuer.ts";
 import type { Authority } from "./authority.ts";
 import type { issuer } from "./manifest.ts";
 import { proveClaim, readClaim } from "./possession.ts";
-import { prepareLeaf, type PreparedPrecertificate } from "./prepared.ts";
+import {
+  prepareBareLeaf,
+  type PreparedBareLeaf,
+  type LeafRequest,
+  prepareLeaf,
+  type PreparedPrecertificate,
+} from "./prepared.ts";
 import type { Intent, Issued, Records, Stage } from "./records.ts";
 
 /** What the plugin is given. */
@@ -22,6 +29,8 @@ export interface Desk extends Pick<IssuerContext, "ask" | "clock" | "config" | "
   /** The CA that is in use; what began with it is finished with it. */
   readonly authority: Authority;
   readonly records: Records;
+  /** The keys that are certified. */
+  readonly permitted: ReadonlySet<KeyAlgorithm>;
   /** The next notBefore. @throws {Failure} lint-refused if the clock stands before the last one. */
   readonly nextNotBefore: () => Date;
 }
@@ -29,7 +38,7 @@ export interface Desk extends Pick<IssuerContext, "ask" | "clock" | "config" | "
 type Question = QuestionOf<typeof issueCertificate>;
 
 /** Issues one certificate or refuses, and has recorded which before it returns or throws. @throws {Failure} */
-export async function issue(desk: Desk, { idToken, proof }: Question): Promise<Uint8Array> {
+export async function issue(desk: Desk, { idToken, proof }: Question): Promise<Certified> {
   const tokenDigest = sha256(new TextEncoder().encode(idToken));
   let principal: Principal | null = null;
   let accepted: Accepted;
@@ -38,12 +47,12 @@ export async function issue(desk: Desk, { idToken, proof }: Question): Promise<U
     const publicKeyHash = sha256(claim.publicKey);
     const answer = await desk.ask(authenticate, { idToken, publicKeyHash });
     principal = answer.principal;
-    const key = proveClaim(claim, principal.challenge);
+    const key = proveClaim(claim, principal.challenge, desk.permitted);
     const notBefore = desk.nextNotBefore();
     const notAfter = new Date(notBefore.getTime() + desk.config.lifetimeSeconds * 1_000);
     const serial = newSerial();
     const leaf = { principal, key, serial, notBefore, notAfter };
-    const prepared = prepareLeaf(leaf, desk.authority);
+    const prepared = prepare(leaf, desk);
     const { sealed } = answer;
     const intent = { serial, principal, sealed, tokenDigest, publicKeyHash, notBefore };
     await desk.records.intend(intent);
@@ -57,22 +66,46 @@ export async function issue(desk: Desk, { idToken, proof }: Question): Promise<U
   return await complete(desk, accepted);
 }
 
+/** A certificate and, unless it embeds one, its SCT. */
+export interface Certified {
+  readonly certificate: Uint8Array;
+  readonly detachedSct?: AnswerOf<typeof addChain>;
+}
+
 /** An issuance whose intent is durable. */
 interface Accepted {
   readonly intent: Intent;
-  readonly prepared: PreparedPrecertificate;
+  readonly prepared: Leaf;
 }
 
-async function complete(desk: Desk, { intent, prepared }: Accepted): Promise<Uint8Array> {
+/** A leaf whose SCT will be in it, or beside it. */
+type Leaf =
+  | { readonly scts: "embedded"; readonly leaf: PreparedPrecertificate }
+  | { readonly scts: "detached"; readonly leaf: PreparedBareLeaf };
+
+function prepare(request: LeafRequest, { authority, config: { scts } }: Desk): Leaf {
+  switch (scts) {
+    case "embedded":
+      return { scts, leaf: prepareLeaf(request, authority) };
+    case "detached":
+      return { scts, leaf: prepareBareLeaf(request, authority) };
+  }
+}
+
+async function complete(desk: Desk, { intent, prepared }: Accepted): Promise<Certified> {
   // If we crash from here on, the intent is found open at the next start and given up.
   let stage: Stage = "recorded";
   const reach = (next: Stage): void => {
     stage = next;
   };
   try {
-    const issued = await certify(desk, { intent, prepared }, reach);
+    const { detachedSct, ...issued } =
+      prepared.scts === "embedded"
+        ? await certify(desk, { intent, leaf: prepared.leaf }, reach)
+        : await certifyBare(desk, { intent, leaf: prepared.leaf }, reach);
     await desk.records.issued(intent, issued);
-    return issued.certificate;
+    const { certificate } = issued;
+    return { certificate, ...(detachedSct && { detachedSct }) };
   } catch (thrown) {
     const failure = Failure.from(thrown);
     complain(desk, failure);
@@ -81,15 +114,17 @@ async function complete(desk: Desk, { intent, prepared }: Accepted): Promise<Uin
   }
 }
 
+type Outcome = Issued & Pick<Certified, "detachedSct">;
+
 async function certify(
   desk: Desk,
-  { intent, prepared }: Accepted,
+  { intent, leaf }: { readonly intent: Intent; readonly leaf: PreparedPrecertificate },
   reach: (stage: Stage) => void,
-): Promise<Issued> {
+): Promise<Outcome> {
   reach("precertificate asked for");
-  const precertificate = prepared.signed(await signLeaf(desk, prepared.redeem(), intent));
+  const precertificate = leaf.signed(await signLeaf(desk, leaf.redeem(), intent));
   reach("precertificate signed");
-  const sct = await append(desk, [precertificate.der, ...desk.authority.chain]);
+  const sct = await append(desk, addPreChain, precertificate.der);
   const certificate = precertificate.logged(sct, desk.clock.now());
   reach("logged");
   const tbs = certificate.redeem();
@@ -97,6 +132,21 @@ async function certify(
   const der = certificate.signed(await signLeaf(desk, tbs, intent));
   reach("certificate signed");
   return { certificate: der, ctTimestampMs: sct.timestampMs, issuedAt: desk.clock.now() };
+}
+
+/** What is signed here is nobody's until the log has promised to keep it. */
+async function certifyBare(
+  desk: Desk,
+  { intent, leaf }: { readonly intent: Intent; readonly leaf: PreparedBareLeaf },
+  reach: (stage: Stage) => void,
+): Promise<Outcome> {
+  reach("certificate asked for");
+  const signed = leaf.signed(await signLeaf(desk, leaf.redeem(), intent));
+  reach("certificate signed");
+  const detachedSct = await append(desk, addChain, signed.der);
+  const issuedAt = desk.clock.now();
+  const certificate = signed.logged(detachedSct, issuedAt);
+  return { certificate, ctTimestampMs: detachedSct.timestampMs, issuedAt, detachedSct };
 }
 
 async function signLeaf(desk: Desk, tbs: Uint8Array, { sealed }: Intent): Promise<Uint8Array> {
@@ -112,17 +162,30 @@ async function signLeaf(desk: Desk, tbs: Uint8Array, { sealed }: Intent): Promis
 /** A log that is frozen stays so until an operator configures another. */
 const notTheRequesters: ReadonlySet<string> = new Set(["chain-rejected", "log-frozen", "internal"]);
 
-/** Whatever keeps the precertificate out of the log is the log's fault, not the requester's. */
-async function append(desk: Desk, chain: Uint8Array[]) {
+/** Whatever keeps a leaf out of the log is the log's fault, not the requester's. */
+async function append(
+  { ask, authority }: Desk,
+  add: typeof addPreChain | typeof addChain,
+  leaf: Uint8Array,
+) {
   try {
-    return await desk.ask(addPreChain, { chain });
+    return await ask(add, { chain: [leaf, ...authority.chain] });
   } catch (thrown) {
     const failure = Failure.from(thrown);
-    if (!notTheRequesters.has(failure.code)) throw failure;
-    throw new Failure("log-unavailable", "the log did not take the precertificate", {
+    if (!notTheRequesters.has(failure.code)) {
+      throw new Failure(failure.code, plain(failure.message), { cause: failure });
+    }
+    throw new Failure("log-unavailable", "the log did not take the certificate", {
       cause: thrown,
     });
   }
+}
+
+const maxReasonLength = 512;
+
+/** What a log says may be anything; what is written down of it is one short line. */
+function plain(text: string): string {
+  return text.slice(0, maxReasonLength).replaceAll(/\p{Cc}/gu, " ");
 }
 
 /** A random serial of 158 bits: positive, and never shorter than its twenty octets. */

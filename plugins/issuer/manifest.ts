@@ -1,7 +1,7 @@
 /** The issuing CA, as the kernel knows it. */
 import * as v from "valibot";
 import { definePlugin } from "../../core/plugin.ts";
-import { addPreChain } from "../../events/ct.ts";
+import { addChain, addPreChain } from "../../events/ct.ts";
 import { describeKey, keyLabel, sign } from "../../events/hsm.ts";
 import { authenticate } from "../../events/identity.ts";
 import {
@@ -11,6 +11,22 @@ import {
   issueCertificate,
   trustBundle,
 } from "../../events/issuer.ts";
+import { signingAlgorithms } from "./algorithms.ts";
+
+const instant = v.pipe(
+  v.string(),
+  v.isoTimestamp(),
+  v.transform((text) => new Date(text)),
+);
+
+/** Another CA; without bounds it issues as long as its certificate is valid. */
+const beside = v.strictObject({
+  key: keyLabel,
+  /** From when on it issues. */
+  from: v.optional(instant),
+  /** When the last of its certificates must have ended. */
+  until: v.optional(instant),
+});
 
 /** The plugin `issuer`. */
 export const issuer = definePlugin({
@@ -28,9 +44,21 @@ export const issuer = definePlugin({
       v.pipe(v.number(), v.integer(), v.minValue(60), v.maxValue(86_400)),
       600,
     ),
+    /** Keys that are certified, by the names of the algorithm registry. */
+    clientSigningAlgorithms: v.optional(
+      v.pipe(v.array(v.picklist(signingAlgorithms)), v.minLength(1)),
+      [...signingAlgorithms],
+    ),
+    /**
+     * Where the SCT is: embedded in the certificate, or beside it (`detached`), over a certificate without one. For clients of an
+     * instance that was so before; the vault must allow it too (`hsm.bareCertificates`).
+     */
+    scts: v.optional(v.picklist(["embedded", "detached"]), "embedded"),
+    /** CAs that issue besides the one in use, as in the weeks of a rotation: each takes its turn while its window is open. */
+    alongside: v.optional(v.pipe(v.array(beside), v.maxLength(8)), []),
   }),
   offers: [issueCertificate, trustBundle, activateIssuer],
-  needs: [authenticate, describeKey, sign, addPreChain],
+  needs: [authenticate, describeKey, sign, addPreChain, addChain],
   emits: [certificateIssued, certificateRefused],
   follows: [],
   keeps: {

@@ -1,6 +1,8 @@
 /** The issuing CA: turns a proven identity into a certificate that is in the CT log. */
 import { Failure } from "../../events/failure.ts";
 import { activate, readActive } from "./active.ts";
+import { keysOf } from "./algorithms.ts";
+import { distinct, readAlongside, takeTurns } from "./alongside.ts";
 import { issue } from "./issuance.ts";
 import { issuer } from "./manifest.ts";
 import { recordsIn } from "./records.ts";
@@ -33,14 +35,20 @@ export default issuer.implement(async ({ ask, clock, config, journal, stores }) 
     return { activatedAtMs, lifetimeSeconds: config.lifetimeSeconds };
   }
 
-  const desk = { ask, clock, config, journal, records, nextNotBefore };
+  const permitted = keysOf(config.clientSigningAlgorithms);
+  const desk = { ask, clock, config, journal, records, nextNotBefore, permitted };
+  const alongside = await readAlongside({ ask, config });
+  const turns = takeTurns();
   return {
     handlers: {
       async issueCertificate(question) {
         // Taken once: an activation meanwhile is for those who come later.
-        const { authority } = active;
-        const leaf = await issue({ ...desk, authority }, question);
-        return { chain: [leaf, ...authority.chain] };
+        const authority = turns(active.authority, alongside, {
+          now: clock.now(),
+          lifetimeSeconds: config.lifetimeSeconds,
+        });
+        const { certificate, ...sct } = await issue({ ...desk, authority }, question);
+        return { chain: [certificate, ...authority.chain], ...sct };
       },
       async activateIssuer({ key }, { from }) {
         if (from !== "operator") {
@@ -53,7 +61,8 @@ export default issuer.implement(async ({ ask, clock, config, journal, stores }) 
       async trustBundle() {
         await Promise.resolve();
         const { authority, earlier } = active;
-        return { chains: [authority.chain, ...earlier].map((chain) => [...chain]) };
+        const beside = alongside.map((other) => other.authority.chain);
+        return { chains: distinct([authority.chain, ...beside, ...earlier]) };
       },
     },
   };

@@ -1,5 +1,10 @@
 /** Proof of possession: the requester signs the principal's challenge, or its own certificate request. */
-import { importPublicKey, KeyInsecure, type PublicKey } from "../../core/crypto/keys.ts";
+import {
+  importPublicKey,
+  type KeyAlgorithm,
+  KeyInsecure,
+  type PublicKey,
+} from "../../core/crypto/keys.ts";
 import { verifySigned } from "../../core/crypto/signed.ts";
 import { verifySignature } from "../../core/crypto/verify.ts";
 import { parseCsr } from "../../core/formats/csr.ts";
@@ -41,12 +46,19 @@ export function readClaim(proof: KeyProof): Claim {
 /**
  * The claimed key, once it is accepted and its possession proven.
  *
- * @throws {Failure} key-malformed, key-insecure or possession-unproven
+ * @throws {Failure} key-malformed, key-insecure, possession-unproven or key-not-permitted
  */
-export function proveClaim(claim: Claim, challenge: string): PublicKey {
+export function proveClaim(
+  claim: Claim,
+  challenge: string,
+  permitted: ReadonlySet<KeyAlgorithm>,
+): PublicKey {
   const key = readKey(claim.publicKey);
   if (!claim.isProven(key, challenge)) {
     throw new Failure("possession-unproven", "the proof of possession does not verify");
+  }
+  if (!permitted.has(key.algorithm)) {
+    throw new Failure("key-not-permitted", `keys of type ${key.algorithm} are not certified here`);
   }
   return key;
 }

@@ -50,6 +50,19 @@ export interface PreparedCertificate extends Prepared {
   signed(signature: Uint8Array): Uint8Array;
 }
 
+/** A certificate whose SCT comes beside it, waiting for its signature. */
+export interface PreparedBareLeaf extends Prepared {
+  /** @throws {Failure} key-unavailable if the signature is not the issuing key's. */
+  signed(signature: Uint8Array): BareLeaf;
+}
+
+/** A signed certificate that nobody has been given yet. */
+export interface BareLeaf {
+  readonly der: Uint8Array;
+  /** The certificate, now that the log has promised to keep it. @throws {Failure} log-unavailable if the SCT is not good. */
+  logged(sct: Sct, now: Date): Uint8Array;
+}
+
 /** What a leaf is made of, besides the authority. */
 export interface LeafRequest {
   readonly principal: Principal;
@@ -66,7 +79,7 @@ const signatureRoom = 512;
 
 /** @throws {Failure} identity-rejected if the principal cannot be written into a certificate; lint-refused if the result breaks the profile. */
 export function prepareLeaf(request: LeafRequest, authority: Authority): PreparedPrecertificate {
-  const tbs = formatPrecertificate(request, authority);
+  const tbs = formatLeaf(request, authority, "poison");
   lint(tbs, request, authority);
   return {
     ...once(tbs),
@@ -81,7 +94,30 @@ export function prepareLeaf(request: LeafRequest, authority: Authority): Prepare
   };
 }
 
-function formatPrecertificate(request: LeafRequest, authority: Authority): Uint8Array {
+/** A certificate that embeds no SCT, waiting for its signature. @throws {Failure} as {@link prepareLeaf} */
+export function prepareBareLeaf(request: LeafRequest, authority: Authority): PreparedBareLeaf {
+  const tbs = formatLeaf(request, authority, "none");
+  lint(tbs, request, authority);
+  return {
+    ...once(tbs),
+    signed(signature) {
+      const certificate = formatSigned(tbs, signature, authority);
+      return {
+        der: certificate,
+        logged(sct, now) {
+          checkSct(sct, { entry: { kind: "certificate", certificate }, now }, authority);
+          return certificate;
+        },
+      };
+    },
+  };
+}
+
+function formatLeaf(
+  request: LeafRequest,
+  authority: Authority,
+  end: "poison" | "none",
+): Uint8Array {
   const { principal, key, serial, notBefore, notAfter } = request;
   try {
     const tbs = formatLeafTbs(
@@ -96,7 +132,7 @@ function formatPrecertificate(request: LeafRequest, authority: Authority): Uint8
         san: principal.san,
         fulcio: fulcioExtensions(principal),
       },
-      { kind: "poison" },
+      { kind: end },
     );
     if (tbs.length + signatureRoom > maxLeafBytes) {
       throw new Malformed(`the identity needs a certificate above ${maxLeafBytes} bytes`);
@@ -119,6 +155,7 @@ function lint(tbs: Uint8Array, request: LeafRequest, authority: Authority): void
       issuerName: authority.name,
       authorityKeyId: authority.keyId,
       signatureAlgorithm: authority.signatureAlgorithm,
+      bare: true,
       maxLifetimeSeconds: (notAfter.getTime() - notBefore.getTime()) / 1_000,
       notBeforeFrom: notBefore,
       notBeforeTo: notBefore,
@@ -135,25 +172,37 @@ function prepareCertificate(
   authority: Authority,
 ): PreparedCertificate {
   const bare = withoutPoison(precertificateTbs);
-  checkSct(sct, { bare, now }, authority);
+  const entry = { kind: "precertificate", issuerKeyHash: authority.keyHash, tbs: bare } as const;
+  checkSct(sct, { entry, now }, authority);
   const tbs = withSctList(bare, formatSctList([sct]));
   if (!correspond(precertificateTbs, tbs)) {
     throw new Failure("lint-refused", "the certificate does not correspond to its precertificate");
   }
   return {
     ...once(tbs),
-    signed(signature) {
-      if (!verifySignature(authority.key, tbs, signature)) {
-        throw new Failure("key-unavailable", "the vault's signature does not verify");
-      }
-      return formatCertificate(tbs, authority.signatureAlgorithm, signature);
-    },
+    signed: (signature) => formatSigned(tbs, signature, authority),
   };
 }
 
+function formatSigned(tbs: Uint8Array, signature: Uint8Array, authority: Authority): Uint8Array {
+  if (!verifySignature(authority.key, tbs, signature)) {
+    throw new Failure("key-unavailable", "the vault's signature does not verify");
+  }
+  return formatCertificate(tbs, authority.signatureAlgorithm, signature);
+}
+
+/** What an SCT is over, without its time. */
+type Logged =
+  | { readonly kind: "certificate"; readonly certificate: Uint8Array }
+  | {
+      readonly kind: "precertificate";
+      readonly issuerKeyHash: Uint8Array;
+      readonly tbs: Uint8Array;
+    };
+
 function checkSct(
   sct: Sct,
-  { bare, now }: { readonly bare: Uint8Array; readonly now: Date },
+  { entry, now }: { readonly entry: Logged; readonly now: Date },
   authority: Authority,
 ): void {
   const refused = (message: string, cause?: unknown): Failure =>
@@ -164,12 +213,7 @@ function checkSct(
   const behindMs = BigInt(now.getTime()) - sct.timestampMs;
   if (behindMs < -clockSkewMs) throw refused("it is from the future");
   if (behindMs > clockSkewMs + maxLogWaitMs) throw refused("it is from before the request");
-  const input = sctSignatureInput({
-    kind: "precertificate",
-    timestampMs: sct.timestampMs,
-    issuerKeyHash: authority.keyHash,
-    tbs: bare,
-  });
+  const input = sctSignatureInput({ ...entry, timestampMs: sct.timestampMs });
   try {
     const { hash, algorithm, signature } = parseDigitallySigned(sct.signature);
     if (hash === "sha256" && algorithm === "ecdsa") {

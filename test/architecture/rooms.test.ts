@@ -42,9 +42,11 @@ const reserved = [
   { name: "fastify", onlyIn: /^plugins\/(http|idp)\// },
   {
     name: "node:http",
-    onlyIn: /^plugins\/(http|idp|client)\/|^deploy\/probe\.ts$|^core\/fetch\.ts$/,
+    onlyIn: /^plugins\/(http|idp|metrics|client)\/|^deploy\/probe\.ts$|^core\/fetch\.ts$/,
   },
   { name: "node:http2", onlyIn: /^plugins\/(http|idp)\// },
+  { name: "@connectrpc/", onlyIn: /^plugins\/http\// },
+  { name: "prom-client", onlyIn: /^plugins\/(http|metrics)\/|^core\/meter\.ts$/ },
   { name: "cbor-x", onlyIn: /^core\/wire\.ts$/ },
   { name: "pino", onlyIn: /^core\/pino-journal\.ts$/ },
   { name: "yaml", onlyIn: /^(config|deploy|plugins\/identity)\/|^hsm\/ceremony\// },

@@ -7,6 +7,7 @@ import { expect } from "vitest";
 import { http1, type Reply } from "../support/door-client.ts";
 import { doorRows, type Row } from "../support/door-material.ts";
 import { expectQuietError, Stored, usageOf } from "../support/outcome.ts";
+import { callMutants, callOf, frame, openCalls } from "./calls.ts";
 import type { House } from "./house.ts";
 import { type Mutant, mutantsOf } from "./mutations.ts";
 
@@ -30,7 +31,7 @@ export async function fuzz(house: House, { seed, cases }: Campaign): Promise<Tal
   using stored = new Stored(house.home);
   const tally = new Map<string, Map<number, number>>();
   const weightOf = ({ good }: Row): number => (good.method === "POST" ? 5 : 1);
-  const unit = cases / rows.reduce((sum, row) => sum + weightOf(row), 0);
+  const unit = cases / rows.reduce((sum, row) => sum + weightOf(row), weightOfCalls);
   for (const row of rows) {
     const seen = new Map<number, number>();
     tally.set(row.route, seen);
@@ -58,8 +59,36 @@ export async function fuzz(house: House, { seed, cases }: Campaign): Promise<Tal
     await fc.assert(property, { seed, numRuns, endOnFailure: false });
     expect((await send(row.good)).status).toBe(row.status);
   }
+  const issuing = rows.find(({ route }) => route === "POST /api/v2/signingCert");
+  const good = callOf(String(issuing?.good.body));
+  using calls = openCalls(house.tlsPort);
+  const ended = new Map<number, number>();
+  tally.set("gRPC CreateSigningCertificate", ended);
+  await settled(stored);
+  let before = look(house, stored);
+  const property = fc.asyncProperty(callMutants(good), async ({ body, how }) => {
+    const { status, code, message } = await calls.send(body);
+    ended.set(code, (ended.get(code) ?? 0) + 1);
+    expect([status, codes.has(code)], `gRPC: ${how}: ${code} ${message}`).toEqual([200, true]);
+    expect(message, how).not.toMatch(/[{}"/\\]/);
+    expect(house.errors).toEqual([]);
+    if (code !== 0) {
+      expect(look(house, stored), how).toEqual(before);
+      return;
+    }
+    await settled(stored);
+    before = look(house, stored);
+  });
+  const numRuns = Math.ceil(unit * weightOfCalls);
+  await fc.assert(property, { seed, numRuns, endOnFailure: false });
+  expect((await calls.send(frame(good.message()))).code).toBe(0);
   return tally;
 }
+
+/** gRPC's codes for something a client did, and for nothing wrong. */
+const codes: ReadonlySet<number> = new Set([0, 3, 8, 12, 13]);
+/** As many as two routes with a body. */
+const weightOfCalls = 10;
 
 function expectDocumented(reply: Reply, about: string): void {
   expect(documented, `${about}: ${JSON.stringify(reply)}`).toContain(reply.status);

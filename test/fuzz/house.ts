@@ -14,6 +14,7 @@ import { freePort } from "../support/ports.ts";
 export interface House extends AsyncDisposable {
   readonly home: string;
   readonly port: number;
+  readonly tlsPort: number;
   /** Signatures the token has made. */
   readonly signatures: () => number;
   /** Errors the rooms have written into their journals. */
@@ -51,6 +52,7 @@ export async function openHouse(): Promise<House> {
   return {
     home,
     port,
+    tlsPort,
     signatures: module.count,
     errors,
     async [Symbol.asyncDispose]() {

@@ -107,7 +107,9 @@ function structure(value: Json): fc.Arbitrary<Step> {
 }
 
 /** Of text that may be base64, PEM, a JWT or plain: each is opened, changed inside and closed again. */
-function textMutants(text: string): fc.Arbitrary<{ readonly text: string; readonly how: string }> {
+export function textMutants(
+  text: string,
+): fc.Arbitrary<{ readonly text: string; readonly how: string }> {
   const characters = fc
     .tuple(
       fc.nat(Math.max(0, text.length - 1)),
@@ -161,7 +163,7 @@ function textMutants(text: string): fc.Arbitrary<{ readonly text: string; readon
 }
 
 /** Flips, cuts, insertions and repetitions. */
-function byteMutants(
+export function byteMutants(
   bytes: Uint8Array,
   what: string,
 ): fc.Arbitrary<{ readonly bytes: Uint8Array; readonly how: string }> {

@@ -51,6 +51,32 @@ beforeAll(async () => {
   });
 });
 
+test("a certificate signed without SCT list is the only one of its verdict and serial number", async () => {
+  const bare = await softVault({
+    keys: [
+      { label: "issuing-ca", purposes: ["certificate"], askers: ["issuer"], chain: selfIssued },
+    ],
+    config: { bareCertificates: true },
+  });
+  const { config, home, pin, entry } = bare;
+  const own = await bootForTest({ entries: [entry], config: { hsm: config }, home, pin, clock });
+  const { pre, final, verdict } = newLeaf(bare.keys["issuing-ca"] ?? new Uint8Array(), {
+    end: { kind: "none" },
+  });
+  const certified = async (tbs: Uint8Array) =>
+    await own.ask(
+      sign,
+      { key: "issuing-ca", signable: { purpose: "certificate", tbs, verdict } },
+      "issuer",
+    );
+  await certified(pre);
+  for (const again of [pre, final]) {
+    await expect(certified(again)).rejects.toMatchObject({ code: "guard-refused" });
+  }
+  await own.dispose();
+  bare.dispose();
+});
+
 afterAll(async () => {
   await installation.dispose();
   const { findings } = await fsckVault({ home: vault.home });

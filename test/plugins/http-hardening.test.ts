@@ -181,7 +181,8 @@ it.each([
 );
 
 it.each([
-  ["/api/v2/signingCert", 262_144],
+  ["/api/v2/signingCert", 4_194_304],
+  ["/api/v1/signingCert", 4_194_304],
   ["/logs/ct/ct/v1/add-chain", 524_288],
   ["/api/v1/log/entries", 4_194_304],
   ["/oidc/token", 8_192],

@@ -131,3 +131,14 @@ async function reopen(storage: ReturnType<typeof memoryStorage>): Promise<void> 
     ],
   });
 }
+
+test("TC-F9: what a log says is written down as one short line", async () => {
+  await using house = await boot();
+  house.rooms.onAppend = () => {
+    throw new Failure("log-unavailable", `\u001b[31mred\r\nforged line ${"x".repeat(2 ** 20)}`);
+  };
+  await expect(house.issue()).toFailWith("log-unavailable");
+  const [fact] = await house.facts();
+  expect(fact?.body.reason?.length).toBeLessThan(1_024);
+  expect(fact?.body.reason).not.toMatch(/\p{Cc}/u);
+});

@@ -15,11 +15,16 @@ import { issuerRooms, principal, type Rooms } from "./issuer-rooms.ts";
 export const key = softKey();
 
 /** Boots issuer and ct among {@link issuerRooms}. */
-export async function boot(rooms: Rooms = issuerRooms(), storage = memoryStorage()) {
+export async function boot(
+  rooms: Rooms = issuerRooms(),
+  storage = memoryStorage(),
+  config: object = {},
+) {
   const installation = await bootForTest({
     entries: [issuer, ct, ...rooms.plugins],
     clock: rooms.clock,
     storage,
+    config: { issuer: config },
   });
   return {
     rooms,

@@ -10,6 +10,7 @@ import {
   type SctEntry,
   sctSignatureInput,
 } from "../../core/formats/sct.ts";
+import type { SignatureAlgorithm } from "../../core/formats/x509.ts";
 import { definePlugin, type Plugin } from "../../core/plugin.ts";
 import type { AnswerOf } from "../../events/contract.ts";
 import { Failure } from "../../events/failure.ts";
@@ -43,9 +44,16 @@ export const principal: Principal = {
 export interface Rooms {
   readonly clock: { at: number; now: () => Date };
   readonly authority: SoftAuthority;
+  /** The algorithm of the authority's key. */
+  readonly algorithm: SignatureAlgorithm;
+  /** True if the vault signs certificates without an SCT list. */
+  readonly bare: boolean;
   readonly logKey: ReturnType<typeof softKey>;
   /** What the vault was asked to sign, in order. */
-  readonly signed: { readonly kind: "precertificate" | "certificate"; readonly tbs: Uint8Array }[];
+  readonly signed: {
+    readonly kind: "precertificate" | "certificate" | "bare";
+    readonly tbs: Uint8Array;
+  }[];
   /** The same as hashes, because nothing may be signed twice. */
   readonly signedHashes: Set<string>;
   /** MerkleTreeLeaves of the log. */
@@ -55,18 +63,22 @@ export interface Rooms {
   /** Replace what the log answers, or throw. */
   onAppend: (answer: AnswerOf<typeof appendEntry>) => AnswerOf<typeof appendEntry>;
   /** Called before a signature is made: may throw. */
-  onSign: (kind: "precertificate" | "certificate") => void;
+  onSign: (kind: "precertificate" | "certificate" | "bare") => void;
   readonly plugins: readonly Plugin[];
 }
 
 const stateless = { config: v.strictObject({}), needs: [], emits: [], follows: [], reaches: [] };
 
 /** Rooms named identity, hsm and log. */
-export function issuerRooms(): Rooms {
+export function issuerRooms(
+  given: Partial<Pick<Rooms, "authority" | "algorithm" | "bare">> = {},
+): Rooms {
   const clock = { at: startMs, now: () => new Date(clock.at) };
   const rooms: Rooms = {
     clock,
-    authority: softAuthority(new Date(startMs)),
+    authority: given.authority ?? softAuthority(new Date(startMs)),
+    algorithm: given.algorithm ?? "ecdsa-sha256",
+    bare: given.bare ?? false,
     logKey: softKey(),
     signed: [],
     signedHashes: new Set(),
@@ -140,7 +152,8 @@ function signLeaf(rooms: Rooms, signable: Signable): Uint8Array {
   const { end, fields } = checkLeafTbs(tbs, {
     issuerName: rooms.authority.issuing.name,
     authorityKeyId: rooms.authority.issuing.keyId,
-    signatureAlgorithm: "ecdsa-sha256",
+    signatureAlgorithm: rooms.algorithm,
+    bare: rooms.bare,
     maxLifetimeSeconds: 600,
     notBeforeFrom: new Date(now - 30_000),
     notBeforeTo: new Date(now),
@@ -148,13 +161,19 @@ function signLeaf(rooms: Rooms, signable: Signable): Uint8Array {
   if (!equalBytes(sha256(fields.publicKey), signable.verdict.verdict.subarray(0, 32))) {
     throw new Failure("purpose-refused", "the verdict is for another key");
   }
-  const kind = end.kind === "poison" ? "precertificate" : "certificate";
+  const kind = kinds[end.kind];
   const once = encodeHex(sha256(tbs));
   if (rooms.signedHashes.has(once)) throw new Failure("guard-refused", "signed before");
   rooms.signedHashes.add(once);
   rooms.signed.push({ kind, tbs });
   rooms.onSign(kind);
-  return softSign(rooms.authority.issuing, tbs);
+  return softSign(rooms.authority.issuing, tbs, hashOf(rooms.algorithm));
+}
+
+const kinds = { poison: "precertificate", sctList: "certificate", none: "bare" } as const;
+
+function hashOf(algorithm: SignatureAlgorithm): string {
+  return algorithm === "ecdsa-sha384" ? "sha384" : "sha256";
 }
 
 function log(rooms: Rooms): Plugin {

@@ -4,6 +4,7 @@
  */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { doorRoutes } from "../../plugins/http/routes.ts";
+import { expectDescribed } from "../support/described.ts";
 import type { Case, Speak } from "../support/door-case.ts";
 import { casesFor } from "../support/door-cases.ts";
 import { http1, http2, type Reply, sendBytes, type Transport } from "../support/door-client.ts";
@@ -130,7 +131,9 @@ test("the instance has a loopback interface, and nothing else to send by", () =>
 test.for(routes)("%s answers a good request in each protocol", async (route) => {
   const row = rowOf(route);
   for (const send of [plain, second]) {
-    expect((await send(row.good)).status).toBe(row.status);
+    const reply = await send(row.good);
+    expect(reply.status).toBe(row.status);
+    expectDescribed(row, reply);
   }
   if (row.signs === true) await settled();
 });

@@ -1,5 +1,11 @@
 /** Good requests for every route of a door, made from what a running instance has signed and logged. */
-import { createHash, generateKeyPairSync, sign } from "node:crypto";
+import {
+  createHash,
+  createPublicKey,
+  generateKeyPairSync,
+  type KeyObject,
+  sign,
+} from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Transport, Wish } from "./door-client.ts";
@@ -60,7 +66,8 @@ export async function doorRows(send: Transport, home: string): Promise<readonly 
   const v2Wish = entryV2();
   await answer(send, v2Wish, 201);
   return [
-    { ...post("fulcio", certWish.wish, 262_144), signs: true },
+    { ...post("fulcio", certWish.wish, 4_194_304), signs: true },
+    { ...post("fulcio", legacyWish(token, certWish.key), 4_194_304), status: 201, signs: true },
     { ...post("fulcio", v2Wish, 4_194_304), status: 201, strict: true },
     { ...post("rekor", timestampWish(), 16_384), strict: true, signs: true },
     { ...post("rekor", entryWish, 4_194_304), status: 409 },
@@ -92,8 +99,10 @@ async function readRows(send: Transport, entryId: string): Promise<readonly Row[
     read("text", "/ping"),
     read("text", "/readyz"),
     read("text", "/"),
+    read("text", "/api/openapi.json"),
     read("fulcio", "/api/v2/trustBundle"),
     read("fulcio", "/api/v2/configuration"),
+    read("fulcio", "/api/v1/rootCert"),
     ...[
       ["get-sth", ""],
       ["get-sth-consistency", `?first=1&second=${size}`],
@@ -171,6 +180,18 @@ function certificateWish(token: string) {
   });
   const wish: Wish = { method: "POST", path: "/api/v2/signingCert", headers: json, body };
   return { wish, key: privateKey };
+}
+
+/** As cosign 2 and gitsign ask for a certificate. */
+function legacyWish(token: string, key: KeyObject): Wish {
+  const content = createPublicKey(key).export({ type: "spki", format: "der" }).toString("base64");
+  const body = JSON.stringify({
+    publicKey: { content, algorithm: "ecdsa" },
+    signedEmailAddress: sign("sha256", Buffer.from(email), key).toString("base64"),
+    certificateSigningRequest: null,
+  });
+  const headers = { ...json, authorization: `Bearer ${token}` };
+  return { method: "POST", path: "/api/v1/signingCert", headers, body };
 }
 
 function entry(key: ReturnType<typeof certificateWish>["key"], pem = ""): Wish {

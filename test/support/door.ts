@@ -1,7 +1,7 @@
 /** The door with every other room played by a fake that counts what it is asked, and clients that may say anything. */
 import { execFile } from "node:child_process";
 import { once } from "node:events";
-import { mkdir, mkdtemp, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rm } from "node:fs/promises";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -139,6 +139,8 @@ export interface Door extends AsyncDisposable {
   readonly port: number;
   readonly tlsPort: number;
   readonly origin: string;
+  /** Certificate of the TLS listener, PEM. */
+  readonly certificate: string;
   readonly heard: Heard[];
   /** What the fakes answer from now on; a failure code makes an ask fail, a promise makes it wait. */
   readonly answer: { [name: string]: unknown };
@@ -185,7 +187,12 @@ export async function bootDoor(config: object = {}, real = noRooms): Promise<Doo
     },
     home,
     ...(real.storage && { storage: real.storage }),
-    journal: () => ({ ...silentJournal, info: note, warn: note, error: note }),
+    journal: (plugin) => ({
+      ...silentJournal,
+      info: (event, fields) => note(plugin === "metrics" ? `metrics-${event}` : event, fields),
+      warn: note,
+      error: note,
+    }),
   });
   const ports = journal
     .filter(({ event }) => event === "listening")
@@ -196,7 +203,18 @@ export async function bootDoor(config: object = {}, real = noRooms): Promise<Doo
   };
   const [port = 0, tlsPort = 0] = ports;
   const origin = `http://127.0.0.1:${port}`;
-  return { port, tlsPort, origin, heard, answer, journal, dispose, [Symbol.asyncDispose]: dispose };
+  const certificate = await readFile(join(home, "trust/tls/cert.pem"), "utf8");
+  return {
+    port,
+    tlsPort,
+    origin,
+    certificate,
+    heard,
+    answer,
+    journal,
+    dispose,
+    [Symbol.asyncDispose]: dispose,
+  };
 }
 
 /** Sends `text` as it is over a connection of its own and gives everything that comes back. */
@@ -258,6 +276,8 @@ async function makeCredentials(home: string): Promise<void> {
     "2",
     "-subj",
     "/CN=localhost",
+    "-addext",
+    "subjectAltName=DNS:localhost",
   ];
   await promisify(execFile)("openssl", ["req", "-x509", ...kind, ...paths]);
 }

@@ -41,6 +41,8 @@ export interface Place {
   readonly publicUrl?: string;
   /** The script of the genesis; the demo's if absent. */
   readonly genesis?: string;
+  /** Port of the metrics, if there are to be any. */
+  readonly metricsPort?: number;
 }
 
 /** A place for an instance that nobody uses; `remove` deletes its parent folder. */
@@ -61,6 +63,7 @@ export function environmentOf(place: Place): { [name: string]: string } {
     CHANCERY_TLS_PORT: String(place.tlsPort),
     ...(place.publicUrl !== undefined && { CHANCERY_PUBLIC_URL: place.publicUrl }),
     ...(place.genesis !== undefined && { CHANCERY_GENESIS: place.genesis }),
+    ...(place.metricsPort !== undefined && { CHANCERY_METRICS_PORT: String(place.metricsPort) }),
   };
 }
 

@@ -19,6 +19,8 @@ const fields: readonly Field[] = [
   { route: "POST /api/v2/signingCert", kind: "base64url", find: /"([\w-]+)\.[\w-]+\./ },
   { route: "POST /api/v2/signingCert", kind: "base64", find: /"proofOfPossession":"([^"]+)"/ },
   { route: "POST /api/v2/signingCert", kind: "pem", find: /"content":"([^"]+)"/ },
+  { route: "POST /api/v1/signingCert", kind: "base64", find: /"signedEmailAddress":"([^"]+)"/ },
+  { route: "POST /api/v1/signingCert", kind: "base64 of der", find: /"content":"([^"]+)"/ },
   { route: "POST /logs/:log/ct/v1/add-chain", kind: "base64 of der", find: /\["([^"]+)"/ },
   { route: "POST /logs/:log/ct/v1/add-chain", kind: "base64 of der", find: /","([^"]+)"/ },
   { route: "POST /logs/:log/ct/v1/add-pre-chain", kind: "base64 of der", find: /\["([^"]+)"/ },

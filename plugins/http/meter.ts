@@ -1,0 +1,122 @@
+/**
+ * What the door counts, under the names that Fulcio's, Rekor's and the timestamp authority's dashboards know. Latency and rates of HTTP
+ * and gRPC are taken here, once. Labels are of closed sets: routes and methods that there are, so that no caller can add series.
+ */
+import { Counter, Histogram, Registry } from "prom-client";
+import { Code } from "@connectrpc/connect";
+import type { Metric } from "../../events/contract.ts";
+
+/** A request that has been answered. */
+export interface AnsweredRequest {
+  readonly method: string;
+  /** The route's path; undefined for what no route has. */
+  readonly route: string | undefined;
+  readonly status: number;
+  readonly seconds: number;
+}
+
+/** A call that has ended. */
+export interface EndedCall {
+  readonly service: string;
+  readonly method: string;
+  readonly stream: boolean;
+  readonly code: number;
+  readonly seconds: number;
+}
+
+/** The door's counters. */
+export interface DoorMeter {
+  request(request: AnsweredRequest): void;
+  call(call: EndedCall): void;
+  metrics(): Promise<readonly Metric[]>;
+}
+
+const methods: ReadonlySet<string> = new Set(["GET", "HEAD", "POST", "OPTIONS"]);
+const buckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
+
+/** Counters at zero. */
+export function createDoorMeter(): DoorMeter {
+  const registry = new Registry();
+  return {
+    request: countRequests(registry),
+    call: countCalls(registry),
+    async metrics() {
+      // What prom-client gives has more members than cross the bus; the names and values are these.
+      const all = (await registry.getMetricsAsJSON()) as unknown as readonly Metric[];
+      return all.map(({ name, help, type, values }) => ({
+        name,
+        help,
+        type,
+        aggregator: "sum",
+        values: values.map(({ metricName, labels, value }) => ({
+          ...(metricName !== undefined && { metricName }),
+          labels: { ...labels },
+          value,
+        })),
+      }));
+    },
+  };
+}
+
+function countRequests(registry: Registry): DoorMeter["request"] {
+  const { counter, histogram } = makers(registry);
+  const requests = counter("http_requests_total", "Count of all HTTP requests", "code", "method");
+  const fulcio = histogram("fulcio_api_latency", "API latency on calls", "code", "method");
+  const rekor = histogram("rekor_api_latency", "API latency on calls", "path", "code");
+  const rekorRates = counter("rekor_qps_by_api", "API calls by path", "path", "method", "code");
+  const stamps = histogram("timestamp_authority_api_latency", "API latency", "path", "code");
+  return ({ method: said, route = "", status, seconds }) => {
+    const method = methods.has(said) ? said.toLowerCase() : "other";
+    const code = String(status);
+    requests.inc({ code, method });
+    switch (apiOf(route)) {
+      case "fulcio":
+        fulcio.observe({ code, method }, seconds);
+        return;
+      case "rekor":
+        rekor.observe({ path: route, code }, seconds);
+        rekorRates.inc({ path: route, method, code });
+        return;
+      case "timestamp":
+        stamps.observe({ path: route, code }, seconds);
+        return;
+      case null:
+    }
+  };
+}
+
+function countCalls(registry: Registry): DoorMeter["call"] {
+  const { counter, histogram } = makers(registry);
+  const labels = ["grpc_type", "grpc_service", "grpc_method"] as const;
+  const started = counter("grpc_server_started_total", "Calls started", ...labels);
+  const handled = counter("grpc_server_handled_total", "Calls ended", ...labels, "grpc_code");
+  const took = histogram("grpc_server_handling_seconds", "How long calls take", ...labels);
+  return ({ service, method, stream, code, seconds }) => {
+    const about = {
+      grpc_type: stream ? "server_stream" : "unary",
+      grpc_service: service,
+      grpc_method: method,
+    };
+    started.inc(about);
+    handled.inc({ ...about, grpc_code: code === 0 ? "OK" : (Code[code] ?? "Unknown") });
+    took.observe(about, seconds);
+  };
+}
+
+function makers(registry: Registry) {
+  const registers = [registry];
+  return {
+    histogram: <L extends string>(name: string, help: string, ...labelNames: L[]) =>
+      new Histogram({ name, help, labelNames, buckets, registers }),
+    counter: <L extends string>(name: string, help: string, ...labelNames: L[]) =>
+      new Counter({ name, help, labelNames, registers }),
+  };
+}
+
+/** Whose API a route is. */
+function apiOf(route: string): "fulcio" | "rekor" | "timestamp" | null {
+  if (/^\/api\/v\d\/(?:signingCert|rootCert|trustBundle|configuration)$/.test(route))
+    return "fulcio";
+  if (/^\/api\/v\d\/log(?:\/|$)/.test(route)) return "rekor";
+  return route.startsWith("/api/v1/timestamp") ? "timestamp" : null;
+}
