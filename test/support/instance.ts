@@ -39,6 +39,8 @@ export interface Place {
   readonly tlsPort: number;
   /** Origin of every published URL; `http://localhost:<port>` if absent. */
   readonly publicUrl?: string;
+  /** Script of the genesis; the demo's if absent. */
+  readonly genesis?: string;
 }
 
 /** A place for an instance that nobody uses; `remove` deletes its parent folder. */
@@ -58,6 +60,7 @@ export function environmentOf(place: Place): { [name: string]: string } {
     CHANCERY_PORT: String(place.port),
     CHANCERY_TLS_PORT: String(place.tlsPort),
     ...(place.publicUrl !== undefined && { CHANCERY_PUBLIC_URL: place.publicUrl }),
+    ...(place.genesis !== undefined && { CHANCERY_GENESIS: place.genesis }),
   };
 }
 
