@@ -33,6 +33,8 @@ export class Ledger {
   readonly #insert: StatementSync;
   readonly #open: StatementSync;
   readonly #close: StatementSync;
+  readonly #begin: StatementSync;
+  readonly #commit: StatementSync;
   /** Told, inside the transaction, that an attempt has ended. */
   readonly #onOutcome: (outcome: Outcome) => void;
   #head: { readonly sequence: number; readonly hash: Uint8Array };
@@ -46,6 +48,8 @@ export class Ledger {
     this.#onOutcome = onOutcome;
     this.#insert = database.prepare("INSERT INTO ledger (sequence, body, hash) VALUES (?, ?, ?)");
     this.#open = database.prepare("INSERT INTO unfinished (sequence) VALUES (?)");
+    this.#begin = database.prepare("BEGIN IMMEDIATE");
+    this.#commit = database.prepare("COMMIT");
     this.#close = database.prepare("DELETE FROM unfinished WHERE sequence = ?");
     this.#head = readHead(database);
   }
@@ -84,7 +88,7 @@ export class Ledger {
     const before = this.#head;
     const outcomes = this.#pending;
     try {
-      this.#database.exec("BEGIN IMMEDIATE");
+      this.#begin.run();
     } catch (cause) {
       throw this.#failed(cause);
     }
@@ -97,7 +101,7 @@ export class Ledger {
       throw isSqlite(error) ? this.#failed(error) : error;
     }
     try {
-      this.#database.exec("COMMIT");
+      this.#commit.run();
     } catch (cause) {
       this.#rollBack(before);
       throw this.#failed(cause);

@@ -19,7 +19,7 @@ export const hsm = definePlugin({
     tokenLabel: v.pipe(v.string(), v.minLength(1), v.maxLength(32)),
     /** Below the home. */
     keyring: v.optional(v.string(), "vault/keyring.json"),
-    /** `sync` signs on the main thread, which suits tokens faster than 0.1 ms; `auto` measures at start. */
+    /** `sync` signs on the main thread, which suits tokens faster than 0.25 ms; `auto` measures at start. */
     signing: v.optional(v.picklist(["auto", "sync", "async"]), "auto"),
     /** Signatures at once when asynchronous. */
     sessions: whole(8, 1, 256),

@@ -3,6 +3,7 @@ import { encodeHex } from "../core/formats/encoding.ts";
 import { Malformed } from "../core/formats/malformed.ts";
 import {
   formatSignedAttributes,
+  formatSigner,
   formatTimestampToken,
   formatTstInfo,
 } from "../core/formats/tsp.ts";
@@ -31,7 +32,7 @@ export function prepareTimestamp(
   if (Math.abs(Number(genTimeMs) - nowMs) > maxSkewMs) {
     throw new Malformed("timestamp: genTime is not now");
   }
-  const certificate = parseCertificate(own);
+  const { certificate, signer } = authorityOf(key, own);
   const genTime = new Date(Number(genTimeMs));
   const signatureAlgorithm = signatureAlgorithmOf(key);
   const tstInfo = formatTstInfo({
@@ -48,6 +49,7 @@ export function prepareTimestamp(
     tstInfo,
     signingTime: genTime,
     certificate,
+    signer,
     signatureAlgorithm,
   });
   return {
@@ -65,4 +67,18 @@ export function prepareTimestamp(
         ...(signable.includeChain === true && { above }),
       }),
   };
+}
+
+/** What of a token is its key's own: read once, because timestamps come often and keyrings never change. */
+const authorities = new WeakMap<VaultKey, ReturnType<typeof readAuthority>>();
+
+function authorityOf(key: VaultKey, own: Uint8Array): ReturnType<typeof readAuthority> {
+  const authority = authorities.get(key) ?? readAuthority(own);
+  authorities.set(key, authority);
+  return authority;
+}
+
+function readAuthority(own: Uint8Array) {
+  const certificate = parseCertificate(own);
+  return { certificate, signer: formatSigner(certificate) };
 }

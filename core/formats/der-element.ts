@@ -39,8 +39,8 @@ const maxDepth = 64;
 
 /** Reads exactly one element, and everything inside it. @throws {Malformed} on anything that is not DER, or left over. */
 export function readDer(bytes: Uint8Array): DerElement {
-  const { element, end } = readElement(bytes, 0, maxDepth);
-  if (end !== bytes.length) throw new Malformed("der: trailing bytes");
+  const element = readElement(bytes, 0, bytes.length, maxDepth);
+  if (element.end !== bytes.length) throw new Malformed("der: trailing bytes");
   return element;
 }
 
@@ -64,114 +64,142 @@ function firstArcs(joint: number): string {
   return `${first}.${joint - first * 40}`;
 }
 
-function readElement(
-  bytes: Uint8Array,
-  start: number,
-  depth: number,
-): { readonly element: DerElement; readonly end: number } {
-  if (depth === 0) throw new Malformed("der: nested too deeply");
-  const tag = bytes[start];
-  if (tag === undefined) throw new Malformed("der: an element is missing");
-  if ((tag & 0x1f) === 0x1f) throw new Malformed("der: tag number above 30");
-  const { from, end } = readLength(bytes, start + 1);
-  const content = bytes.subarray(from, end);
-  const isConstructed = (tag & 0x20) !== 0;
-  const inside = isConstructed ? readChildren(bytes, { from, end }, depth - 1) : null;
-  if (tag < 0x40) checkUniversal(tag, content, inside);
-  const element: DerElement = {
-    tag,
-    content,
-    encoded: bytes.subarray(start, end),
-    children() {
-      if (inside === null) throw new Malformed("der: expected a constructed element");
-      return inside;
-    },
-  };
-  return { element, end };
+/** An element of `bytes`; its parts are cut out only when somebody looks at them, because most are read past. */
+class Element implements DerElement {
+  readonly tag: number;
+  readonly end: number;
+  readonly #bytes: Uint8Array;
+  readonly #start: number;
+  readonly #from: number;
+  readonly #inside: readonly DerElement[] | null;
+
+  constructor(
+    bytes: Uint8Array,
+    at: { readonly start: number; readonly from: number; readonly end: number },
+    inside: readonly DerElement[] | null,
+  ) {
+    this.tag = bytes[at.start] ?? 0;
+    this.end = at.end;
+    this.#bytes = bytes;
+    this.#start = at.start;
+    this.#from = at.from;
+    this.#inside = inside;
+  }
+
+  get content(): Uint8Array {
+    return this.#bytes.subarray(this.#from, this.end);
+  }
+
+  get encoded(): Uint8Array {
+    return this.#bytes.subarray(this.#start, this.end);
+  }
+
+  children(): readonly DerElement[] {
+    if (this.#inside === null) throw new Malformed("der: expected a constructed element");
+    return this.#inside;
+  }
 }
 
-function readLength(
-  bytes: Uint8Array,
-  at: number,
-): { readonly from: number; readonly end: number } {
-  const first = bytes[at];
+/** The element at `start`, which must end before `limit`. */
+function readElement(bytes: Uint8Array, start: number, limit: number, depth: number): Element {
+  if (depth === 0) throw new Malformed("der: nested too deeply");
+  const tag = start < limit ? bytes[start] : undefined;
+  if (tag === undefined) throw new Malformed("der: an element is missing");
+  if ((tag & 0x1f) === 0x1f) throw new Malformed("der: tag number above 30");
+  const first = start + 1 < limit ? bytes[start + 1] : undefined;
   if (first === undefined) throw new Malformed("der: an element is cut off");
   const octets = first < 0x80 ? 0 : first & 0x7f;
-  let length = first;
-  if (first >= 0x80) {
-    if (octets === 0) throw new Malformed("der: indefinite length");
-    if (octets > 4) throw new Malformed("der: an element is cut off");
-    length = 0;
-    for (let next = at + 1; next <= at + octets; next++) length = length * 256 + (bytes[next] ?? 0);
-    if (length < 0x80 || length < 256 ** (octets - 1))
-      throw new Malformed("der: length not minimal");
-  }
-  const from = at + 1 + octets;
-  const end = from + length;
-  if (end > bytes.length) throw new Malformed("der: an element is cut off");
-  return { from, end };
+  const from = start + 2 + octets;
+  const end = from + (first < 0x80 ? first : longLength(bytes, { at: start + 2, octets, limit }));
+  if (end > limit) throw new Malformed("der: an element is cut off");
+  const inside = (tag & 0x20) !== 0 ? readChildren(bytes, from, end, depth - 1) : null;
+  if (tag < 0x40) checkUniversal(bytes, { tag, from, end }, inside);
+  return new Element(bytes, { start, from, end }, inside);
+}
+
+function longLength(
+  bytes: Uint8Array,
+  { at, octets, limit }: { readonly at: number; readonly octets: number; readonly limit: number },
+): number {
+  if (octets === 0) throw new Malformed("der: indefinite length");
+  if (octets > 4 || at + octets > limit) throw new Malformed("der: an element is cut off");
+  let length = 0;
+  for (let next = at; next < at + octets; next++) length = length * 256 + (bytes[next] ?? 0);
+  if (length < 0x80 || length < 256 ** (octets - 1)) throw new Malformed("der: length not minimal");
+  return length;
 }
 
 function readChildren(
   bytes: Uint8Array,
-  span: { readonly from: number; readonly end: number },
+  from: number,
+  end: number,
   depth: number,
 ): readonly DerElement[] {
-  const inner = span.end === bytes.length ? bytes : bytes.subarray(0, span.end);
   const children: DerElement[] = [];
-  let at = span.from;
-  while (at < span.end) {
-    const { element, end } = readElement(inner, at, depth);
+  let at = from;
+  while (at < end) {
+    const element = readElement(bytes, at, end, depth);
     children.push(element);
-    at = end;
+    at = element.end;
   }
   return children;
 }
 
 function checkUniversal(
-  tag: number,
-  content: Uint8Array,
+  bytes: Uint8Array,
+  { tag, from, end }: Span,
   inside: readonly DerElement[] | null,
 ): void {
   const number = tag & 0x1f;
   const mayNest = number === 0x10 || number === 0x11 || number === 0x08 || number === 0x0b;
   if (mayNest !== (inside !== null)) throw new Malformed("der: primitive and constructed mixed up");
   if (tag === tags.set && inside !== null) checkOrder(inside);
-  if (inside === null && !isCanonical(tag, content)) {
+  if (inside === null && !isCanonical(bytes, { tag, from, end })) {
     throw new Malformed(`der: not the canonical encoding of tag ${tag}`);
   }
 }
 
-function isCanonical(tag: number, content: Uint8Array): boolean {
-  const [first = 0, second = 0] = content;
+interface Span {
+  readonly tag: number;
+  /** Where the content begins and ends. */
+  readonly from: number;
+  readonly end: number;
+}
+
+function isCanonical(bytes: Uint8Array, { tag, from, end }: Span): boolean {
+  const length = end - from;
+  const first = length > 0 ? (bytes[from] ?? 0) : 0;
   switch (tag) {
     case tags.boolean:
-      return content.length === 1 && (first === 0 || first === 0xff);
+      return length === 1 && (first === 0 || first === 0xff);
     case tags.integer:
-    case tags.enumerated:
+    case tags.enumerated: {
       // The first nine bits must not all be equal (X.690 §8.3.2).
-      if (content.length < 2) return content.length === 1;
+      if (length < 2) return length === 1;
+      const second = bytes[from + 1] ?? 0;
       return !((first === 0 && second < 0x80) || (first === 0xff && second >= 0x80));
+    }
     case tags.bitString:
-      if (content.length === 0 || first > 7) return false;
-      if (content.length === 1) return first === 0;
-      return ((content.at(-1) ?? 0) & ((1 << first) - 1)) === 0;
+      if (length === 0 || first > 7) return false;
+      if (length === 1) return first === 0;
+      return ((bytes[end - 1] ?? 0) & ((1 << first) - 1)) === 0;
     case tags.null:
-      return content.length === 0;
+      return length === 0;
     case tags.oid:
-      return isOid(content);
+      return isOid(bytes, from, end);
     case tags.utf8String:
-      decodeUtf8(content);
+      decodeUtf8(bytes.subarray(from, end));
       return true;
     default: // Other strings and times are checked by whoever reads them; tag 0 is BER's end of contents.
       return tag !== 0;
   }
 }
 
-function isOid(content: Uint8Array): boolean {
-  if (content.length === 0 || (content.at(-1) ?? 0x80) >= 0x80) return false;
+function isOid(bytes: Uint8Array, from: number, end: number): boolean {
+  if (end === from || (bytes[end - 1] ?? 0x80) >= 0x80) return false;
   let atStart = true;
-  for (const byte of content) {
+  for (let at = from; at < end; at++) {
+    const byte = bytes[at] ?? 0;
     if (atStart && byte === 0x80) return false;
     atStart = byte < 0x80;
   }

@@ -79,8 +79,12 @@ export function ia5String(text: string): Uint8Array {
 
 /** The bytes of an ASCII text. @throws {Malformed} on any other character. */
 export function ascii(text: string): Uint8Array {
-  const bytes = encodeUtf8(text);
-  if (bytes.some((byte) => byte > 0x7f)) throw new Malformed("text: a character outside ASCII");
+  const bytes = new Uint8Array(text.length);
+  for (let at = 0; at < text.length; at++) {
+    const code = text.charCodeAt(at);
+    if (code > 0x7f) throw new Malformed("text: a character outside ASCII");
+    bytes[at] = code;
+  }
   return bytes;
 }
 
@@ -297,9 +301,10 @@ function pushArc(content: number[], arc: number): void {
   content.push(arc % 128);
 }
 
+/** YYYYMMDDHHMMSSZ. */
 function calendar(at: Date): string {
   const year = at.getUTCFullYear();
   if (!(year >= 0 && year <= 9999)) throw new Malformed("der: a time outside the years 0 to 9999");
-  const pad = (value: number, width = 2) => String(value).padStart(width, "0");
-  return `${pad(year, 4)}${pad(at.getUTCMonth() + 1)}${pad(at.getUTCDate())}${pad(at.getUTCHours())}${pad(at.getUTCMinutes())}${pad(at.getUTCSeconds())}Z`;
+  const text = at.toISOString();
+  return `${text.slice(0, 4)}${text.slice(5, 7)}${text.slice(8, 10)}${text.slice(11, 13)}${text.slice(14, 16)}${text.slice(17, 19)}Z`;
 }

@@ -72,11 +72,14 @@ export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
 /** Unsigned big-endian integer of `width` bytes. */
 export function uintBytes(value: bigint | number, width: number): Uint8Array {
   const bytes = new Uint8Array(width);
-  let rest = BigInt(value);
-  if (rest < 0n || rest >> BigInt(8 * width) !== 0n) {
-    throw new Malformed(`integer ${value} does not fit ${width} bytes`);
+  const [high, low] = halves(value, width);
+  // Numbers, because arithmetic on bigints allocates: lengths and indices are written all the time.
+  for (let at = width - 1, rest = low; at >= Math.max(0, width - wordBytes); at--) {
+    bytes[at] = rest % 256;
+    rest = Math.floor(rest / 256);
   }
-  for (let at = width - 1; at >= 0; at--) {
+  let rest = high;
+  for (let at = width - 1 - wordBytes; at >= 0; at--) {
     bytes[at] = Number(rest & 0xffn);
     rest >>= 8n;
   }
@@ -86,8 +89,31 @@ export function uintBytes(value: bigint | number, width: number): Uint8Array {
 /** The unsigned big-endian integer that `bytes` hold. */
 export function uintFrom(bytes: Uint8Array): bigint {
   let value = 0n;
-  for (const byte of bytes) value = (value << 8n) | BigInt(byte);
+  let word = 0;
+  for (let at = 0; at < bytes.length; at++) {
+    word = word * 256 + (bytes[at] ?? 0);
+    if ((bytes.length - 1 - at) % wordBytes !== 0) continue;
+    value = value === 0n ? BigInt(word) : (value << BigInt(8 * wordBytes)) | BigInt(word);
+    word = 0;
+  }
   return value;
+}
+
+/** As many bytes as a number holds exactly. */
+const wordBytes = 6;
+const wordSize = 2 ** (8 * wordBytes);
+
+/** What lies above the last six bytes, and those. @throws {Malformed} if the value does not fit */
+function halves(value: bigint | number, width: number): readonly [bigint, number] {
+  if (typeof value === "number" && value >= 0 && value < Math.min(wordSize, 256 ** width)) {
+    if (Number.isInteger(value)) return [0n, value];
+  }
+  const whole = BigInt(value);
+  if (whole < 0n || whole >> BigInt(8 * width) !== 0n) {
+    throw new Malformed(`integer ${value} does not fit ${width} bytes`);
+  }
+  const high = whole >> BigInt(8 * wordBytes);
+  return [high, Number(high === 0n ? whole : BigInt.asUintN(8 * wordBytes, whole))];
 }
 
 function decode(text: string, alphabet: "base64" | "base64url", padded: boolean): Uint8Array {

@@ -84,6 +84,24 @@ export const tspOids = {
   signingCertificateV2: "1.2.840.113549.1.9.16.2.47",
 } as const;
 
+const versionOne = der.integer(1n);
+const versionThree = der.integer(3n);
+
+/** Object identifiers that every token has, written once. */
+const writtenOids: ReadonlyMap<string, Uint8Array> = new Map(
+  [
+    ...Object.values(tspOids),
+    ...Object.values(signatureOids),
+    ...Object.values(imprintHashes).map(({ oid }) => oid),
+  ].map((oid) => [oid, der.oid(oid)]),
+);
+
+function written(oid: string): Uint8Array {
+  return writtenOids.get(oid) ?? der.oid(oid);
+}
+
+const contentType = attribute(tspOids.contentType, written(tspOids.tstInfo));
+
 /*
  * TSTInfo ::= SEQUENCE { version INTEGER { v1(1) }, policy OID, messageImprint, serialNumber INTEGER, genTime GeneralizedTime,
  *   accuracy SEQUENCE { seconds INTEGER } OPTIONAL, ordering BOOLEAN DEFAULT FALSE, nonce INTEGER OPTIONAL,
@@ -96,9 +114,9 @@ export function formatTstInfo(info: TstInfo): Uint8Array {
     throw new Malformed("time stamp: the imprint has not the length of its hash");
   }
   return der.sequence(
-    der.integer(1n),
+    versionOne,
     der.oid(info.policy),
-    der.sequence(der.sequence(der.oid(oid)), der.octetString(info.messageImprint)),
+    der.sequence(der.sequence(written(oid)), der.octetString(info.messageImprint)),
     der.integer(info.serial),
     der.generalizedTime(info.genTime),
     der.sequence(der.integer(BigInt(info.accuracySeconds))),
@@ -116,19 +134,26 @@ export function formatSignedAttributes(parts: {
   readonly signingTime: Date;
   readonly certificate: SignerCertificate;
   readonly signatureAlgorithm: SignatureAlgorithm;
+  /** {@link formatSigner} of the certificate, for who has it at hand. */
+  readonly signer?: Uint8Array;
 }): Uint8Array {
-  const { issuer, serial, der: certificate } = parts.certificate;
+  const { signer = formatSigner(parts.certificate) } = parts;
+  const contentDigest = hash(digestNames[parts.signatureAlgorithm], parts.tstInfo, "buffer");
+  return der.setOf(
+    contentType,
+    attribute(tspOids.signingTime, der.time(parts.signingTime)),
+    attribute(tspOids.messageDigest, der.octetString(contentDigest)),
+    signer,
+  );
+}
+
+/** The signed attribute that names the signer's certificate. */
+export function formatSigner({ issuer, serial, der: certificate }: SignerCertificate): Uint8Array {
   const issuerSerial = der.sequence(der.sequence(directoryName(issuer)), der.integer(serial));
   // SHA-256 is ESSCertIDv2's default hash and therefore not written.
   const certHash = der.octetString(hash("sha256", certificate, "buffer"));
   const certificates = der.sequence(der.sequence(certHash, issuerSerial));
-  const contentDigest = hash(digestNames[parts.signatureAlgorithm], parts.tstInfo, "buffer");
-  return der.setOf(
-    attribute(tspOids.contentType, der.oid(tspOids.tstInfo)),
-    attribute(tspOids.signingTime, der.time(parts.signingTime)),
-    attribute(tspOids.messageDigest, der.octetString(contentDigest)),
-    attribute(tspOids.signingCertificateV2, der.sequence(certificates)),
-  );
+  return attribute(tspOids.signingCertificateV2, der.sequence(certificates));
 }
 
 /*
@@ -140,10 +165,10 @@ export function formatSignedAttributes(parts: {
 export function formatTimestampToken(parts: TimestampTokenParts): Uint8Array {
   const { issuer, serial } = parts.certificate;
   const digestAlgorithm = der.sequence(
-    der.oid(imprintHashes[digestNames[parts.signatureAlgorithm]].oid),
+    written(imprintHashes[digestNames[parts.signatureAlgorithm]].oid),
   );
   const signerInfo = der.sequence(
-    der.integer(1n),
+    versionOne,
     der.sequence(issuer, der.integer(serial)),
     digestAlgorithm,
     // [0] IMPLICIT takes the place of the set's own tag; the bytes stay the same.
@@ -153,13 +178,13 @@ export function formatTimestampToken(parts: TimestampTokenParts): Uint8Array {
   );
   const content = der.explicit(0, der.octetString(parts.tstInfo));
   const signedData = der.sequence(
-    der.integer(3n),
+    versionThree,
     der.setOf(digestAlgorithm),
-    der.sequence(der.oid(tspOids.tstInfo), content),
+    der.sequence(written(tspOids.tstInfo), content),
     ...(parts.includeCertificate ? [certificateSet(parts)] : []),
     der.setOf(signerInfo),
   );
-  return der.sequence(der.oid(tspOids.signedData), der.explicit(0, signedData));
+  return der.sequence(written(tspOids.signedData), der.explicit(0, signedData));
 }
 
 /** TimeStampResp with status granted. */
@@ -249,11 +274,11 @@ function directoryName(name: Uint8Array): Uint8Array {
 }
 
 function attribute(oid: string, value: Uint8Array): Uint8Array {
-  return der.sequence(der.oid(oid), der.setOf(value));
+  return der.sequence(written(oid), der.setOf(value));
 }
 
 function signatureAlgorithmIdentifier(algorithm: SignatureAlgorithm): Uint8Array {
-  const oid = der.oid(signatureOids[algorithm]);
+  const oid = written(signatureOids[algorithm]);
   return algorithm === "rsa-sha256" ? der.sequence(oid, der.nullValue()) : der.sequence(oid);
 }
 

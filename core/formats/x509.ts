@@ -238,8 +238,16 @@ const algorithms = {
   "rsa-sha256": der.sequence(der.oid(signatureOids["rsa-sha256"]), der.nullValue()),
 } as const satisfies Record<SignatureAlgorithm, Uint8Array>;
 
+/** Identifiers of the extensions that every leaf has, written once: RFC 5280's, RFC 6962's and Fulcio's. */
+const writtenOids: ReadonlyMap<string, Uint8Array> = new Map(
+  [
+    ...Object.values(extensionOids),
+    ...Array.from({ length: 32 }, (_, at) => `1.3.6.1.4.1.57264.1.${at + 1}`),
+  ].map((oid) => [oid, der.oid(oid)]),
+);
+
 function formatExtension({ oid, critical, value }: Extension): Uint8Array {
-  const id = der.oid(oid);
+  const id = writtenOids.get(oid) ?? der.oid(oid);
   return critical
     ? der.sequence(id, der.boolean(true), der.octetString(value))
     : der.sequence(id, der.octetString(value));

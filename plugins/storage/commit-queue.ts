@@ -27,6 +27,7 @@ export class CommitQueue implements AsyncDisposable {
   readonly #checkpoints: Checkpoints;
   #gathering: Waiting[] = [];
   #sent: readonly Waiting[] = [];
+  #scheduled = false;
   #failed: Error | null = null;
   #idle: (() => void) | null = null;
 
@@ -63,7 +64,7 @@ export class CommitQueue implements AsyncDisposable {
     if (this.#failed !== null) throw this.#failed;
     return await new Promise((resolve, reject) => {
       this.#gathering.push({ commit, sizeBytes: sizeOf(commit), resolve, reject });
-      this.#send();
+      this.#sendSoon();
     });
   }
 
@@ -82,6 +83,16 @@ export class CommitQueue implements AsyncDisposable {
 
   #busy(): boolean {
     return this.#sent.length > 0 || this.#gathering.length > 0;
+  }
+
+  /** At the end of this turn of the event loop, so that everything called in it is one transaction and one fsync. */
+  #sendSoon(): void {
+    if (this.#scheduled || this.#sent.length > 0) return;
+    this.#scheduled = true;
+    setImmediate(() => {
+      this.#scheduled = false;
+      this.#send();
+    });
   }
 
   #send(): void {
@@ -118,9 +129,9 @@ export class CommitQueue implements AsyncDisposable {
     const sent = this.#sent;
     this.#sent = [];
     this.#checkpoints.grown(this.#path, this.#name, outcome.walBytes);
-    // The next group is on its way before those who waited go on.
-    this.#send();
     for (const [at, waiting] of sent.entries()) settleOne(waiting, outcome.outcomes[at]);
+    // What those who waited commit next, in this turn, goes with what has gathered meanwhile.
+    if (this.#gathering.length > 0) this.#sendSoon();
     if (!this.#busy()) this.#idle?.();
   }
 

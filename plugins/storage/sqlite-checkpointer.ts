@@ -4,7 +4,7 @@
  */
 import type { DatabaseSync } from "node:sqlite";
 import { parentPort } from "node:worker_threads";
-import { openCheckpointing, walBytes } from "./sqlite-file.ts";
+import { openCheckpointing, walMeter } from "./sqlite-file.ts";
 
 /** A partition to checkpoint, or one that will be closed. */
 export interface CheckpointOrder {
@@ -41,7 +41,7 @@ function perform(databases: Map<string, DatabaseSync>, order: CheckpointOrder): 
     }
     const database = databases.get(path) ?? openCheckpointing(path, name);
     databases.set(path, database);
-    return { path, emptied: walBytes(database, "PASSIVE").emptied };
+    return { path, emptied: walMeter(database, "PASSIVE")().emptied };
   } catch (thrown) {
     const error = thrown instanceof Error ? thrown.message : String(thrown);
     return { path, emptied: false, error, ...(order.close ? { closed: true } : {}) };

@@ -107,16 +107,19 @@ export function takeLock(path: string, name: string): DatabaseSync {
   }
 }
 
-/** Size of the write-ahead log in bytes, and how much of it has not reached the file. */
-export function walBytes(database: DatabaseSync, mode: "NOOP" | "PASSIVE"): WalState {
-  const row = database.prepare(`PRAGMA wal_checkpoint(${mode})`).get();
+/** Tells, each time it is called, the size of the write-ahead log in bytes and how much of it has not reached the file. */
+export function walMeter(database: DatabaseSync, mode: "NOOP" | "PASSIVE"): () => WalState {
+  const checkpoint = database.prepare(`PRAGMA wal_checkpoint(${mode})`);
   const pageSize = Number(database.prepare("PRAGMA page_size").get()?.["page_size"]);
-  const frames = Number(row?.["log"]);
-  const copied = Number(row?.["checkpointed"]);
-  return { bytes: frames * pageSize, emptied: row?.["busy"] === 0 && frames === copied };
+  return () => {
+    const row = checkpoint.get();
+    const frames = Number(row?.["log"]);
+    const copied = Number(row?.["checkpointed"]);
+    return { bytes: frames * pageSize, emptied: row?.["busy"] === 0 && frames === copied };
+  };
 }
 
-/** See {@link walBytes}. */
+/** See {@link walMeter}. */
 export interface WalState {
   readonly bytes: number;
   /** True if the next transaction starts the log from its beginning. */

@@ -12,7 +12,7 @@ import {
   type GroupOutcome,
   type PackedCommit,
 } from "./group.ts";
-import { openWriter, streamName, tableName, takeLock, walBytes } from "./sqlite-file.ts";
+import { openWriter, streamName, tableName, takeLock, walMeter } from "./sqlite-file.ts";
 
 /** What the thread is started with. */
 export interface WriterStart {
@@ -48,6 +48,9 @@ class Writer {
   readonly #deletes: readonly StatementSync[];
   readonly #appends: readonly StatementSync[];
   readonly #lengths: number[];
+  readonly #begin: StatementSync;
+  readonly #commit: StatementSync;
+  readonly #walBytes: () => number;
   #failed: string | null = null;
 
   constructor(database: DatabaseSync, { tables, streams }: PartitionShape) {
@@ -56,6 +59,10 @@ class Writer {
     const t = tables.map(tableName);
     const s = streams.map(streamName);
     this.#database = database;
+    this.#begin = database.prepare("BEGIN IMMEDIATE");
+    this.#commit = database.prepare("COMMIT");
+    const meter = walMeter(database, "NOOP");
+    this.#walBytes = () => meter().bytes;
     this.#gets = each(t, (name) => `SELECT "value" FROM ${name} WHERE "key" = ?`);
     this.#sets = each(t, (name) => `INSERT OR REPLACE INTO ${name} VALUES (?, ?)`);
     this.#deletes = each(t, (name) => `DELETE FROM ${name} WHERE "key" = ?`);
@@ -68,11 +75,11 @@ class Writer {
   write(group: Group): GroupOutcome {
     if (this.#failed !== null) return { unknown: this.#failed };
     try {
-      this.#database.exec("BEGIN IMMEDIATE");
+      this.#begin.run();
       const outcomes: CommitOutcome[] = [];
       for (const commit of unpackGroup(group)) outcomes.push(this.#apply(commit));
-      this.#database.exec("COMMIT");
-      return { outcomes, walBytes: walBytes(this.#database, "NOOP").bytes };
+      this.#commit.run();
+      return { outcomes, walBytes: this.#walBytes() };
     } catch (thrown) {
       // Never retried: after a failed fsync the kernel may have dropped the pages and call the next one a success.
       this.#failed = thrown instanceof Error ? thrown.message : String(thrown);

@@ -1,6 +1,6 @@
 /** One visit after the other: what is measured of an instance, and in which order. */
 import { Generator } from "./generator.ts";
-import { expectSound, type House } from "./house.ts";
+import { expectSound, type House, type Placement } from "./house.ts";
 import { timestampUrl } from "./material.ts";
 import {
   measure,
@@ -13,6 +13,7 @@ import {
 } from "./measure.ts";
 import { measureCommands, measureMemory, type Single } from "./once.ts";
 import { type Operation, operations } from "./operations.ts";
+import { measureOverload, type Overload } from "./overload.ts";
 import type { Results } from "./report.ts";
 import type { Settings } from "./settings.ts";
 
@@ -31,6 +32,7 @@ export class Bench {
     syncs: [] as SyncCount[],
     singles: [] as Single[],
     profiles: [] as ProcessProfile[],
+    overloads: [] as Overload[],
   };
   /** Requests a second by placement and operation, so that enough material is made and not much more. */
   readonly #ceilings = new Map<string, number>();
@@ -40,29 +42,38 @@ export class Bench {
   }
 
   /** What has been found so far. */
-  get found(): Pick<Results, "samples" | "syncs" | "singles" | "profiles"> {
+  get found(): Pick<Results, "samples" | "syncs" | "singles" | "profiles" | "overloads"> {
     return this.#found;
   }
 
   /** Starts the house's instance, measures everything once, holds the instance to its promises, stops it. */
   async visit(house: House, repeat: number): Promise<void> {
-    const { placement, genesisSeconds } = house;
-    const { only, repeats, profile } = this.#settings;
+    const { variant, genesisSeconds } = house;
+    const { placement, ca, raised } = variant;
+    const { only, repeats, profile, seconds } = this.#settings;
     const { instance, readySeconds } = await house.start();
     await using _ = instance;
     await using generator = new Generator();
     const subject: Subject = { placement, instance, generator };
-    if (only.includes("start"))
+    if (!raised) {
+      progress("beyond capacity: making requests, which takes a while");
+      this.#found.overloads.push(await measureOverload(subject, seconds));
+      await expectSound(instance);
+      return;
+    }
+    const isDemo = ca === "ecdsa-p256";
+    if (isDemo && only.includes("start"))
       this.#noteStart(placement, { genesisSeconds, readySeconds, repeat });
     const hasTimestamps = (await timestampUrl(instance.home)) !== null;
     const chosen = operations.filter(
-      ({ name }) => only.includes(name) && (name !== "timestamp" || hasTimestamps),
+      ({ name, ca: needed = "ecdsa-p256" }) =>
+        only.includes(name) && needed === ca && (name !== "timestamp" || hasTimestamps),
     );
     for (const operation of chosen) await this.#load(subject, operation);
-    if (only.includes("commands")) {
+    if (isDemo && only.includes("commands")) {
       this.#found.singles.push(...(await measureCommands(instance, placement)));
     }
-    if (only.includes("memory")) {
+    if (isDemo && only.includes("memory")) {
       this.#found.singles.push(...(await measureMemory(instance, placement)));
     }
     if (repeat === repeats) {
@@ -130,7 +141,7 @@ export class Bench {
   }
 
   #noteStart(
-    placement: House["placement"],
+    placement: Placement,
     {
       genesisSeconds,
       readySeconds,

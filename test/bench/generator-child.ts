@@ -14,7 +14,7 @@ export type Job =
       readonly count: number;
     }
   | { readonly closed: { readonly lanes: number; readonly seconds: number } }
-  | { readonly open: { readonly perSecond: number } };
+  | { readonly open: { readonly perSecond: number; readonly connections?: number } };
 
 /** What a job came to: a run's load, and the CPU time the generator used for it. */
 export interface Done {
@@ -52,7 +52,8 @@ async function perform(job: Job): Promise<Load | null> {
   if (made === null) throw new Error("no material has been made");
   const material = made;
   made = null;
-  const connections = "closed" in job ? job.closed.lanes : openConnections;
+  const connections =
+    "closed" in job ? job.closed.lanes : (job.open.connections ?? openConnections);
   using client = sender(material.origin, connections);
   if ("closed" in job) return await closedLoop(client.send, material, job.closed);
   return await openLoop(client.send, material, job.open.perSecond);

@@ -13,6 +13,8 @@ export interface Prepared {
 export interface Answered {
   readonly status: number;
   readonly text: string;
+  /** True if it says when to come back. */
+  readonly retryAfter: boolean;
 }
 
 /** Sends a prepared request; rejects if no whole answer comes in time. */
@@ -36,6 +38,7 @@ export function sender(origin: string, connections: number): { readonly send: Se
             resolve({
               status: response.statusCode ?? 0,
               text: Buffer.concat(chunks).toString("utf8"),
+              retryAfter: response.headers["retry-after"] !== undefined,
             }),
           );
           response.on("error", reject);

@@ -9,7 +9,7 @@ import { median } from "./report.ts";
 import { readSettings } from "./settings.ts";
 
 const requests = (count: number) => Array.from({ length: count }, () => get("/"));
-const answer: Answered = { status: 200, text: "" };
+const answer: Answered = { status: 200, text: "", retryAfter: false };
 
 describe("an open loop", () => {
   test("shows a stall to everybody who was due during it", async () => {
@@ -58,13 +58,32 @@ describe("an open loop", () => {
 
 describe("a closed loop", () => {
   test("counts other answers than the expected as errors and keeps the first reason", async () => {
-    const answers = [answer, { status: 503, text: "later" }];
+    const answers = [answer, { status: 503, text: "later", retryAfter: true }];
     let next = 0;
     const send = async (): Promise<Answered> =>
       await Promise.resolve(answers[next++ % 2] ?? answer);
     const plan = { lanes: 1, seconds: 5 };
     const load = await closedLoop(send, { material: requests(10), expected: [200] }, plan);
     expect(load).toMatchObject({ requests: 5, errors: 5, firstError: "503: later" });
+  });
+
+  test("calls rude what neither serves nor says when to come back", async () => {
+    const answers: readonly (Answered | null)[] = [
+      answer,
+      { status: 503, text: "", retryAfter: true },
+      { status: 503, text: "", retryAfter: false },
+      { status: 500, text: "", retryAfter: true },
+      null,
+    ];
+    let next = 0;
+    const send = async (): Promise<Answered> => {
+      const given = answers[next++] ?? null;
+      if (given === null) throw new Error("no answer in time");
+      return await Promise.resolve(given);
+    };
+    const plan = { lanes: 1, seconds: 5 };
+    const load = await closedLoop(send, { material: requests(5), expected: [200] }, plan);
+    expect(load).toMatchObject({ requests: 1, rude: 3, refused: { 503: 2, 500: 1 } });
   });
 
   test("uses each request once", async () => {
@@ -120,7 +139,7 @@ test("a profile is summed by function; idling and waiting are not work, natives 
 });
 
 test.for([
-  [["--only", "certificates"], "there are certificate, entry"],
+  [["--only", "certificates"], "there are certificate, certificate-p384, entry"],
   [["--placement", "alone"], "there are together, apart"],
   [["--seconds", "0"], "--seconds"],
   [["--repeats", "x"], "--repeats"],

@@ -16,6 +16,10 @@ export interface Load {
   readonly errors: number;
   /** The first thing that went wrong, for whoever reads the report. */
   readonly firstError: string | null;
+  /** Answers that refuse, by status. */
+  readonly refused: Readonly<{ [status: string]: number }>;
+  /** Answers that neither succeed nor say, as 429 or 503, when to come back; and requests without an answer. */
+  readonly rude: number;
   /** Open loop: how long after the last request was due the last answer came; a backlog that grows shows here. */
   readonly tailSeconds: number | null;
   /** Open loop: how late the generator itself sent, p99; part of the latencies above. */
@@ -85,7 +89,9 @@ class Tally {
   readonly #expected: readonly number[];
   readonly #latencies: number[] = [];
   readonly #lateness: number[] = [];
+  readonly #refused: { [status: string]: number } = {};
   #errors = 0;
+  #rude = 0;
   #firstError: string | null = null;
 
   constructor(expected: readonly number[]) {
@@ -98,10 +104,16 @@ class Tally {
 
   async take(send: Send, prepared: Prepared, fromMs: number): Promise<void> {
     try {
-      const { status, text } = await send(prepared);
-      if (this.#expected.includes(status)) this.#latencies.push(performance.now() - fromMs);
-      else this.#fail(`${status}: ${text.slice(0, 200)}`);
+      const { status, text, retryAfter } = await send(prepared);
+      if (this.#expected.includes(status)) {
+        this.#latencies.push(performance.now() - fromMs);
+        return;
+      }
+      this.#refused[status] = (this.#refused[status] ?? 0) + 1;
+      if (!retryAfter || (status !== 429 && status !== 503)) this.#rude++;
+      this.#fail(`${status}: ${text.slice(0, 200)}`);
     } catch (thrown) {
+      this.#rude++;
       this.#fail(thrown instanceof Error ? thrown.message : String(thrown));
     }
   }
@@ -117,6 +129,8 @@ class Tally {
       requests: sorted.length,
       errors: this.#errors,
       firstError: this.#firstError,
+      refused: this.#refused,
+      rude: this.#rude,
       tailSeconds: null,
       latenessP99: quantile(late, 0.99),
     };

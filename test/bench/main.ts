@@ -7,8 +7,9 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname } from "node:path";
 import { Bench } from "./bench.ts";
-import { benchConfiguration, type House, makeHouse } from "./house.ts";
+import { benchConfiguration, type House, makeHouse, type Variant } from "./house.ts";
 import { describeMachine } from "./machine.ts";
+import { operations } from "./operations.ts";
 import { formatReport, type Results } from "./report.ts";
 import { readSettings, type Settings } from "./settings.ts";
 
@@ -33,14 +34,32 @@ async function main(): Promise<number> {
   }
 }
 
+/** The instances that what was chosen needs. */
+function variantsOf({ only, placements }: Settings): readonly Variant[] {
+  const chosen = operations.filter(({ name }) => only.includes(name));
+  const isDemoNeeded =
+    only.some((name) => name !== "overload" && !chosen.some((one) => one.name === name)) ||
+    chosen.some(({ ca }) => ca === undefined);
+  const together = placements.includes("together");
+  return [
+    ...(isDemoNeeded ? placements : []).map((placement) => variant({ placement })),
+    ...(together && chosen.some(({ ca }) => ca !== undefined)
+      ? [variant({ ca: "ecdsa-p384" })]
+      : []),
+    ...(together && only.includes("overload") ? [variant({ raised: false })] : []),
+  ];
+}
+
+function variant(different: Partial<Variant>): Variant {
+  return { placement: "together", ca: "ecdsa-p256", raised: true, ...different };
+}
+
 async function run(settings: Settings): Promise<Results> {
   const machine = describeMachine(tmpdir());
   const bench = new Bench(settings);
   await using stack = new AsyncDisposableStack();
   const houses: House[] = [];
-  for (const placement of settings.placements) {
-    houses.push(stack.use(await makeHouse(placement)));
-  }
+  for (const variant of variantsOf(settings)) houses.push(stack.use(await makeHouse(variant)));
   for (let repeat = 1; repeat <= settings.repeats; repeat++) {
     for (const house of houses) await bench.visit(house, repeat);
   }

@@ -132,7 +132,8 @@ export async function measureProfile(
   return { operation: operation.name, process, costs: (await profiling.stop()).slice(0, 20) };
 }
 
-async function make(
+/** Has requests made, which the next run puts. */
+export async function make(
   { instance: { home, origin }, generator }: Subject,
   { name: operation }: Operation,
   count: number,

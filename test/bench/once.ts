@@ -53,7 +53,7 @@ export async function measureMemory(
     name: `resident memory, ${name}`,
     value: rssMiB,
     unit: "MiB",
-    bound: "< 300",
+    bound: name === "vault" ? "< 150" : "< 300",
   }));
 }
 

@@ -27,7 +27,12 @@ export interface Operation {
   /** Processes that work for it, when the services are together: those worth a profile. */
   readonly profiled: readonly string[];
   readonly make: (target: Target, count: number) => Promise<readonly Prepared[]>;
+  /** Algorithm of the issuing CA's key in the instance it is measured on; P-256, the demo's, if absent. */
+  readonly ca?: CaAlgorithm;
 }
+
+/** Kinds of issuing CA that certificates are measured with. */
+export type CaAlgorithm = "ecdsa-p256" | "ecdsa-p384";
 
 const everyRate = [1, 10, 50, 100, 200, 500, 1_000];
 /** Reads are cheap: low rates would tell nothing new. */
@@ -39,11 +44,22 @@ export const operations: readonly Operation[] = [
     name: "certificate",
     title: "certificate, SCT embedded (own token, key, identity)",
     expected: [200],
-    lanes: 32,
+    lanes: 128,
     rates: everyRate,
     guess: 1_000,
     profiled: ["services", "vault"],
     make: certificateRequests,
+  },
+  {
+    name: "certificate-p384",
+    title: "certificate, SCT embedded, issued with a P-384 key",
+    expected: [200],
+    lanes: 128,
+    rates: [1, 10, 50, 100, 200],
+    guess: 500,
+    profiled: ["services", "vault"],
+    make: certificateRequests,
+    ca: "ecdsa-p384",
   },
   {
     name: "entry",

@@ -2,6 +2,7 @@
 import type { Machine } from "./machine.ts";
 import type { ProcessProfile, Sample, SyncCount } from "./measure.ts";
 import type { Single } from "./once.ts";
+import type { Overload } from "./overload.ts";
 import { operations } from "./operations.ts";
 import type { ByProcess } from "./processes.ts";
 
@@ -17,6 +18,7 @@ export interface Results {
   readonly syncs: readonly SyncCount[];
   readonly singles: readonly Single[];
   readonly profiles: readonly ProcessProfile[];
+  readonly overloads: readonly Overload[];
 }
 
 interface Table {
@@ -36,6 +38,7 @@ export function formatReport(results: Results, form: "text" | "markdown"): strin
     processorTime(results.samples),
     syncTable(results.syncs),
     openLoops(results.samples),
+    overloadTable(results.overloads),
     singlesTable(results.singles),
     ...results.profiles.map(profileTable),
   ].filter(({ rows }) => rows.length > 0);
@@ -134,6 +137,42 @@ function openLoops(samples: readonly Sample[]): Table {
       ...latencies(group.all),
       spread(group.all.map(({ load }) => load.latenessP99)),
       errors(group.all),
+    ]),
+  };
+}
+
+function overloadTable(overloads: readonly Overload[]): Table {
+  return {
+    title: "Beyond capacity",
+    note: "Certificates, a demo's own limits: three times what the closed loop carried, offered for so long. Work is accepted requests for each second of CPU of vault, services and NATS. Rude: neither served nor told, by 429 or 503, when to come back. Normal again: a certificate, one at a time, takes at most twice what it took before.",
+    columns: [
+      "offered",
+      "served",
+      "work at peak",
+      "work beyond",
+      "share",
+      "refused",
+      "rude",
+      "memory before, most, after MiB",
+      "normal again after s",
+    ],
+    rows: overloads.map((one) => [
+      `${one.offeredPerSecond.toFixed(0)}/s for ${one.seconds} s`,
+      `${one.servedPerSecond.toFixed(0)}/s`,
+      one.peakWork.toFixed(0),
+      one.work.toFixed(0),
+      `${((one.work / one.peakWork) * 100).toFixed(0)} %`,
+      Object.entries(one.refused)
+        .map(([status, count]) => `${status}: ${count}`)
+        .join(", ") || "0",
+      String(one.rude),
+      Object.entries(one.memoryMiB)
+        .map(
+          ([name, { before, most, after }]) =>
+            `${name} ${[before, most, after].map((mib) => mib.toFixed(0)).join(" ")}`,
+        )
+        .join(", "),
+      one.recoverySeconds === null ? "-" : one.recoverySeconds.toFixed(1),
     ]),
   };
 }

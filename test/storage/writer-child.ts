@@ -18,7 +18,20 @@ for (;;) {
         writes: [{ table: "alpha", key, value: uintBytes(n, 8) }],
         appends: [{ stream: "facts", value: uintBytes(n, 8) }],
       });
-      writeSync(1, `${n}\n`);
+      say(n);
     }),
   );
+}
+
+/** Before anything else happens; a reader who is slow fills the pipe, and is waited for. */
+function say(n: number): void {
+  for (;;) {
+    try {
+      writeSync(1, `${n}\n`);
+      return;
+    } catch (thrown) {
+      if ((thrown as NodeJS.ErrnoException).code !== "EAGAIN") throw thrown;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
+    }
+  }
 }
