@@ -7,6 +7,7 @@ import { identity } from "../plugins/identity/manifest.ts";
 import { idp } from "../plugins/idp/manifest.ts";
 import { issuer } from "../plugins/issuer/manifest.ts";
 import { log } from "../plugins/log/manifest.ts";
+import { policy } from "../plugins/policy/manifest.ts";
 import { rekor } from "../plugins/rekor/manifest.ts";
 import { timestamp } from "../plugins/timestamp/manifest.ts";
 import { trust } from "../plugins/trust/manifest.ts";
@@ -19,6 +20,7 @@ export interface Placed extends Entry {
 /** Every plugin. */
 export const plugins: readonly Placed[] = [
   { ...hsm, process: "vault", load: () => import("../hsm/plugin.ts") },
+  { ...policy, process: "services", load: () => import("../plugins/policy/plugin.ts") },
   { ...identity, process: "services", load: () => import("../plugins/identity/plugin.ts") },
   { ...idp, process: "services", load: () => import("../plugins/idp/plugin.ts") },
   { ...issuer, process: "services", load: () => import("../plugins/issuer/plugin.ts") },

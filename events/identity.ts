@@ -37,7 +37,49 @@ export const sealedVerdict = v.strictObject({ verdict: bytes, mac: hash });
 /** A {@link sealedVerdict}. */
 export type SealedVerdict = v.InferOutput<typeof sealedVerdict>;
 
-/** Verifies an ID token and says whose it is. */
+/** How sure the OIDC issuer was of who signed in (OpenID Connect Core §2). */
+export const assurance = v.strictObject({
+  acr: v.optional(v.pipe(v.string(), v.maxLength(512))),
+  amr: v.optional(v.pipe(v.array(v.pipe(v.string(), v.maxLength(128))), v.maxLength(32))),
+  /** `auth_time`: seconds since the epoch. */
+  authTimeS: v.optional(v.pipe(v.number(), v.safeInteger())),
+});
+
+/** By which rule of which policy a request was decided. */
+export const decision = v.strictObject({
+  rule: v.string(),
+  policyVersion: v.string(),
+  /** Of the policy's content. */
+  policySha256: hash,
+});
+
+/** On what a verdict rests: which provider, in which version, read the token, and which rule allowed it. */
+export const provenance = v.strictObject({
+  /** The provider's type. */
+  provider: v.string(),
+  providerVersion: v.string(),
+  /** Of the data that says what the provider's claims mean. */
+  mappingSha256: hash,
+  assurance,
+  /** What entries are searched by, besides the certificate's extensions. */
+  facets: v.array(v.strictObject({ name: v.string(), value: v.string() })),
+  decision: v.optional(decision),
+});
+
+/** A {@link provenance}. */
+export type Provenance = v.InferOutput<typeof provenance>;
+
+/**
+ * The details of the failures `policy-refused` and `rate-limited` of {@link authenticate}: the token was genuine, so whoever records
+ * the refusal can say whose it was.
+ */
+export const refusedIdentity = v.strictObject({
+  principal,
+  provenance,
+  retryAfterSeconds: v.optional(v.number()),
+});
+
+/** Verifies an ID token, asks the policy, and says whose the token is. */
 export const authenticate = ask("identity", "authenticate", {
   question: v.strictObject({
     /** Compact JWS, at most 16 KiB. */
@@ -45,8 +87,8 @@ export const authenticate = ask("identity", "authenticate", {
     /** SHA-256 of the SubjectPublicKeyInfo that the verdict is to be bound to. */
     publicKeyHash: hash,
   }),
-  answer: v.strictObject({ principal, sealed: sealedVerdict }),
-  failures: ["identity-rejected", "issuer-unavailable"],
+  answer: v.strictObject({ principal, sealed: sealedVerdict, provenance }),
+  failures: ["identity-rejected", "issuer-unavailable", "policy-refused", "rate-limited"],
   deadlineMs: 12_000,
 });
 

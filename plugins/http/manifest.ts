@@ -13,7 +13,7 @@ import {
 } from "../../events/ct.ts";
 import { listIssuers } from "../../events/identity.ts";
 import { describeProvider, issueDemoToken } from "../../events/idp.ts";
-import { issueCertificate, trustBundle } from "../../events/issuer.ts";
+import { countRefusals, issueCertificate, trustBundle } from "../../events/issuer.ts";
 import { latestHead, logName, readTile } from "../../events/log.ts";
 import { createEntry, createEntryV2, describeLog, getEntry, proveLog } from "../../events/rekor.ts";
 import { createTimestamp, timestampChain } from "../../events/timestamp.ts";
@@ -89,6 +89,7 @@ export const http = definePlugin({
   needs: [
     addChain,
     addPreChain,
+    countRefusals,
     createEntry,
     createEntryV2,
     createTimestamp,

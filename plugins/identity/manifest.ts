@@ -2,6 +2,7 @@
 import * as v from "valibot";
 import { definePlugin } from "../../core/plugin.ts";
 import { authenticate, listIssuers } from "../../events/identity.ts";
+import { decide } from "../../events/policy.ts";
 
 /** An http(s) URL as the issuer itself writes it: it is compared byte for byte with `iss`. */
 const url = v.pipe(
@@ -35,7 +36,7 @@ export const identity = definePlugin({
     skewSeconds: v.optional(v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(60)), 30),
   }),
   offers: [authenticate, listIssuers],
-  needs: [],
+  needs: [decide],
   emits: [],
   follows: [],
   vouchesTo: ["hsm"],

@@ -7,6 +7,7 @@ import { encodeVerdict } from "../../core/formats/verdict.ts";
 import { Failure } from "../../events/failure.ts";
 import { checkClaims } from "./claims.ts";
 import { parseIdToken, type UnverifiedToken } from "./id-token.ts";
+import { readAssurance, requireDecision } from "./decision.ts";
 import { createIssuerKeys, type IssuerKeys } from "./issuer-keys.ts";
 import { identity, type IssuerConfig } from "./manifest.ts";
 import { principalFrom } from "./principal.ts";
@@ -22,10 +23,15 @@ interface Issuer {
   readonly config: IssuerConfig;
   readonly provider: Provider;
   readonly keys: IssuerKeys;
+  /** SHA-256 of the provider's data. */
+  readonly mappingSha256: Uint8Array;
 }
 
+/** Of the providers that come with this release. */
+const providerVersion = "1";
+
 export default identity.implement(async (context) => {
-  const { config, clock, seals } = context;
+  const { ask, config, clock, seals } = context;
   const jitter = () => randomInt(1_000) / 1_000;
   const issuers = new Map<string, Issuer>();
   for (const one of config.issuers) {
@@ -35,6 +41,7 @@ export default identity.implement(async (context) => {
       config: one,
       provider,
       keys: createIssuerKeys(one, { ...context, jitter }),
+      mappingSha256: createHash("sha256").update(JSON.stringify(provider)).digest(),
     });
   }
 
@@ -53,12 +60,24 @@ export default identity.implement(async (context) => {
           const { audience } = issuer.config;
           checkClaims(token.claims, { audience, now, skewSeconds: config.skewSeconds });
           const principal = principalFrom(token.claims, issuer.config, issuer.provider);
+          const provenance = await requireDecision(ask, {
+            principal,
+            claims: token.claims,
+            atMs: now.getTime(),
+            provenance: {
+              provider: issuer.provider.type,
+              providerVersion,
+              mappingSha256: issuer.mappingSha256,
+              assurance: readAssurance(token.claims),
+              facets: [],
+            },
+          });
           const tokenDigest = createHash("sha256").update(encodeUtf8(idToken)).digest();
           const verifiedAtMs = BigInt(now.getTime());
           const nonce = randomBytes(nonceBytes);
           const word = { principal, tokenDigest, publicKeyHash, verifiedAtMs, nonce };
           const verdict = encodeVerdict(word);
-          return { principal, sealed: { verdict, mac: seals.seal("hsm", verdict) } };
+          return { principal, sealed: { verdict, mac: seals.seal("hsm", verdict) }, provenance };
         } catch (thrown) {
           if (!(thrown instanceof Malformed)) throw thrown;
           throw new Failure("identity-rejected", thrown.message, { cause: thrown });

@@ -8,7 +8,9 @@ import {
   activateIssuer,
   certificateIssued,
   certificateRefused,
+  countRefusals,
   issueCertificate,
+  refusalsCounted,
   trustBundle,
 } from "../../events/issuer.ts";
 
@@ -26,9 +28,9 @@ export const issuer = definePlugin({
       600,
     ),
   }),
-  offers: [issueCertificate, trustBundle, activateIssuer],
+  offers: [issueCertificate, trustBundle, activateIssuer, countRefusals],
   needs: [authenticate, describeKey, sign, addPreChain],
-  emits: [certificateIssued, certificateRefused],
+  emits: [certificateIssued, certificateRefused, refusalsCounted],
   follows: [],
   keeps: {
     /**

@@ -4,6 +4,7 @@ import { activate, readActive } from "./active.ts";
 import { issue } from "./issuance.ts";
 import { issuer } from "./manifest.ts";
 import { recordsIn } from "./records.ts";
+import { countRefusalsIn } from "./refusals.ts";
 
 export default issuer.implement(async ({ ask, clock, config, journal, stores }) => {
   const store = await stores.open();
@@ -33,13 +34,14 @@ export default issuer.implement(async ({ ask, clock, config, journal, stores }) 
     return { activatedAtMs, lifetimeSeconds: config.lifetimeSeconds };
   }
 
-  const desk = { ask, clock, config, journal, records, nextNotBefore };
+  const refusals = countRefusalsIn(store, clock);
+  const desk = { ask, clock, config, journal, records, refusals, nextNotBefore };
   return {
     handlers: {
-      async issueCertificate(question) {
+      async issueCertificate(question, { trace }) {
         // Taken once: an activation meanwhile is for those who come later.
         const { authority } = active;
-        const leaf = await issue({ ...desk, authority }, question);
+        const leaf = await issue({ ...desk, authority }, { ...question, requestId: idOf(trace) });
         return { chain: [leaf, ...authority.chain] };
       },
       async activateIssuer({ key }, { from }) {
@@ -55,6 +57,17 @@ export default issuer.implement(async ({ ask, clock, config, journal, stores }) 
         const { authority, earlier } = active;
         return { chains: [authority.chain, ...earlier].map((chain) => [...chain]) };
       },
+      async countRefusals({ refusals: counted }) {
+        await Promise.resolve();
+        for (const one of counted) refusals.count(one);
+        return {};
+      },
     },
+    [Symbol.asyncDispose]: async () => await refusals[Symbol.asyncDispose](),
   };
 });
+
+/** The trace id (W3C Trace Context §3.2.2.3): what the door calls the request. */
+function idOf(trace: string): string {
+  return trace.split("-")[1] ?? trace;
+}

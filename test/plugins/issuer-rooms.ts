@@ -14,7 +14,7 @@ import { definePlugin, type Plugin } from "../../core/plugin.ts";
 import type { AnswerOf } from "../../events/contract.ts";
 import { Failure } from "../../events/failure.ts";
 import { describeKey, type Signable, sign } from "../../events/hsm.ts";
-import { authenticate, type Principal } from "../../events/identity.ts";
+import { authenticate, type Principal, type Provenance } from "../../events/identity.ts";
 import {
   appendEntry,
   type Candidate,
@@ -36,6 +36,16 @@ export const principal: Principal = {
   challenge: "user@example.com",
   san: { kind: "email", value: "user@example.com" },
   extensions: [],
+};
+
+/** On what the verdict about it rests. */
+export const provenance: Provenance = {
+  provider: "email",
+  providerVersion: "1",
+  mappingSha256: sha256(new Uint8Array()),
+  assurance: { acr: "high" },
+  facets: [],
+  decision: { rule: "default", policyVersion: "1", policySha256: sha256(Uint8Array.of(1)) },
 };
 
 /** Everything that tests look at and change. */
@@ -90,10 +100,15 @@ function identity(rooms: Rooms): Plugin {
       handlers: {
         async authenticate({ idToken, publicKeyHash }) {
           await Promise.resolve();
+          if (idToken === "refused" || idToken === "hurried") {
+            const code = idToken === "refused" ? "policy-refused" : "rate-limited";
+            const details = { principal: rooms.principal, provenance, retryAfterSeconds: 7 };
+            throw new Failure(code, "the policy says no", { details });
+          }
           if (idToken !== "good") throw new Failure("identity-rejected", "the token is not good");
           const verdict = Uint8Array.of(...publicKeyHash, ...randomBytes(8));
           const sealed = { verdict, mac: sha256(verdict) };
-          return { principal: rooms.principal, sealed };
+          return { principal: rooms.principal, sealed, provenance };
         },
       },
     };

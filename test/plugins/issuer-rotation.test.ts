@@ -27,7 +27,7 @@ import "../support/matchers.ts";
 import { memoryStorage } from "../support/memory-storage.ts";
 import { demoKeys, type SoftVault, softVault } from "../support/vault.ts";
 import { key, prove } from "./issuer-house.ts";
-import { principal } from "./issuer-rooms.ts";
+import { principal, provenance } from "./issuer-rooms.ts";
 
 const rootKey = softKey("P-384");
 const rootName = formatName({ commonName: "test root" });
@@ -73,7 +73,7 @@ const identity = definePlugin({
         const nonce = new Uint8Array(randomBytes(16));
         const word = { principal, tokenDigest, publicKeyHash, verifiedAtMs, nonce };
         const verdict = encodeVerdict(word);
-        return { principal, sealed: { verdict, mac: seals.seal("hsm", verdict) } };
+        return { principal, sealed: { verdict, mac: seals.seal("hsm", verdict) }, provenance };
       },
     },
   };

@@ -3,6 +3,7 @@ import type { OutboundFetch } from "../../core/fetch.ts";
 import { definePlugin } from "../../core/plugin.ts";
 import { authenticate } from "../../events/identity.ts";
 import identity from "../../plugins/identity/plugin.ts";
+import policy from "../../plugins/policy/plugin.ts";
 import * as v from "valibot";
 import { expect } from "vitest";
 import { bootForTest } from "./boot.ts";
@@ -67,11 +68,15 @@ export function issuer(jwks: unknown, discovery: object = {}) {
 }
 
 /** Boots identity with that issuer and a clock that tests move. */
-export async function bootIdentity({ fetch }: { fetch: OutboundFetch }, config: object = {}) {
+export async function bootIdentity(
+  { fetch }: { fetch: OutboundFetch },
+  config: object = {},
+  rules: object = {},
+) {
   const clock = { at: nowMs, now: () => new Date(clock.at) };
   const installation = await bootForTest({
-    entries: [identity, vault],
-    config: { identity: { issuers: [{ issuerUrl, provider: "email", ...config }] }, hsm: {} },
+    entries: [identity, policy, vault],
+    config: { identity: { issuers: [{ issuerUrl, provider: "email", ...config }] }, policy: rules },
     fetch,
     clock,
   });
