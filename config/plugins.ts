@@ -1,6 +1,7 @@
 /** What is installed: the one list. Importing a manifest does nothing; a plugin's code is loaded by the process that runs it. */
 import type { Entry } from "../core/kernel.ts";
 import { hsm } from "../hsm/manifest.ts";
+import { audit } from "../plugins/audit/manifest.ts";
 import { ct } from "../plugins/ct/manifest.ts";
 import { http } from "../plugins/http/manifest.ts";
 import { identity } from "../plugins/identity/manifest.ts";
@@ -29,5 +30,6 @@ export const plugins: readonly Placed[] = [
   { ...rekor, process: "services", load: () => import("../plugins/rekor/plugin.ts") },
   { ...timestamp, process: "services", load: () => import("../plugins/timestamp/plugin.ts") },
   { ...trust, process: "services", load: () => import("../plugins/trust/plugin.ts") },
+  { ...audit, process: "services", load: () => import("../plugins/audit/plugin.ts") },
   { ...http, process: "services", load: () => import("../plugins/http/plugin.ts") },
 ];

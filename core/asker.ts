@@ -309,6 +309,8 @@ class Letter {
   }
 }
 
-function detailsOf({ details }: { readonly details?: Uint8Array | undefined }): { readonly details?: unknown } {
+function detailsOf({ details }: { readonly details?: Uint8Array | undefined }): {
+  readonly details?: unknown;
+} {
   return details === undefined ? {} : { details: decode(details) };
 }

@@ -6,7 +6,7 @@ import { randomInt } from "node:crypto";
 import { mkdir, readdir, rename, rm, rmdir } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { durableWrite, syncPath } from "../core/durable.ts";
-import { createStorage } from "../config/storage.ts";
+import { createStorage, introducedStores } from "../config/storage.ts";
 import type { Instance } from "../config/schema.ts";
 import { writeAccess } from "./access.ts";
 import { formatConfiguration } from "./configuration.ts";
@@ -109,6 +109,7 @@ async function chooseInstance({ port, tlsPort, publicUrl }: Settings): Promise<I
     // Rekor writes it as 16 hex digits: a full-width positive number keeps its ids 80 digits long everywhere.
     treeId: String((BigInt(randomInt(2 ** 30, 2 ** 31)) << 32n) | BigInt(randomInt(2 ** 32))),
     createdAt: new Date().toISOString(),
+    stores: [...introducedStores],
   };
 }
 

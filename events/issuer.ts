@@ -3,7 +3,7 @@ import * as v from "valibot";
 import { bytes, bytesUpTo, hash, uint } from "./bytes.ts";
 import { ask, fact } from "./contract.ts";
 import { keyLabel } from "./hsm.ts";
-import { provenance } from "./identity.ts";
+import { principal, provenance } from "./identity.ts";
 
 /** How the requester shows that it holds the key. */
 export const keyProof = v.variant("kind", [
@@ -111,6 +111,9 @@ export const certificateRefused = fact(
     oidcIssuer: v.optional(v.string()),
     subject: v.optional(v.string()),
     san: v.optional(v.string()),
+    sanKind: v.optional(principal.entries.san.entries.kind),
+    /** What the certificate's extensions would have been. */
+    extensions: v.optional(principal.entries.extensions),
     tokenDigest: hash,
     refusedAtMs: uint,
     ...about,

@@ -57,26 +57,25 @@ export default identity.implement(async (context) => {
           // The signature is judged first, so that nothing is told about claims nobody signed.
           await verifySignature(idToken, token, issuer.keys);
           const now = clock.now();
-          const { audience } = issuer.config;
-          checkClaims(token.claims, { audience, now, skewSeconds: config.skewSeconds });
+          const { skewSeconds } = config;
+          checkClaims(token.claims, { audience: issuer.config.audience, now, skewSeconds });
           const principal = principalFrom(token.claims, issuer.config, issuer.provider);
           const provenance = await requireDecision(ask, {
             principal,
             claims: token.claims,
             atMs: now.getTime(),
-            provenance: {
-              provider: issuer.provider.type,
-              providerVersion,
-              mappingSha256: issuer.mappingSha256,
-              assurance: readAssurance(token.claims),
-              facets: [],
-            },
+            provenance: basisOf(issuer, token.claims),
           });
           const tokenDigest = createHash("sha256").update(encodeUtf8(idToken)).digest();
           const verifiedAtMs = BigInt(now.getTime());
           const nonce = randomBytes(nonceBytes);
-          const word = { principal, tokenDigest, publicKeyHash, verifiedAtMs, nonce };
-          const verdict = encodeVerdict(word);
+          const verdict = encodeVerdict({
+            principal,
+            tokenDigest,
+            publicKeyHash,
+            verifiedAtMs,
+            nonce,
+          });
           return { principal, sealed: { verdict, mac: seals.seal("hsm", verdict) }, provenance };
         } catch (thrown) {
           if (!(thrown instanceof Malformed)) throw thrown;
@@ -101,6 +100,12 @@ export default identity.implement(async (context) => {
     },
   };
 });
+
+/** On what a verdict about the issuer's token rests, before the policy has decided. */
+function basisOf({ provider, mappingSha256 }: Issuer, claims: UnverifiedToken["claims"]) {
+  const assurance = readAssurance(claims);
+  return { provider: provider.type, providerVersion, mappingSha256, assurance, facets: [] };
+}
 
 /** @throws {Malformed} unless a key of the issuer verifies the token. @throws {Failure} `issuer-unavailable`. */
 async function verifySignature(

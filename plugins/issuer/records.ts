@@ -112,7 +112,9 @@ export function recordsIn(store: IssuerStore): Records {
 
     async refused(request, failure, at) {
       const { code, message: reason } = failure;
-      const body = { code, reason, ...whoOf(request), refusedAtMs: BigInt(at.getTime()) };
+      const { extensions, san } = request.principal;
+      const what = { sanKind: san.kind, extensions };
+      const body = { code, reason, ...whoOf(request), ...what, refusedAtMs: BigInt(at.getTime()) };
       await store.commit({ facts: [emit(certificateRefused, body)] });
     },
 

@@ -1,7 +1,7 @@
 /** Cases: requests that are made up or were made, and what a policy should say to them. */
 import * as v from "valibot";
 import { fulcioArcs } from "../../core/formats/fulcio-oids.ts";
-import { policySchema } from "./document.ts";
+import type { policySchema } from "./document.ts";
 import { compilePolicy, type Request, type Verdict } from "./evaluate.ts";
 import { accept, parseYaml } from "./read.ts";
 

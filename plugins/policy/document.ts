@@ -32,7 +32,8 @@ function named<S extends v.GenericSchema>(schema: S) {
     (entries) => !reservedNames.some((name) => Object.hasOwn(Object(entries) as object, name)),
     `expected other names than ${reservedNames.join(", ")}`,
   );
-  return v.pipe(plain, schema);
+  // For whoever derives another schema from this one and cannot see behind the look.
+  return v.pipe(Object.assign(plain, { standsFor: schema }), schema);
 }
 
 const effect = v.picklist(["allow", "deny"]);
@@ -145,7 +146,7 @@ export function hashPolicy(policy: Policy): Uint8Array {
 
 function isTimezone(name: string): boolean {
   try {
-    return name !== "" && new Intl.DateTimeFormat("en", { timeZone: name }) !== null;
+    return new Intl.DateTimeFormat("en", { timeZone: name }).resolvedOptions().timeZone !== "";
   } catch {
     return false;
   }

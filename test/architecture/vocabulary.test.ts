@@ -60,7 +60,7 @@ test("every ask is offered once and every fact is emitted by its room", () => {
 });
 
 test("the installed plugins fit together", () => {
-  expect(startOrder(manifests)).toHaveLength(10);
+  expect(startOrder(manifests)).toHaveLength(12);
 });
 
 test("each plugin's name is its folder and its code implements its manifest", async () => {

@@ -1,35 +1,15 @@
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { readFileSync } from "node:fs";
 import { fc, test as prop } from "@fast-check/vitest";
 import { describe, expect, test } from "vitest";
-import type { QuestionOf } from "../../events/contract.ts";
-import { decide } from "../../events/policy.ts";
+import { parseCases, runCases } from "../../plugins/policy/cases.ts";
 import { diffPolicies, redecide } from "../../plugins/policy/diff.ts";
 import { hashPolicy, type Policy } from "../../plugins/policy/document.ts";
-import { compilePolicy, type Request } from "../../plugins/policy/evaluate.ts";
+import { compilePolicy } from "../../plugins/policy/evaluate.ts";
 import { compileGlob, covers } from "../../plugins/policy/glob.ts";
+import { policyJsonSchema } from "../../plugins/policy/json-schema.ts";
 import { lintPolicy } from "../../plugins/policy/lint.ts";
-import policyPlugin from "../../plugins/policy/plugin.ts";
 import { parsePolicy } from "../../plugins/policy/read.ts";
-import { bootForTest } from "../support/boot.ts";
-import { issuerUrl, claims, now, nowMs, bootIdentity, issuer } from "../support/identity.ts";
-import { issuerKey, signToken } from "../support/issuer.ts";
-
-const request: Request = {
-  provider: "github-workflow",
-  principal: {
-    oidcIssuer: "https://token.example",
-    subject: "repo:acme/app:ref:refs/heads/main",
-    challenge: "repo:acme/app:ref:refs/heads/main",
-    san: { kind: "uri", value: "https://git.example/acme/app/.ci/release.yaml@refs/heads/main" },
-    extensions: [{ arc: 12, value: "https://git.example/acme/app" }],
-  },
-  claims: { repository_owner: "acme", groups: ["dev", "release"], run: 7, nested: { "a/b": "x" } },
-  assurance: { acr: "2", amr: ["pwd", "otp"], authTimeS: 1_000_000 },
-  // Monday 2026-01-05 12:00 UTC
-  atMs: BigInt(Date.UTC(2026, 0, 5, 12)),
-};
+import { request } from "./policy-request.ts";
 
 /** What a policy with this one rule, which allows, says: true if the rule applies. */
 function applies(condition: object, change: object = {}): boolean {
@@ -125,7 +105,9 @@ describe("a condition", () => {
     expect(applies({ when })).toBe(expected);
     expect(applies({ unless: when })).toBe(!expected);
   });
+});
 
+describe("a condition in time", () => {
   test.each([
     [3_600, true],
     [3_599, false],
@@ -293,98 +275,32 @@ describe("the difference", () => {
   });
 });
 
-describe("the room", () => {
-  // CBOR has no undefined members here.
-  const question = request as QuestionOf<typeof decide>;
-
-  test("allows everybody where nobody wrote a policy, and says so", async () => {
-    await using room = await bootForTest({ entries: [policyPlugin] });
-    const answer = await room.ask(decide, question);
-    expect(answer).toMatchObject({ allowed: true, rule: "default", policyVersion: "unnamed" });
-    expect(answer.policySha256).toHaveLength(32);
+test("a table of cases says which go wrong, and why", () => {
+  const policy = rules({
+    id: "ours",
+    effect: "allow",
+    reason: "r",
+    when: { san: "*@example.com" },
   });
-
-  test("limits an identity, starts slowly, and lets others be", async () => {
-    const limits = { perIdentity: { requestsPerSecond: 0.01, burst: 20 }, slowStartSeconds: 3_600 };
-    await using room = await bootForTest({
-      entries: [policyPlugin],
-      config: { policy: { limits } },
-    });
-    const answers = [];
-    for (let time = 0; time < 4; time++) answers.push(await room.ask(decide, question));
-    // A tenth of twenty.
-    expect(answers.map(({ allowed }) => allowed)).toEqual([true, true, false, false]);
-    expect(answers[2]).toMatchObject({ rule: "limit:identity" });
-    expect(answers[2]?.retryAfterSeconds).toBeGreaterThan(900);
-    const principal = { ...question.principal, subject: "another" };
-    expect(await room.ask(decide, { ...question, principal })).toMatchObject({ allowed: true });
-  });
-
-  test("limits an issuer", async () => {
-    const limits = { perIssuer: { requestsPerSecond: 0.01, burst: 1 }, slowStartSeconds: 0 };
-    await using room = await bootForTest({
-      entries: [policyPlugin],
-      config: { policy: { limits } },
-    });
-    expect(await room.ask(decide, question)).toMatchObject({ allowed: true });
-    const principal = { ...question.principal, subject: "another" };
-    expect(await room.ask(decide, { ...question, principal })).toMatchObject({
-      allowed: false,
-      rule: "limit:issuer",
-    });
-  });
-
-  test("reads its file again when it changes, and keeps the one before when it breaks", async () => {
-    const home = await mkdtemp(join(tmpdir(), "chancery-policy-"));
-    const write = async (text: string) => await writeFile(join(home, "policy.yaml"), text);
-    await write("default: deny\nversion: one\n");
-    const config = { policy: { file: "policy.yaml" } };
-    await using room = await bootForTest({ entries: [policyPlugin], config, home });
-    const version = async () => (await room.ask(decide, question)).policyVersion;
-    expect(await version()).toBe("one");
-    await write("default: allow\nversion: two\n");
-    await expect.poll(version, { timeout: 5_000 }).toBe("two");
-    await write("default: perhaps\n");
-    await expect.poll(() => room.health()["policy"]?.status, { timeout: 5_000 }).toBe("degraded");
-    expect(await version()).toBe("two");
-    await rm(join(home, "policy.yaml"));
-    await write("default: allow\nversion: three\n");
-    await expect.poll(() => room.health()["policy"]?.status, { timeout: 5_000 }).toBe("ok");
-    expect(await version()).toBe("three");
-    await rm(home, { recursive: true });
-  });
-
-  test.each([
-    ["a file that is not there", { file: "nowhere.yaml" }],
-    ["a file and rules", { file: "policy.yaml", default: "deny" }],
-    ["rules without a default", { rules: [{ id: "a", effect: "deny", reason: "r" }] }],
-  ])("does not start with %s", async (_, policy) => {
-    await expect(bootForTest({ entries: [policyPlugin], config: { policy } })).rejects.toThrow();
-  });
+  const outcomes = runCases(
+    policy,
+    parseCases(`
+- {name: ours, request: {issuer: "https://i", san: a@example.com}, expect: allow, rule: ours}
+- {name: theirs, request: {issuer: "https://i", san: a@example.org}, expect: allow}
+- {name: by default, request: {issuer: "https://i", san: a@example.org}, expect: deny, rule: ours}
+`),
+  );
+  expect(outcomes.map(({ name, wrong }) => [name, wrong !== null])).toEqual([
+    ["ours", false],
+    ["theirs", true],
+    ["by default", true],
+  ]);
+  expect(outcomes[1]?.wrong).toContain("default says deny");
+  expect(outcomes[2]?.wrong).toContain("expected ours to decide");
+  expect(() => parseCases("- {name: x}")).toThrow("request");
 });
 
-describe("identity", () => {
-  test("refuses whom the policy refuses, and says by which rule of which policy", async () => {
-    const key = await issuerKey();
-    const deny = { id: "not-me", effect: "deny", reason: "not this one", when: { san: "user@*" } };
-    const policy = { default: "allow", version: "7", rules: [deny] };
-    await using house = await bootIdentity(issuer({ keys: [key.jwk] }), {}, policy);
-    const token = await signToken(key, claims({ acr: "2", amr: ["pwd"], auth_time: now - 5 }));
-    await expect(house.present(token)).rejects.toMatchObject({
-      code: "policy-refused",
-      message: "not-me: not this one",
-      details: {
-        principal: { oidcIssuer: issuerUrl, subject: "subject-1" },
-        provenance: {
-          provider: "email",
-          assurance: { acr: "2", amr: ["pwd"], authTimeS: now - 5 },
-          decision: { rule: "not-me", policyVersion: "7" },
-        },
-      },
-    });
-    const other = await signToken(key, claims({ email: "boss@example.com" }));
-    const { provenance } = await house.present(other);
-    expect(provenance).toMatchObject({ decision: { rule: "default" }, facets: [] });
-    expect(nowMs).toBe(house.clock.at);
-  });
+test("the published schema is the one that the room parses with", () => {
+  const path = new URL("../../plugins/policy/policy.schema.json", import.meta.url);
+  expect(JSON.parse(readFileSync(path, "utf8"))).toEqual(JSON.parse(policyJsonSchema()));
 });
