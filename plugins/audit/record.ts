@@ -1,5 +1,5 @@
 /**
- * A record of the audit trail, version 1: JSON text under its sequence number, with the hash of the record before it. Whoever knows a
+ * A record of the audit trail, version 1: canonical JSON (RFC 8785) under its sequence number, with the hash of the record before it. Whoever knows a
  * record's hash can tell whether anything before it was changed, removed or put in between.
  *
  * Fields that say something about a person are marked `personal` in the schema: whoever exports or erases goes by that.
@@ -150,7 +150,13 @@ export type AuditRecord = v.InferOutput<typeof record>;
 
 /** The bytes of a record; its hash is theirs. */
 export function formatRecord({ sequence, previous, body: told }: AuditRecord): Uint8Array {
-  return encodeUtf8(JSON.stringify({ sequence, previous, body: told }));
+  return encodeUtf8(JSON.stringify({ body: told, previous, sequence }, sorted));
+}
+
+/** Members in the order of their names, as RFC 8785 has them: the rest of it is what `JSON.stringify` does for text and integers. */
+function sorted(_name: string, value: unknown): unknown {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return value;
+  return Object.fromEntries(Object.entries(value).toSorted(([a], [b]) => (a < b ? -1 : 1)));
 }
 
 /** @throws {Malformed} */

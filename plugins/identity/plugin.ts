@@ -5,6 +5,7 @@ import { encodeUtf8 } from "../../core/formats/encoding.ts";
 import { Malformed } from "../../core/formats/malformed.ts";
 import { encodeVerdict } from "../../core/formats/verdict.ts";
 import { Failure } from "../../events/failure.ts";
+import type { Principal } from "../../events/identity.ts";
 import { checkClaims } from "./claims.ts";
 import { parseIdToken, type UnverifiedToken } from "./id-token.ts";
 import { readAssurance, requireDecision } from "./decision.ts";
@@ -66,16 +67,7 @@ export default identity.implement(async (context) => {
             atMs: now.getTime(),
             provenance: basisOf(issuer, token.claims),
           });
-          const tokenDigest = createHash("sha256").update(encodeUtf8(idToken)).digest();
-          const verifiedAtMs = BigInt(now.getTime());
-          const nonce = randomBytes(nonceBytes);
-          const verdict = encodeVerdict({
-            principal,
-            tokenDigest,
-            publicKeyHash,
-            verifiedAtMs,
-            nonce,
-          });
+          const verdict = verdictOn({ idToken, principal, publicKeyHash, now });
           return { principal, sealed: { verdict, mac: seals.seal("hsm", verdict) }, provenance };
         } catch (thrown) {
           if (!(thrown instanceof Malformed)) throw thrown;
@@ -100,6 +92,24 @@ export default identity.implement(async (context) => {
     },
   };
 });
+
+/** Identity's word for the vault: whose the token is, and which key it is for. */
+function verdictOn({
+  idToken,
+  principal,
+  publicKeyHash,
+  now,
+}: {
+  readonly idToken: string;
+  readonly principal: Principal;
+  readonly publicKeyHash: Uint8Array;
+  readonly now: Date;
+}): Uint8Array {
+  const tokenDigest = createHash("sha256").update(encodeUtf8(idToken)).digest();
+  const verifiedAtMs = BigInt(now.getTime());
+  const nonce = randomBytes(nonceBytes);
+  return encodeVerdict({ principal, tokenDigest, publicKeyHash, verifiedAtMs, nonce });
+}
 
 /** On what a verdict about the issuer's token rests, before the policy has decided. */
 function basisOf({ provider, mappingSha256 }: Issuer, claims: UnverifiedToken["claims"]) {
