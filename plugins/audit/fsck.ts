@@ -46,7 +46,8 @@ interface Seen {
   /** Serials, hex. */
   readonly issued: Set<string>;
   readonly givenUp: Set<string>;
-  readonly precertificates: Map<string, string>;
+  /** Where each serial is logged, as precertificate or as certificate. */
+  readonly logged: Map<string, string>;
   /** The next index of each log. */
   readonly next: Map<string, bigint>;
   /** The last fact of the issuer. */
@@ -62,7 +63,7 @@ async function walk(audit: Reader, findings: AuditFinding[]): Promise<Seen | nul
     handled: head.handled,
     issued: new Set(),
     givenUp: new Set(),
-    precertificates: new Map(),
+    logged: new Map(),
     next: new Map(),
     lastIssuerFact: 0,
   };
@@ -138,8 +139,8 @@ function note({ body }: AuditRecord, seen: Seen): string | null {
     case "signature-entry": {
       const next = seen.next.get(body.log) ?? 0n;
       seen.next.set(body.log, next + 1n);
-      if (body.kind === "certificate-entry" && body.of === "precertificate") {
-        seen.precertificates.set(body.serial, `${body.log} #${body.index}`);
+      if (body.kind === "certificate-entry") {
+        seen.logged.set(body.serial, `${body.log} #${body.index}`);
       }
       return body.index === String(next)
         ? null
@@ -199,16 +200,16 @@ async function compareIssuances(
     "error",
   );
   tell(
-    [...seen.issued].filter((serial) => !seen.precertificates.has(serial)),
+    [...seen.issued].filter((serial) => !seen.logged.has(serial)),
     "issued, and in no certificate transparency log",
     late,
   );
   const strangers: string[] = [];
-  for (const serial of seen.precertificates.keys()) {
+  for (const serial of seen.logged.keys()) {
     if (seen.issued.has(serial) || seen.givenUp.has(serial)) continue;
     // Under way: its intent is there, its outcome is not, or is not followed yet.
     if ((await issuer.get("intents", Uint8Array.fromHex(serial))) !== null) continue;
-    strangers.push(`${serial} (${seen.precertificates.get(serial) ?? ""})`);
+    strangers.push(`${serial} (${seen.logged.get(serial) ?? ""})`);
   }
   tell(strangers, "in the certificate transparency log, and never issued here", "error");
 }

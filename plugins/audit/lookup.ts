@@ -218,7 +218,8 @@ function gapsOf({
   refused,
 }: Omit<Dossier, "gaps">): readonly string[] {
   const gaps: string[] = [];
-  const logged = certificateEntries.some(({ of }) => of === "precertificate");
+  // A certificate whose SCT comes beside it is logged itself, and has no precertificate.
+  const logged = certificateEntries.length > 0;
   if (issued !== null && !logged) {
     gaps.push("the certificate was issued, and no certificate transparency log has it");
   }

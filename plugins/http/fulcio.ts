@@ -23,8 +23,9 @@ export function fulcioRoutes(ask: Put): readonly Route[] {
       path: "/api/v2/signingCert",
       family,
       body: { mediaType: "application/json", maxBytes: maxBodyBytes },
-      async handle({ authorization, body }) {
-        const { chain } = await ask(issueCertificate, parseRequest(body, authorization));
+      async handle({ authorization, body, network }) {
+        const request = parseRequest(body, authorization);
+        const { chain } = await ask(issueCertificate, { ...request, network });
         return json({
           signedCertificateEmbeddedSct: { chain: { certificates: formatChain(chain) } },
         });

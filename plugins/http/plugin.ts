@@ -5,14 +5,17 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Context } from "../../core/plugin.ts";
+import { slowStart } from "../../core/rate.ts";
 import { createAdmission } from "./admission.ts";
 import { createApp } from "./app.ts";
 import { refusalText } from "./families.ts";
 import { allow, passGate } from "./gate.ts";
 import { createPlainServer, createTlsServer, listen, type Serve } from "./listeners.ts";
 import { http } from "./manifest.ts";
-import { createRate } from "./rate.ts";
+import { createRate, type Rate } from "./rate.ts";
+import { createRefusals } from "./refusals.ts";
 import { doorRoutes } from "./routes.ts";
+import { createShedding } from "./shedding.ts";
 
 type DoorContext = Context<
   typeof http.manifest.config,
@@ -21,21 +24,28 @@ type DoorContext = Context<
 >;
 
 export default http.implement(async (context) => {
-  const { ask, config, journal, peers, trace } = context;
+  const { ask, clock, config, detached, journal, peers, trace } = context;
   const { publicUrl, demo, ctLog, rekorV2Log, limits } = config;
   const draining = new AbortController();
   const nowMs = (): number => performance.now();
-  const rate = limits.requestsPerSecondPerClient;
+  const rate = rateOf(limits, nowMs);
+  await using opened = new AsyncDisposableStack();
+  const noted = opened.use(createRefusals(ask, detached, () => clock.now().getTime()));
+  const admission = createAdmission(limits, rate);
+  const routes = doorRoutes(noted.put, {
+    publicUrl,
+    demo,
+    ctLog,
+    rekorV2Log,
+    peers,
+    draining: () => draining.signal.aborted,
+  });
+  const shedding = opened.use(createShedding({ routes, admission, rate, journal }));
   const app = await createApp({
-    routes: doorRoutes(ask, {
-      publicUrl,
-      demo,
-      ctLog,
-      rekorV2Log,
-      peers,
-      draining: () => draining.signal.aborted,
-    }),
-    admission: createAdmission(limits, rate === undefined ? null : createRate(rate, nowMs)),
+    routes,
+    admission,
+    rate,
+    refusals: noted.refusals,
     limits,
     draining: draining.signal,
     trace,
@@ -50,10 +60,10 @@ export default http.implement(async (context) => {
       return;
     }
     request.url = passed.target;
+    if (shedding.refuses(request, response)) return;
     // Fastify serves the compatibility form of HTTP/2 as it serves HTTP/1; its types know one server at a time.
     app.serve(request as IncomingMessage, response as ServerResponse);
   };
-  await using opened = new AsyncDisposableStack();
   opened.use(app);
   await openListeners(serve, context, opened);
   const kept = opened.move();
@@ -66,10 +76,17 @@ export default http.implement(async (context) => {
       draining.abort();
       await sleep(limits.drainNoticeMs);
       await close();
+      await noted.refusals.flush();
     },
     [Symbol.asyncDispose]: close,
   };
 });
+
+function rateOf(limits: DoorContext["config"]["limits"], nowMs: () => number): Rate | null {
+  const { requestsPerSecondPerClient: perSecond, burstPerClient: burst, slowStartMs } = limits;
+  if (perSecond === undefined) return null;
+  return createRate({ perSecond, burst }, nowMs, slowStart(slowStartMs, nowMs));
+}
 
 /** Opens every listener of the configuration; those opened are closed again if one cannot be. */
 async function openListeners(

@@ -18,6 +18,8 @@ export interface Counted {
   readonly oidcIssuer?: string | undefined;
   readonly network?: string | undefined;
   readonly count?: number;
+  /** The second it was in, if that is not now. */
+  readonly secondMs?: bigint;
 }
 
 /** Counts refusals. Disposing it writes what has not been written yet. */
@@ -68,8 +70,8 @@ export function countRefusalsIn(store: IssuerStore, clock: Clock): RefusalCounts
   timer.unref();
 
   return {
-    count({ code, reason, oidcIssuer, network = unknownNetwork, count = 1 }) {
-      const secondMs = secondOf(clock);
+    count({ code, reason, oidcIssuer, network = unknownNetwork, count = 1, ...at }) {
+      const { secondMs = secondOf(clock) } = at;
       const what = { code, reason: reason.slice(0, maxReasonLength).toWellFormed(), secondMs };
       const kind = { ...what, network, ...(oidcIssuer !== undefined && { oidcIssuer }) };
       if (add(kind, count)) return;

@@ -13,7 +13,7 @@ import * as ct from "../../events/ct.ts";
 import { Failure, type FailureCode } from "../../events/failure.ts";
 import { listIssuers } from "../../events/identity.ts";
 import { describeProvider, issueDemoToken } from "../../events/idp.ts";
-import { issueCertificate, trustBundle } from "../../events/issuer.ts";
+import { countRefusals, issueCertificate, trustBundle } from "../../events/issuer.ts";
 import { latestHead, readTile } from "../../events/log.ts";
 import * as rekor from "../../events/rekor.ts";
 import { createTimestamp, timestampChain } from "../../events/timestamp.ts";
@@ -51,6 +51,7 @@ const sct = {
 
 /** Answers of the fakes by ask; a Failure code instead makes it fail. */
 const answers: { readonly [name: string]: unknown } = {
+  countRefusals: {},
   issueCertificate: { chain: [new Uint8Array([0x30, 0]), new Uint8Array([0x30, 1, 0])] },
   trustBundle: { chains: [[new Uint8Array([0x30, 0])]] },
   listIssuers: {
@@ -106,7 +107,7 @@ const answers: { readonly [name: string]: unknown } = {
 };
 
 const rooms: readonly (readonly Ask[])[] = [
-  [issueCertificate, trustBundle],
+  [issueCertificate, trustBundle, countRefusals],
   [listIssuers],
   [
     ct.addChain,
@@ -137,6 +138,8 @@ export interface Door extends AsyncDisposable {
   readonly port: number;
   readonly tlsPort: number;
   readonly origin: string;
+  /** What the issuer was told of refusals, in order. */
+  readonly told: readonly Heard[];
   readonly heard: Heard[];
   /** What the fakes answer from now on; a failure code makes an ask fail, a promise makes it wait. */
   readonly answer: { [name: string]: unknown };
@@ -150,12 +153,13 @@ export interface Door extends AsyncDisposable {
 /** Boots a door on free ports of 127.0.0.1. */
 export async function bootDoor(config: object = {}): Promise<Door> {
   const heard: Heard[] = [];
+  const told: Heard[] = [];
   const answer: Door["answer"] = { ...answers };
   const journal: Door["journal"][number][] = [];
   const home = await mkdtemp(join(tmpdir(), "chancery-door-"));
   await makeCredentials(home);
   const note = (event: string, fields = {}) => journal.push({ event, fields });
-  const fakes = rooms.map((asks) => fake(asks, heard, answer));
+  const fakes = rooms.map((asks) => fake(asks, { heard, told }, answer));
   const installation = await bootForTest({
     entries: [http, ...fakes],
     config: {
@@ -181,7 +185,17 @@ export async function bootDoor(config: object = {}): Promise<Door> {
   };
   const [port = 0, tlsPort = 0] = ports;
   const origin = `http://127.0.0.1:${port}`;
-  return { port, tlsPort, origin, heard, answer, journal, dispose, [Symbol.asyncDispose]: dispose };
+  return {
+    port,
+    tlsPort,
+    origin,
+    heard,
+    told,
+    answer,
+    journal,
+    dispose,
+    [Symbol.asyncDispose]: dispose,
+  };
 }
 
 /** Sends `text` as it is over a connection of its own and gives everything that comes back. */
@@ -195,13 +209,18 @@ export async function sendRaw(port: number, text: string | Uint8Array): Promise<
   return Buffer.concat(parts).toString("latin1");
 }
 
-function fake(asks: readonly Ask[], heard: Heard[], answer: Door["answer"]): Plugin {
+function fake(
+  asks: readonly Ask[],
+  { heard, told }: { readonly heard: Heard[]; readonly told: Heard[] },
+  answer: Door["answer"],
+): Plugin {
   const room = asks[0]?.room ?? "";
   const handlers = Object.fromEntries(
     asks.map(({ name }) => [
       name,
       async (question: QuestionOf<Ask>, { trace }: { trace: string }) => {
-        heard.push({ name, question, trace });
+        // Told once a second and not by a request.
+        (name === countRefusals.name ? told : heard).push({ name, question, trace });
         const said: unknown = await answer[name];
         if (typeof said === "string") throw new Failure(said as FailureCode, "a secret reason");
         return said;
