@@ -9,7 +9,7 @@ import { durableWrite, syncPath } from "../core/durable.ts";
 import { createStorage, introducedStores } from "../config/storage.ts";
 import type { Instance } from "../config/schema.ts";
 import { writeAccess } from "./access.ts";
-import { formatConfiguration } from "./configuration.ts";
+import { demoPolicy, formatConfiguration, policyFile } from "./configuration.ts";
 import { performGenesisCeremony } from "./ceremony.ts";
 import { progress } from "./greeting.ts";
 import { defaultPort, defaultTlsPort, homeFolders } from "./home.ts";
@@ -55,6 +55,7 @@ async function fillDraft(draft: string, instance: Instance): Promise<void> {
   await writeAccess(draft, instance);
   await writeAdminSecret(draft);
   await writeText(draft, "config.yaml", formatConfiguration(instance));
+  await writeText(draft, policyFile, demoPolicy);
   await writeText(draft, "instance.json", `${JSON.stringify(instance, null, 2)}\n`);
   await writeTokenConfiguration(draft);
   await performGenesisCeremony(draft, instance);
