@@ -2,7 +2,7 @@
 export { parseCase, parseCases, runCases } from "./cases.ts";
 export { type Change, diffPolicies, redecide, type Redecided } from "./diff.ts";
 export { hashPolicy, type Policy } from "./document.ts";
-export { compilePolicy, type Request } from "./evaluate.ts";
+export { compilePolicy } from "./evaluate.ts";
 export { policyJsonSchema } from "./json-schema.ts";
 export { type Doubt, lintPolicy } from "./lint.ts";
 export { parsePolicy } from "./read.ts";
