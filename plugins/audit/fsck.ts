@@ -33,8 +33,10 @@ export async function fsckAudit(
   // The trail first: what is issued meanwhile is newer than it, and only ever a warning.
   const seen = await walk(question.audit, findings);
   if (seen === null) return { findings, records: 0 };
+  const differences = await compareIssuances(question, seen);
+  // Last: whatever was found to be newer than the trail has its fact in a stream by now.
   const lagging = await compareStreams(question, seen, findings);
-  await compareIssuances(question, seen, lagging, findings);
+  tellDifferences(differences, lagging ? "warning" : "error", findings);
   if (lagging) findings.push({ severity: "warning", text: "has not followed everything yet" });
   return { findings, records: seen.records };
 }
@@ -170,21 +172,44 @@ async function compareStreams(
   return lagging;
 }
 
+/** Serials that one place has and another has not. */
+interface Differences {
+  readonly unrecorded: readonly string[];
+  readonly unknown: readonly string[];
+  readonly unlogged: readonly string[];
+  readonly strangers: readonly string[];
+}
+
 /** Every issuance has its record and its entry, and every entry its issuance. */
 async function compareIssuances(
   { issuer, isIssued }: AuditQuestion,
-  seen: Seen,
-  lagging: boolean,
-  findings: AuditFinding[],
-): Promise<void> {
+  { issued, givenUp, logged }: Seen,
+): Promise<Differences> {
   const known = new Set<string>();
-  const unrecorded: string[] = [];
   for await (const { key, value } of scan(issuer, "outcomes")) {
-    const serial = encodeHex(key);
-    if (!isIssued(value)) continue;
-    known.add(serial);
-    if (!seen.issued.has(serial)) unrecorded.push(serial);
+    if (isIssued(value)) known.add(encodeHex(key));
   }
+  const strangers: string[] = [];
+  for (const [serial, place] of logged) {
+    if (issued.has(serial) || givenUp.has(serial)) continue;
+    // Under way: its intent is there, its outcome is not, or is not followed yet.
+    if ((await issuer.get("intents", Uint8Array.fromHex(serial))) !== null) continue;
+    strangers.push(`${serial} (${place})`);
+  }
+  return {
+    unrecorded: [...known].filter((serial) => !issued.has(serial)),
+    unknown: [...issued].filter((serial) => !known.has(serial)),
+    unlogged: [...issued].filter((serial) => !logged.has(serial)),
+    strangers,
+  };
+}
+
+/** `late` is how bad it is that something is missing which may still come. */
+function tellDifferences(
+  { unrecorded, unknown, unlogged, strangers }: Differences,
+  late: AuditFinding["severity"],
+  findings: AuditFinding[],
+): void {
   const tell = (serials: readonly string[], what: string, severity: AuditFinding["severity"]) => {
     for (const serial of serials.slice(0, named)) {
       findings.push({ severity, text: `certificate ${serial}: ${what}` });
@@ -192,25 +217,9 @@ async function compareIssuances(
     const more = serials.length - named;
     if (more > 0) findings.push({ severity, text: `and ${more} more: ${what}` });
   };
-  const late = lagging ? "warning" : "error";
   tell(unrecorded, "issued, and not recorded", late);
-  tell(
-    [...seen.issued].filter((serial) => !known.has(serial)),
-    "recorded as issued, and the issuer does not know it",
-    "error",
-  );
-  tell(
-    [...seen.issued].filter((serial) => !seen.logged.has(serial)),
-    "issued, and in no certificate transparency log",
-    late,
-  );
-  const strangers: string[] = [];
-  for (const serial of seen.logged.keys()) {
-    if (seen.issued.has(serial) || seen.givenUp.has(serial)) continue;
-    // Under way: its intent is there, its outcome is not, or is not followed yet.
-    if ((await issuer.get("intents", Uint8Array.fromHex(serial))) !== null) continue;
-    strangers.push(`${serial} (${seen.logged.get(serial) ?? ""})`);
-  }
+  tell(unknown, "recorded as issued, and the issuer does not know it", "error");
+  tell(unlogged, "issued, and in no certificate transparency log", late);
   tell(strangers, "in the certificate transparency log, and never issued here", "error");
 }
 
