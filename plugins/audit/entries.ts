@@ -14,7 +14,9 @@ import {
   findExtension,
   parseCertificate,
   parseTbs,
+  readBasicConstraints,
   readSubjectAltNames,
+  type TbsCertificate,
 } from "../../core/formats/x509.ts";
 import type { AnswerOf } from "../../events/contract.ts";
 import type { readEntries } from "../../events/log.ts";
@@ -60,13 +62,19 @@ function readLeaf(leaf: Uint8Array) {
 function readCertificate(leaf: Uint8Array) {
   const entry = parseMerkleTreeLeaf(leaf);
   if (entry.kind === "precertificate") {
-    const { serial } = parseTbs(entry.tbs);
-    const contentSha256 = sha256(entry.tbs);
-    return { of: "precertificate" as const, serial: encodeHex(serial), contentSha256 };
+    return describe("precertificate", parseTbs(entry.tbs), entry.tbs);
   }
-  const { serial } = parseCertificate(entry.certificate);
-  const contentSha256 = sha256(entry.certificate);
-  return { of: "certificate" as const, serial: encodeHex(serial), contentSha256 };
+  return describe("certificate", parseCertificate(entry.certificate), entry.certificate);
+}
+
+function describe(
+  of: BodyOf<"certificate-entry">["of"],
+  certificate: TbsCertificate,
+  content: Uint8Array,
+) {
+  const isAuthority = readBasicConstraints(certificate).isCa;
+  const serial = encodeHex(certificate.serial);
+  return { of, isAuthority, serial, contentSha256: sha256(content) };
 }
 
 const text = v.optional(v.string());

@@ -141,7 +141,7 @@ function note({ body }: AuditRecord, seen: Seen): string | null {
     case "signature-entry": {
       const next = seen.next.get(body.log) ?? 0n;
       seen.next.set(body.log, next + 1n);
-      if (body.kind === "certificate-entry") {
+      if (body.kind === "certificate-entry" && !body.isAuthority) {
         seen.logged.set(body.serial, `${body.log} #${body.index}`);
       }
       return body.index === String(next)

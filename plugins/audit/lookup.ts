@@ -219,7 +219,7 @@ function gapsOf({
 }: Omit<Dossier, "gaps">): readonly string[] {
   const gaps: string[] = [];
   // A certificate whose SCT comes beside it is logged itself, and has no precertificate.
-  const logged = certificateEntries.length > 0;
+  const logged = certificateEntries.some(({ isAuthority }) => !isAuthority);
   if (issued !== null && !logged) {
     gaps.push("the certificate was issued, and no certificate transparency log has it");
   }

@@ -102,6 +102,8 @@ const certificateEntry = v.object({
   kind: v.literal("certificate-entry"),
   ...place,
   of: v.picklist(["precertificate", "certificate"]),
+  /** A CA's: made by a ceremony, not by the issuer, and anybody may submit it. */
+  isAuthority: v.boolean(),
   serial: hex,
   /** SHA-256 of the TBSCertificate, or of the certificate. */
   contentSha256: sha256,
