@@ -45,8 +45,8 @@ test("a build that publishes before it commits is caught by a power cut", { time
       },
       {
         file: "plugins/log/sequencer.ts",
-        from: "function isEmpty(",
-        to: "async function later(store, commit) { await sleep(300); await store.commit(commit); }\n\nfunction isEmpty(",
+        from: "function breakDown(",
+        to: "async function later(store, commit) { await sleep(300); await store.commit(commit); }\n\nfunction breakDown(",
       },
     ],
     ["D1"],
