@@ -11,6 +11,28 @@ import {
 export type { Command, ExitCode, Terminal } from "../plugins/client/commands.ts";
 export { CommandError, exitCodes } from "../plugins/client/commands.ts";
 
+const policyCommands = {
+  show: { summary: "show the policy of the home: who may have a certificate", usage: ["[--json]"] },
+  test: {
+    summary: "try a policy on one request, or on a table of cases",
+    usage: [
+      "FILE --case REQUEST [--json]   YAML: {issuer: URL, san: NAME, claims: {...}, at: TIME, ...}",
+      "FILE --cases FILE [--json]     YAML: a list of {name, request, expect: allow|deny, rule}",
+      "ends with 1 if the request is refused, or a case is not as expected",
+    ],
+  },
+  diff: {
+    summary: "show what changes from one policy to another",
+    usage: [
+      "OLD NEW [--json]",
+      "[--against-records]   also which decisions of the audit trail would be others",
+      "ends with 1 if something changes",
+    ],
+  },
+  lint: { summary: "find rules that cannot decide anything", usage: ["FILE [--json]"] },
+  schema: { summary: "print the JSON Schema of policy files, for editors", usage: [""] },
+} as const;
+
 const roomCommands: readonly Command[] = [
   {
     name: "fsck",
@@ -18,6 +40,35 @@ const roomCommands: readonly Command[] = [
     usage: ["[--json]"],
     load: async () => await import("./fsck-command.ts"),
   },
+  {
+    name: "who",
+    summary: "say who is behind a file, a digest or a certificate, from the audit trail",
+    usage: [
+      "FILE|DIGEST|SERIAL [--json]   a file, or a certificate (PEM), or hex",
+      "ends with 1 if nothing is known, or something is missing",
+    ],
+    load: async () => ({ run: (await import("./audit-command.ts")).who }),
+  },
+  {
+    name: "what",
+    summary: "say what an identity did: certificates, log entries, refusals",
+    usage: [
+      "IDENTITY --since TIME [--until TIME] [--issuer URL] [--json]",
+      "TIME is 2026-11-01, 2026-11-01T08:00:00Z, or how long ago: 90m, 24h, 30d",
+    ],
+    load: async () => ({ run: (await import("./audit-command.ts")).what }),
+  },
+  {
+    name: "audit head",
+    summary: "show how far the audit trail goes, and its hash",
+    usage: ["[--json]"],
+    load: async () => ({ run: (await import("./audit-command.ts")).head }),
+  },
+  ...(["show", "test", "diff", "lint", "schema"] as const).map((name) => ({
+    name: `policy ${name}`,
+    ...policyCommands[name],
+    load: async () => ({ run: (await import("./policy-command.ts"))[name] }),
+  })),
   {
     name: "ceremony",
     summary: "review, rehearse, perform and verify key ceremonies",

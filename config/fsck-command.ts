@@ -4,8 +4,9 @@ import { join, resolve } from "node:path";
 import * as v from "valibot";
 import { decodeBase64, decodeHex } from "../core/formats/encoding.ts";
 import { CompositionError } from "../core/graph.ts";
-import { parseJson } from "../core/formats/json.ts";
+import { parseJson, parseJsonBytes } from "../core/formats/json.ts";
 import { driverName } from "../core/stores.ts";
+import { MissingPartition, type Reader } from "../core/storage.ts";
 import { decode } from "../core/wire.ts";
 import { fsckVault, VaultRefused, type VaultReport } from "../hsm/commands.ts";
 import {
@@ -16,6 +17,7 @@ import {
   type Terminal,
 } from "../plugins/client/commands.ts";
 import { type CheckedLog, type Finding, fsckLogs } from "../plugins/log/commands.ts";
+import { fsckAudit } from "../plugins/audit/commands.ts";
 import { log, type LogConfig } from "../plugins/log/manifest.ts";
 import { compareRoles, fsckTrust, type TrustReport } from "../plugins/trust/commands.ts";
 import { trust } from "../plugins/trust/manifest.ts";
@@ -61,6 +63,7 @@ async function check(home: string): Promise<{ findings: Shown[]; checked: string
       return head === undefined ? null : { size: head.size, root: decodeHex(head.root) };
     },
   });
+  const audit = await auditReport(storage, logs);
   const findings: Shown[] = [
     ...vault.findings.map(({ severity, message }) => ({
       severity: severity === "broken" ? ("error" as const) : ("warning" as const),
@@ -73,6 +76,7 @@ async function check(home: string): Promise<{ findings: Shown[]; checked: string
       room: "trust",
       text,
     })),
+    ...audit.findings.map((finding) => ({ room: "audit", ...finding })),
   ];
   const sizes = logs.map(
     ({ checked, key }) => `log ${checked.name} (${vault.heads[key]?.size ?? 0n} entries signed)`,
@@ -81,6 +85,7 @@ async function check(home: string): Promise<{ findings: Shown[]; checked: string
     `vault (${vault.rows} ledger rows)`,
     ...sizes,
     `trust (root version ${trusted.root})`,
+    `audit (${audit.records} records)`,
   ];
   return { findings, checked };
 }
@@ -107,6 +112,31 @@ async function trustReport(
     reader,
   });
 }
+
+async function auditReport(
+  storage: ReturnType<typeof openStorage>,
+  logs: readonly { readonly checked: CheckedLog }[],
+): ReturnType<typeof fsckAudit> {
+  const readers = new Map<string, Reader>();
+  for (const { checked: one } of logs) {
+    readers.set(`log/${one.name}`, await storage.openReader(driverName("log", one.name)));
+  }
+  try {
+    return await fsckAudit({
+      audit: await storage.openReader("audit"),
+      issuer: await storage.openReader("issuer"),
+      logs: readers,
+      isIssued: (row) => v.parse(outcome, parseJsonBytes(row)).outcome === "issued",
+    });
+  } catch (thrown) {
+    if (!(thrown instanceof MissingPartition)) throw thrown;
+    // Homes of older releases have none until they are started.
+    const text = `there is no audit trail: ${thrown.message}`;
+    return { findings: [{ severity: "warning", text }], records: 0 };
+  }
+}
+
+const outcome = v.object({ outcome: v.string() });
 
 async function vaultReport(home: string): Promise<VaultReport> {
   try {

@@ -14,6 +14,8 @@ export const instance = v.strictObject({
   createdAt: v.pipe(v.string(), v.isoTimestamp()),
   /** Rekor v1's tree id. */
   treeId: v.pipe(v.string(), v.regex(/^[1-9][0-9]{0,19}$/)),
+  /** Storage that releases after the first have introduced and that this home has: from then on it must be there. */
+  stores: v.optional(v.array(v.pipe(v.string(), v.regex(/^[a-z][a-z0-9-]*$/)))),
 });
 
 /** An {@link instance}. */

@@ -1,11 +1,19 @@
-/** Makes an installation's storage: once, at genesis, and what may be added later when the configuration asks for it. */
+/**
+ * Makes an installation's storage: all of it at genesis, what a newer release introduces at that release's first start, and what the
+ * configuration has come to ask for.
+ */
+import { join } from "node:path";
+import { durableWrite } from "../core/durable.ts";
 import { configure } from "../core/kernel.ts";
 import { startOrder } from "../core/graph.ts";
-import { MissingPartition } from "../core/storage.ts";
-import { partitionsOf } from "../core/stores.ts";
+import { MissingPartition, type StorageDriver } from "../core/storage.ts";
+import { type NamedPartition, partitionsOf } from "../core/stores.ts";
 import { identity } from "../plugins/identity/manifest.ts";
-import { openStorage, readConfiguration } from "./load.ts";
+import { openStorage, readConfiguration, readInstance } from "./load.ts";
 import { plugins } from "./plugins.ts";
+
+/** Partitions that homes of older releases do not have, each in the release that introduced it. */
+export const introducedStores: readonly string[] = ["audit"];
 
 /**
  * Creates every partition that the plugins of the home's `config.yaml` keep.
@@ -13,13 +21,36 @@ import { plugins } from "./plugins.ts";
  * @throws {CompositionError} if the configuration is wrong; and if a partition is already there.
  */
 export async function createStorage(home: string): Promise<void> {
-  const manifests = startOrder(plugins.map(({ manifest }) => manifest));
-  const { sections } = await readConfiguration(home);
   await using storage = openStorage(home);
-  for (const { name, shape } of partitionsOf(manifests, await configure(manifests, sections))) {
+  for (const { name, shape } of await partitionsIn(home)) {
     // One after the other: genesis is not in a hurry, and a failure names its partition.
     await storage.create(name, shape);
   }
+}
+
+/**
+ * Makes the partitions that this release introduced and that the home has never had, and writes that down in `instance.json`: what
+ * is written there and missing later is lost, and never made anew. Returns the names of those it made.
+ *
+ * @throws {CompositionError} if home or configuration are wrong.
+ */
+export async function introduceStorage(home: string): Promise<readonly string[]> {
+  const instance = await readInstance(home);
+  const { stores = [] } = instance;
+  const missing = introducedStores.filter((name) => !stores.includes(name));
+  if (missing.length === 0) return [];
+  const partitions = (await partitionsIn(home)).filter(({ name }) => missing.includes(name));
+  await using storage = openStorage(home);
+  const made: string[] = [];
+  for (const { name, shape } of partitions) {
+    // A start that was killed before the note was written has left it, empty or in use.
+    if (await isThere(storage, name)) continue;
+    await storage.create(name, shape);
+    made.push(name);
+  }
+  const noted = { ...instance, stores: [...stores, ...missing] };
+  await durableWrite(join(home, "instance.json"), `${JSON.stringify(noted, null, 2)}\n`, 0o600);
+  return made;
 }
 
 /**
@@ -34,11 +65,22 @@ export async function addTokenStorage(home: string): Promise<void> {
   const configured = await configure([identity.manifest], Object.fromEntries(section));
   await using storage = openStorage(home);
   for (const { name, shape } of partitionsOf([identity.manifest], configured)) {
-    try {
-      await using _reader = await storage.openReader(name);
-    } catch (thrown) {
-      if (!(thrown instanceof MissingPartition)) throw thrown;
-      await storage.create(name, shape);
-    }
+    if (!(await isThere(storage, name))) await storage.create(name, shape);
   }
+}
+
+async function isThere(storage: StorageDriver, name: string): Promise<boolean> {
+  try {
+    await using _reader = await storage.openReader(name);
+    return true;
+  } catch (thrown) {
+    if (thrown instanceof MissingPartition) return false;
+    throw thrown;
+  }
+}
+
+async function partitionsIn(home: string): Promise<readonly NamedPartition[]> {
+  const manifests = startOrder(plugins.map(({ manifest }) => manifest));
+  const { sections } = await readConfiguration(home);
+  return partitionsOf(manifests, await configure(manifests, sections));
 }

@@ -10,6 +10,7 @@ import {
   type AnswerItem,
   itemOverheadBytes,
   letterOverheadBytes,
+  maxDetailsBytes,
   maxFailureMessage,
   Nonces,
   openQuestion,
@@ -149,8 +150,14 @@ export class Answering {
       if (!(thrown instanceof Failure)) {
         this.#options.journal.error("answer-failed", { from: asker, trace, cause: thrown });
       }
-      const { code, message } = Failure.from(thrown);
-      return { at, code, message: message.slice(0, maxFailureMessage).toWellFormed() };
+      const { code, message, details } = Failure.from(thrown);
+      const encoded = details === undefined ? null : encode(details);
+      return {
+        at,
+        code,
+        message: message.slice(0, maxFailureMessage).toWellFormed(),
+        ...(encoded !== null && encoded.length <= maxDetailsBytes && { details: encoded }),
+      };
     }
   }
 
@@ -163,8 +170,7 @@ export class Answering {
       line.publish(reply, sealAnswer(key, subject, { id: letter.id, items: part }));
     };
     for (const item of items) {
-      const itemBytes =
-        itemOverheadBytes + ("answer" in item ? item.answer.length : item.message.length * 3);
+      const itemBytes = itemOverheadBytes + contentBytes(item);
       if (part.length > 0 && sizeBytes + itemBytes > line.maxBytes()) {
         send();
         part = [];
@@ -175,6 +181,11 @@ export class Answering {
     }
     send();
   }
+}
+
+function contentBytes(item: AnswerItem): number {
+  if ("answer" in item) return item.answer.length;
+  return item.message.length * 3 + (item.details?.length ?? 0);
 }
 
 const tooMany = "too many letters are remembered";

@@ -304,7 +304,13 @@ class Letter {
     for (const item of items) {
       const waiting = this.#waiting[item.at];
       if ("answer" in item) waiting?.succeed(decode(item.answer));
-      else waiting?.fail(new Failure(item.code, item.message));
+      else waiting?.fail(new Failure(item.code, item.message, detailsOf(item)));
     }
   }
+}
+
+function detailsOf({ details }: { readonly details?: Uint8Array | undefined }): {
+  readonly details?: unknown;
+} {
+  return details === undefined ? {} : { details: decode(details) };
 }

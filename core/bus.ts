@@ -15,14 +15,14 @@ export interface Stamp {
   readonly deadlineAtMs: number;
 }
 
-/** Answers one question; whatever it throws reaches the asker as a {@link Failure}'s code and message. */
+/** Answers one question; whatever it throws reaches the asker as a {@link Failure}'s code, message and details. */
 export type Answerer = (question: unknown, envelope: Envelope) => Promise<unknown>;
 
 /**
  * Carries messages and checks nothing in them: the kernel validates on both ends.
  *
  * The implementer guarantees that an ask settles by its deadline, that it is put at most once (the bus never retries), that nobody
- * answering is a `overloaded` failure at once and not a wait, that of a failure only code and message travel, and that questions of
+ * answering is a `overloaded` failure at once and not a wait, that of a failure only code, message and details travel, and that questions of
  * a `batched` ask that arrive together are handed to the answerer in one tick. Wake-ups are hints: any of them may be lost.
  */
 export interface Bus extends AsyncDisposable {

@@ -45,6 +45,8 @@ export interface Following {
   readonly follower: string;
   readonly stores: OwnStores;
   readonly handlers: { readonly [name: string]: Reaction };
+  /** Makes durable what the handlers have taken; `Running.settle` says how. */
+  readonly settle?: (() => Promise<void>) | undefined;
   readonly ask: (ask: Ask, question: unknown) => Promise<unknown>;
   readonly bus: Bus;
   readonly clock: Clock;
@@ -155,6 +157,7 @@ async function pull(following: Following, stream: string): Promise<boolean> {
   } finally {
     // Also after a failure: what has been handled need not come again. A crash before this line repeats it.
     if (cursor > before) {
+      await following.settle?.();
       await own.commit({ writes: [{ table: cursorTable, key, value: uintBytes(cursor, 8) }] });
     }
   }

@@ -281,6 +281,7 @@ function follow(
       follower: manifest.name,
       stores,
       handlers: running.handlers,
+      settle: running.settle && (async () => await running.settle?.()),
       ask: askAs(manifest.name, { bus, clock, tracing: house.tracing }),
       bus,
       clock,

@@ -4,7 +4,7 @@
  * use one twice.
  *
  *     question  { id, sentAtMs, items: [{ trace, deadlineAtMs, question }] }
- *     answer    { id, items: [{ at, answer } | { at, code, message }] }
+ *     answer    { id, items: [{ at, answer } | { at, code, message, details? }] }
  */
 import * as v from "valibot";
 import { bytes, bytesUpTo } from "../events/bytes.ts";
@@ -38,12 +38,20 @@ export interface AnswerLetter {
 /** The answer to the question at position `at`. */
 export type AnswerItem =
   | { readonly at: number; readonly answer: Uint8Array }
-  | { readonly at: number; readonly code: FailureCode; readonly message: string };
+  | {
+      readonly at: number;
+      readonly code: FailureCode;
+      readonly message: string;
+      /** The failure's details, encoded; at most {@link maxDetailsBytes}. */
+      readonly details?: Uint8Array | undefined;
+    };
 
 /** Most questions in one letter. */
 export const maxItems = 1_024;
 /** Longest message of a failure; a longer one is cut. */
 export const maxFailureMessage = 1_024;
+/** Longest details of a failure, encoded; longer ones are left out. */
+export const maxDetailsBytes = 65_536;
 /** What an item costs beyond its question or answer, rounded up. */
 export const itemOverheadBytes = 160;
 /** What a letter costs beyond its items, rounded up. */
@@ -132,6 +140,7 @@ const answerLetter = v.strictObject({
           at,
           code: v.picklist(failureCodes),
           message: v.pipe(v.string(), v.maxLength(maxFailureMessage)),
+          details: v.optional(bytesUpTo(maxDetailsBytes)),
         }),
       ]),
     ),

@@ -27,9 +27,9 @@ export function memoryBus({ clock = systemClock, overWire = false }: MemoryBusOp
     try {
       return carry(await inFlight.add(answerer(carry(question), { id: randomUUID(), ...stamp })));
     } catch (thrown) {
-      const { code, message } = Failure.from(thrown);
+      const { code, message, details } = Failure.from(thrown);
       // oxlint-disable-next-line eslint/preserve-caught-error -- a cause never leaves the answerer
-      throw new Failure(code, message);
+      throw new Failure(code, message, { details: carry(details) });
     }
   };
 

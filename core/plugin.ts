@@ -178,6 +178,11 @@ export interface Running<
    * a fact may arrive twice.
    */
   readonly handlers: Answers<Offers> & Reactions<Follows>;
+  /**
+   * For followers that write many facts at once: called after the handlers of a batch and before the cursor moves past it. Resolves
+   * when everything the handlers have taken is durable; if it throws, the batch comes again.
+   */
+  readonly settle?: () => Promise<void>;
   /** From state already at hand: it asks nobody and touches nothing. Absent means always ok. */
   readonly health?: () => Health;
   /** What it counts besides its asks, which the kernel counts. Label values are of closed sets, so that no caller can add series. */

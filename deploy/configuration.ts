@@ -8,6 +8,17 @@ export const softHsmModule = "/usr/lib/softhsm/libsofthsm2.so";
 /** The CA of the TLS listener, below the home. */
 const localAuthority = "trust/tls/ca.pem";
 
+/** The policy of a new home, below it. */
+export const policyFile = "policy.yaml";
+
+/** The text of a new home's {@link policyFile}: everybody whom an accepted issuer knows. */
+export const demoPolicy = `# Who may have a certificate. Read again when it changes; a broken file leaves the one before in force, and says so.
+# chancery policy lint, test and diff tell what a change would do; chancery policy schema prints the schema for editors.
+version: demo
+default: allow
+rules: []
+`;
+
 /** Names of the logs of a demo: the CT log's and both Rekors' partitions and URLs. */
 export const demoLogs = { ct: "ct", rekor: "rekor", rekorV2: "rekor-v2" } as const;
 
@@ -21,6 +32,7 @@ export function formatConfiguration(
     hsm: { module: softHsmModule, tokenLabel: "chancery-online" },
     identity: { issuers: [{ issuerUrl: issuer, audience: "sigstore", provider: "email" }] },
     idp: { issuer, accounts: "any" },
+    policy: { file: policyFile },
     issuer: { key: "issuing-ca", lifetimeSeconds: 600 },
     ct: { log: demoLogs.ct },
     log: {

@@ -6,10 +6,10 @@ import { randomInt } from "node:crypto";
 import { mkdir, readdir, rename, rm, rmdir } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { durableWrite, syncPath } from "../core/durable.ts";
-import { createStorage } from "../config/storage.ts";
+import { createStorage, introducedStores } from "../config/storage.ts";
 import type { Instance } from "../config/schema.ts";
 import { writeAccess } from "./access.ts";
-import { formatConfiguration } from "./configuration.ts";
+import { demoPolicy, formatConfiguration, policyFile } from "./configuration.ts";
 import { performGenesisCeremony } from "./ceremony.ts";
 import { progress } from "./greeting.ts";
 import { defaultPort, defaultTlsPort, homeFolders } from "./home.ts";
@@ -60,6 +60,7 @@ async function fillDraft(
   await writeAccess(draft, instance);
   await writeAdminSecret(draft);
   await writeText(draft, "config.yaml", formatConfiguration(instance, metricsPort));
+  await writeText(draft, policyFile, demoPolicy);
   await writeText(draft, "instance.json", `${JSON.stringify(instance, null, 2)}\n`);
   await writeTokenConfiguration(draft);
   await performGenesisCeremony(draft, instance, genesis);
@@ -120,6 +121,7 @@ async function chooseInstance(settings: Settings): Promise<Instance> {
     // Rekor writes it as 16 hex digits: a full-width positive number keeps its ids 80 digits long everywhere.
     treeId: String((BigInt(randomInt(2 ** 30, 2 ** 31)) << 32n) | BigInt(randomInt(2 ** 32))),
     createdAt: new Date().toISOString(),
+    stores: [...introducedStores],
   };
 }
 

@@ -4,6 +4,7 @@ import { callOf, greet, progress } from "./greeting.ts";
 import { makeInstance } from "./genesis.ts";
 import type { Instance } from "../config/schema.ts";
 import { readInstance } from "./home.ts";
+import { introduceStorage } from "../config/storage.ts";
 import { addStorage, readMetricsPort, readProcesses } from "./placement.ts";
 import { isPortFree } from "./ports.ts";
 import { findProcess, forgetProcess, recordProcess } from "./processes.ts";
@@ -37,7 +38,7 @@ async function start(settings: Settings): Promise<number> {
   if (found !== null) await refuseSecondStart(settings.home);
   const instance = found ?? (await makeInstance(settings, asked.signal));
   if (instance === null) return 0;
-  if (found !== null) await writeAccess(settings.home, found);
+  if (found !== null) await upgrade(settings.home, found);
   const metricsPort = await readMetricsPort(settings.home, settings.metricsPort);
   await refuseBusyPorts(instance, metricsPort);
   const processes = await readProcesses(settings.home);
@@ -60,6 +61,14 @@ async function start(settings: Settings): Promise<number> {
     progress("stopping");
     await supervisor.stop();
     await forgetProcess(settings.home, "supervisor");
+  }
+}
+
+/** Adds what this release needs and an older one did not make. */
+async function upgrade(home: string, instance: Instance): Promise<void> {
+  await writeAccess(home, instance);
+  for (const name of await introduceStorage(home)) {
+    progress(`made the storage "${name}", which homes of older releases do not have`);
   }
 }
 

@@ -46,6 +46,17 @@ const meanings = {
     retry: false,
     means: "the proof of possession does not verify",
   },
+  "policy-refused": {
+    blame: "caller",
+    retry: false,
+    means: "the policy does not allow this identity a certificate, now or at all",
+  },
+  "rate-limited": {
+    blame: "caller",
+    retry: true,
+    means:
+      "this identity or its issuer has used up what it may ask for; the details say for how long",
+  },
   "signature-invalid": { blame: "caller", retry: false, means: "the signature does not verify" },
   "entry-unsupported": {
     blame: "caller",
@@ -125,14 +136,26 @@ export const failureCodes = Object.keys(meanings) as readonly FailureCode[]; // 
 /** Codes any ask may fail with, declared or not. */
 const universal: readonly FailureCode[] = ["malformed", "overloaded", "deadline-exceeded"];
 
+/** What a failure is made with besides its code and message. */
+export interface FailureOptions extends ErrorOptions {
+  /** See {@link Failure.details}. */
+  readonly details?: unknown;
+}
+
 /** An ask that did not succeed. `message` may be shown to the caller; `cause` never leaves the process. */
 export class Failure extends Error {
   override readonly name = "Failure";
   readonly code: FailureCode;
+  /**
+   * What the asker needs for its records, in the form that the ask documents (bytes, text, numbers, plain objects); undefined if
+   * there is nothing. Crosses the bus, is checked by whoever reads it, and is never shown to the caller.
+   */
+  readonly details: unknown;
 
-  constructor(code: FailureCode, message: string, options?: ErrorOptions) {
+  constructor(code: FailureCode, message: string, options?: FailureOptions) {
     super(message, options);
     this.code = code;
+    this.details = options?.details;
   }
 
   get blame(): Blame {

@@ -31,6 +31,14 @@ export const principal = v.strictObject({
 /** A {@link principal}. */
 export type Principal = v.InferOutput<typeof principal>;
 
+/** What the issuer said of how it had recognised its user (OpenID Connect Core §2). */
+export const assurance = v.strictObject({
+  acr: v.optional(v.pipe(v.string(), v.maxLength(256))),
+  amr: v.optional(v.pipe(v.array(v.pipe(v.string(), v.maxLength(256))), v.maxLength(16))),
+  /** `auth_time`: seconds since the epoch. */
+  authTimeS: v.optional(v.pipe(v.number(), v.safeInteger(), v.minValue(0))),
+});
+
 /** By whose word and by which mapping a principal came about: recorded with every certificate and every refusal. */
 export const provenance = v.strictObject({
   /** The provider's type. */
@@ -38,12 +46,7 @@ export const provenance = v.strictObject({
   providerVersion: v.pipe(v.string(), v.minLength(1), v.maxLength(32)),
   /** Of the provider's file, or of the canonical JSON of one that is part of this tree. */
   mappingSha256: hash,
-  /** What the issuer said of how it had recognised its user. */
-  assurance: v.strictObject({
-    acr: v.optional(v.pipe(v.string(), v.maxLength(256))),
-    amr: v.optional(v.pipe(v.array(v.pipe(v.string(), v.maxLength(256))), v.maxLength(16))),
-    authTimeS: v.optional(v.pipe(v.number(), v.safeInteger(), v.minValue(0))),
-  }),
+  assurance,
   /** Terms to search by. */
   facets: v.pipe(
     v.array(
@@ -73,7 +76,17 @@ export const sealedVerdict = v.strictObject({ verdict: bytes, mac: hash });
 /** A {@link sealedVerdict}. */
 export type SealedVerdict = v.InferOutput<typeof sealedVerdict>;
 
-/** Verifies an ID token and says whose it is. */
+/**
+ * The details of the failures `policy-refused` and `rate-limited` of {@link authenticate}: the token was genuine, so whoever records
+ * the refusal can say whose it was.
+ */
+export const refusedIdentity = v.strictObject({
+  principal,
+  provenance,
+  retryAfterSeconds: v.optional(v.number()),
+});
+
+/** Verifies an ID token, asks the policy, and says whose the token is. */
 export const authenticate = ask("identity", "authenticate", {
   question: v.strictObject({
     /** Compact JWS, at most 16 KiB. */
@@ -82,7 +95,7 @@ export const authenticate = ask("identity", "authenticate", {
     publicKeyHash: hash,
   }),
   answer: v.strictObject({ principal, provenance, sealed: sealedVerdict }),
-  failures: ["identity-rejected", "issuer-unavailable"],
+  failures: ["identity-rejected", "issuer-unavailable", "policy-refused", "rate-limited"],
   deadlineMs: 12_000,
 });
 

@@ -4,6 +4,7 @@ import { bytes, bytesUpTo, hash, uint } from "./bytes.ts";
 import { ask, fact } from "./contract.ts";
 import { sct } from "./ct.ts";
 import { keyLabel } from "./hsm.ts";
+import { principal, provenance } from "./identity.ts";
 
 /** How the requester shows that it holds the key. */
 export const keyProof = v.variant("kind", [
@@ -26,6 +27,8 @@ export const issueCertificate = ask("issuer", "issueCertificate", {
   question: v.strictObject({
     idToken: v.pipe(v.string(), v.maxLength(16_384)),
     proof: keyProof,
+    /** Where it came from, as far as records go: an IPv4 /24 or an IPv6 /48 (`203.0.113.0/24`). */
+    network: v.optional(v.pipe(v.string(), v.maxLength(64))),
   }),
   answer: v.strictObject({
     /** Leaf first, root last, each DER. */
@@ -36,6 +39,8 @@ export const issueCertificate = ask("issuer", "issueCertificate", {
   failures: [
     "identity-rejected",
     "issuer-unavailable",
+    "policy-refused",
+    "rate-limited",
     "key-malformed",
     "key-insecure",
     "key-not-permitted",
@@ -72,7 +77,15 @@ export const activateIssuer = ask("issuer", "activateIssuer", {
   deadlineMs: 10_000,
 });
 
-/** A certificate was issued; it is in the CT log at `ctIndex`. */
+/** What is known of a request and of who made it, in both facts. */
+const about = {
+  /** The request's id at the door: the trace id, which the vault's ledger rows carry too. */
+  requestId: v.optional(v.string()),
+  /** On what identity's verdict rested. */
+  provenance: v.optional(provenance),
+};
+
+/** A certificate was issued, and is in the CT log. */
 export const certificateIssued = fact(
   "issuer",
   "certificateIssued",
@@ -87,6 +100,7 @@ export const certificateIssued = fact(
     certificate: bytes,
     ctTimestampMs: uint,
     issuedAtMs: uint,
+    ...about,
   }),
 );
 
@@ -102,7 +116,43 @@ export const certificateRefused = fact(
     serial: v.optional(bytes),
     oidcIssuer: v.optional(v.string()),
     subject: v.optional(v.string()),
+    san: v.optional(v.string()),
+    sanKind: v.optional(principal.entries.san.entries.kind),
+    /** What the certificate's extensions would have been. */
+    extensions: v.optional(principal.entries.extensions),
     tokenDigest: hash,
     refusedAtMs: uint,
+    ...about,
   }),
+);
+
+/** Refusals of one kind within one second. Nobody's identity was proven, so nothing in it is anybody's word. */
+export const refusalCount = v.strictObject({
+  /** The failure code. */
+  code: v.string(),
+  reason: v.pipe(v.string(), v.maxLength(256)),
+  /** What the token said its issuer was; `*` for whatever was too much to tell apart. */
+  oidcIssuer: v.optional(v.pipe(v.string(), v.maxLength(2_048))),
+  network: v.pipe(v.string(), v.maxLength(64)),
+  /** The second, in ms. */
+  secondMs: uint,
+  count: v.pipe(v.number(), v.integer(), v.minValue(1)),
+});
+
+/** A {@link refusalCount}. */
+export type RefusalCount = v.InferOutput<typeof refusalCount>;
+
+/** The door's own: requests for certificates that were refused before anybody could be asked. Recorded within a second. */
+export const countRefusals = ask("issuer", "countRefusals", {
+  question: v.strictObject({ refusals: v.pipe(v.array(refusalCount), v.maxLength(1_024)) }),
+  answer: v.strictObject({}),
+  failures: [],
+  deadlineMs: 2_000,
+});
+
+/** Requests were refused before anybody was authenticated. One row a reason, issuer, network and second, however many they were. */
+export const refusalsCounted = fact(
+  "issuer",
+  "refusalsCounted",
+  v.strictObject({ refusals: v.array(refusalCount) }),
 );

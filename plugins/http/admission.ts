@@ -29,6 +29,8 @@ export interface Refused {
 
 /** Admits or refuses requests. */
 export interface Admission {
+  /** How the request would be refused, or null. Counts nothing, so that whoever refuses has spent as little as can be. */
+  refusal(applicant: Applicant): Refused | null;
   enter(applicant: Applicant): Admitted | Refused;
 }
 
@@ -48,12 +50,19 @@ export interface AdmissionLimits {
 export function createAdmission(limits: AdmissionLimits, rate: Rate | null): Admission {
   const lanes = { read: createLane(limits), write: createLane(limits), probe: null };
   let bodyBytes = 0;
+  const busy: Refused = { status: 503, retryAfterMs: limits.longestWaitMs };
+  const hasRoom = (applicant: Applicant): boolean =>
+    bodyBytes + applicant.bodyBytes <= limits.bodyBytesInFlight;
   return {
+    refusal(applicant) {
+      const earlyMs = rate?.earlyMs(applicant.address) ?? null;
+      if (earlyMs !== null) return { status: 429, retryAfterMs: earlyMs };
+      return hasRoom(applicant) && lanes[applicant.lane]?.isFull() !== true ? null : busy;
+    },
     enter(applicant) {
       const earlyMs = rate?.tooEarlyMs(applicant.address) ?? null;
       if (earlyMs !== null) return { status: 429, retryAfterMs: earlyMs };
-      const busy: Refused = { status: 503, retryAfterMs: limits.longestWaitMs };
-      if (bodyBytes + applicant.bodyBytes > limits.bodyBytesInFlight) return busy;
+      if (!hasRoom(applicant)) return busy;
       const lane = lanes[applicant.lane];
       const place = lane === null ? probe : lane.enter();
       if (place === null) return busy;
@@ -105,6 +114,7 @@ function createLane({ requestsInFlight, requestsAtOnce, longestWaitMs }: Admissi
   };
 
   return {
+    isFull: () => inFlight >= requestsInFlight,
     enter(): Admitted | null {
       if (inFlight >= requestsInFlight) return null;
       inFlight++;

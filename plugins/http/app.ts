@@ -16,6 +16,8 @@ import { textFamily } from "./families.ts";
 import { isAcceptable, mediaTypeOf } from "./gate.ts";
 import type { Limits } from "./manifest.ts";
 import type { DoorMeter } from "./meter.ts";
+import { networkOf, type Rate, retryAfterMs } from "./rate.ts";
+import type { Refusals } from "./refusals.ts";
 import { parseParameters } from "./query.ts";
 import type { Answered, Asked, Family, Route } from "./route.ts";
 
@@ -23,6 +25,10 @@ import type { Answered, Asked, Family, Route } from "./route.ts";
 export interface Serving {
   readonly routes: readonly Route[];
   readonly admission: Admission;
+  /** What clients are told of; null if nobody can come too often. */
+  readonly rate: Rate | null;
+  /** Takes down what no room has heard of. */
+  readonly refusals: Refusals;
   readonly limits: Pick<Limits, "requestTimeoutMs" | "responseTimeoutMs">;
   /** Aborted once connections are not to be used again. */
   readonly draining: AbortSignal;
@@ -90,7 +96,7 @@ export async function createApp(serving: Serving): Promise<App> {
 
 function addRoute(app: FastifyInstance, route: Route, serving: Serving): void {
   const { family, body } = route;
-  const { admission, limits } = serving;
+  const { admission, limits, rate } = serving;
   const lane = route.probe === true ? "probe" : body === undefined ? "read" : "write";
   /** Requests between the end of their header and the beginning of their work. */
   const entered = new WeakMap<FastifyRequest, Entered>();
@@ -109,7 +115,9 @@ function addRoute(app: FastifyInstance, route: Route, serving: Serving): void {
         return;
       }
       const bodyBytes = body === undefined ? 0 : mostBytes(request, body.maxBytes);
-      const admitted = admission.enter({ address: request.socket.remoteAddress, lane, bodyBytes });
+      const address = request.socket.remoteAddress;
+      const admitted = admission.enter({ address, lane, bodyBytes });
+      if (rate !== null) void reply.headers(rate.headers(address));
       if ("status" in admitted) {
         refuse(reply, family, admitted, serving);
         return;
@@ -148,7 +156,7 @@ async function answer(
   route: Route,
   request: FastifyRequest,
   reply: FastifyReply,
-  { journal, trace: traced }: Serving,
+  { journal, trace: traced, refusals }: Serving,
 ): Promise<Uint8Array> {
   const { traceparent } = request.headers;
   return await traced(typeof traceparent === "string" ? traceparent : undefined, async (trace) => {
@@ -162,11 +170,12 @@ async function answer(
           ? new Failure("malformed", thrown.message)
           : Failure.from(thrown);
       const { code, message: reason } = failure;
+      refusals.note(route, failure, networkOf(request.socket.remoteAddress));
       const status = route.family.statuses[code];
       const about = { route: route.path, status, code, reason, trace };
       if (status === 500) journal.error("request-failed", { ...about, cause: causeOf(failure) });
       else journal.info("request-refused", about);
-      return head(reply, withRetry(route.family.word(status, code)));
+      return head(reply, withRetry(route.family.word(status, code), retryAfterMs(failure)));
     }
   });
 }
@@ -177,6 +186,7 @@ function askedBy(request: FastifyRequest): Asked {
     path: request.params as { [name: string]: string }, // from the router
     query: parseParameters(text),
     authorization: request.headers.authorization,
+    network: networkOf(request.socket.remoteAddress),
     body: request.body instanceof Uint8Array ? request.body : noBody,
     mediaType: mediaTypeOf(request.headers["content-type"]) ?? "",
     raw: {

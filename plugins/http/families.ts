@@ -14,6 +14,8 @@ const statuses = {
   "key-not-permitted": 400,
   "request-malformed": 400,
   "possession-unproven": 400,
+  "policy-refused": 403,
+  "rate-limited": 429,
   "signature-invalid": 400,
   "entry-unsupported": 400,
   "chain-rejected": 400,
@@ -66,6 +68,8 @@ export const fulcioFamily: Family = {
 
 const fulcioMessages: { readonly [Code in FailureCode]?: string } = {
   "identity-rejected": "There was an error processing the identity token",
+  "policy-refused": "The policy does not allow this identity a certificate",
+  "rate-limited": "This identity or its provider has asked for too many certificates",
   "issuer-unavailable": "The identity provider's keys are not available",
   "request-malformed": "The certificate signing request could not be parsed",
   "key-malformed": "The public key supplied in the request could not be parsed",

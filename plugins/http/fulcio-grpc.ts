@@ -1,5 +1,5 @@
 /** Fulcio's gRPC service, version 2 (`proto/fulcio.proto`): the asks of the REST API in the other spelling. */
-import type { ServiceImpl } from "@connectrpc/connect";
+import { createContextKey, type ServiceImpl } from "@connectrpc/connect";
 import { encodeUtf8 } from "../../core/formats/encoding.ts";
 import { listIssuers } from "../../events/identity.ts";
 import { issueCertificate, trustBundle } from "../../events/issuer.ts";
@@ -12,12 +12,18 @@ import type { Put } from "./route.ts";
 const tokenKey = "oidcidentitytoken";
 const none = new Uint8Array();
 
+/** Where a call came from, as far as records go: an IPv4 /24 or an IPv6 /48. */
+export const networkKey = createContextKey("unknown");
+
 /** The service. */
 export function fulcioService(ask: Put): ServiceImpl<typeof CA> {
   return {
-    async createSigningCertificate(request, { requestHeader }) {
+    async createSigningCertificate(request, { requestHeader, values }) {
       const question = readQuestion(request, requestHeader.get(tokenKey) ?? undefined);
-      const { chain, detachedSct } = await ask(issueCertificate, question);
+      const { chain, detachedSct } = await ask(issueCertificate, {
+        ...question,
+        network: values.get(networkKey),
+      });
       const certificates = { certificates: [...formatChain(chain)] };
       if (detachedSct === undefined) {
         const value = { chain: certificates };

@@ -27,10 +27,10 @@ function versionTwo(ask: Put): readonly Route[] {
       path: "/api/v2/signingCert",
       family,
       body,
-      handle: async ({ authorization, body: bytes }) =>
-        json(
-          signingCertificateJson(await ask(issueCertificate, parseRequest(bytes, authorization))),
-        ),
+      handle: async ({ authorization, body: bytes, network }) => {
+        const request = parseRequest(bytes, authorization);
+        return json(signingCertificateJson(await ask(issueCertificate, { ...request, network })));
+      },
     },
     {
       method: "GET",

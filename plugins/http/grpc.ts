@@ -24,14 +24,16 @@ import type { Context } from "../../core/plugin.ts";
 import { Failure } from "../../events/failure.ts";
 import type { Admission, Lane } from "./admission.ts";
 import { endAfter } from "./deadline.ts";
-import { fulcioStatus, fulcioTexts, refusalText } from "./families.ts";
-import { fulcioService } from "./fulcio-grpc.ts";
+import { fulcioFamily, fulcioStatus, fulcioTexts, refusalText } from "./families.ts";
+import { fulcioService, networkKey } from "./fulcio-grpc.ts";
 import { maxRequestBytes } from "./fulcio-request.ts";
 import { healthService } from "./grpc-health.ts";
 import type { Limits } from "./manifest.ts";
 import type { DoorMeter } from "./meter.ts";
 import { CA } from "./proto/fulcio-messages.ts";
 import { Health } from "./proto/health-messages.ts";
+import { networkOf, retryAfterMs } from "./rate.ts";
+import type { Refusals } from "./refusals.ts";
 import type { Put } from "./route.ts";
 
 /** What serving calls needs. */
@@ -44,6 +46,8 @@ export interface Calls {
   readonly trace: Context["trace"];
   readonly journal: Context["journal"];
   readonly meter: DoorMeter;
+  /** Takes down what no room has heard of. */
+  readonly refusals: Refusals;
 }
 
 /** Serves one call. */
@@ -70,6 +74,12 @@ const texts: { readonly [code in Code]?: string } = {
 };
 const tooLarge = refusalText(413);
 const sayable = new Set([...fulcioTexts, ...Object.values(texts), tooLarge, refusalText(500)]);
+
+/** What refusals are taken down as: any other call has nothing that a room has not heard of. */
+const certificateCall = {
+  family: fulcioFamily,
+  body: { mediaType: "application/grpc", maxBytes: maxRequestBytes },
+};
 
 /** Stops the clock that an upload has. */
 const uploadKey = createContextKey<Disposable | null>(null);
@@ -127,7 +137,9 @@ function serve(
   response.once("close", () => admitted[Symbol.dispose]());
   const late = (): void => refuse(Code.DeadlineExceeded);
   const upload = endAfter(response, limits.requestTimeoutMs, late);
-  const values = createContextValues().set(uploadKey, upload);
+  const values = createContextValues()
+    .set(uploadKey, upload)
+    .set(networkKey, networkOf(request.socket.remoteAddress));
   const call = async (): Promise<void> => {
     if (!(await admitted.turn())) {
       refuse(Code.Unavailable);
@@ -154,7 +166,7 @@ function laneOf({ service, method }: UniversalHandler): Lane {
 }
 
 /** Runs each call as one traced request, within its deadline, and words what it throws. */
-function traced({ trace, journal }: Calls): Interceptor {
+function traced({ trace, journal, refusals }: Calls): Interceptor {
   return (next) => async (request) => {
     request.contextValues.get(uploadKey)?.[Symbol.dispose]();
     const traceparent = request.header.get("traceparent") ?? undefined;
@@ -170,12 +182,16 @@ function traced({ trace, journal }: Calls): Interceptor {
           thrown instanceof Malformed
             ? new Failure("malformed", thrown.message)
             : Failure.from(thrown);
+        refusals.note(certificateCall, failure, request.contextValues.get(networkKey));
         const { code, message } = fulcioStatus(failure.code);
         const { cause } = failure;
         const about = { call: request.url, code: failure.code, reason: failure.message, trace: id };
         if (code === Number(Code.Internal)) journal.error("call-failed", { ...about, cause });
         else journal.info("call-refused", about);
-        throw new ConnectError(message, code, { ...id, ...(code in retried && retry(0)) });
+        throw new ConnectError(message, code, {
+          ...id,
+          ...(code in retried && retry(retryAfterMs(failure))),
+        });
       }
     });
   };

@@ -13,7 +13,7 @@ import {
 } from "../../events/ct.ts";
 import { listIssuers } from "../../events/identity.ts";
 import { describeProvider, issueDemoToken } from "../../events/idp.ts";
-import { issueCertificate, trustBundle } from "../../events/issuer.ts";
+import { countRefusals, issueCertificate, trustBundle } from "../../events/issuer.ts";
 import { latestHead, logName, readTile } from "../../events/log.ts";
 import { createEntry, createEntryV2, describeLog, getEntry, proveLog } from "../../events/rekor.ts";
 import { createTimestamp, timestampChain } from "../../events/timestamp.ts";
@@ -42,6 +42,10 @@ const limits = v.optional(
     ),
     /** Requests a second of one client address (IPv6: of one /64, and of one /48 sixteen times that); absent means no limit. */
     requestsPerSecondPerClient: v.optional(count),
+    /** How many of those may come at once after a pause; absent means a second's worth. */
+    burstPerClient: v.optional(count),
+    /** After a start the limit of a client rises from a tenth to all in this time. */
+    slowStartMs: v.optional(milliseconds, 30_000),
     /** Until a request's header is complete: all there is of a read. */
     headersTimeoutMs: v.optional(milliseconds, 10_000),
     /** Until a request is complete. */
@@ -89,6 +93,7 @@ export const http = definePlugin({
   needs: [
     addChain,
     addPreChain,
+    countRefusals,
     createEntry,
     createEntryV2,
     createTimestamp,

@@ -5,17 +5,20 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Context } from "../../core/plugin.ts";
+import { slowStart } from "../../core/rate.ts";
 import { createAdmission } from "./admission.ts";
-import { createApp } from "./app.ts";
+import { type App, createApp } from "./app.ts";
 import { refusalText } from "./families.ts";
 import { allow, passGate } from "./gate.ts";
-import { createCalls, isCall } from "./grpc.ts";
+import { createCalls, isCall, type ServeCall } from "./grpc.ts";
 import { createPlainServer, createTlsServer, listen, type Serve } from "./listeners.ts";
 import { http } from "./manifest.ts";
-import { createDoorMeter } from "./meter.ts";
+import { createDoorMeter, type DoorMeter } from "./meter.ts";
 import { passOnTo } from "./pass-on.ts";
-import { createRate } from "./rate.ts";
+import { createRate, type Rate } from "./rate.ts";
+import { createRefusals } from "./refusals.ts";
 import { doorRoutes } from "./routes.ts";
+import { createShedding, type Shedding } from "./shedding.ts";
 
 type DoorContext = Context<
   typeof http.manifest.config,
@@ -24,40 +27,36 @@ type DoorContext = Context<
 >;
 
 export default http.implement(async (context) => {
-  const { ask, config, journal, peers, trace } = context;
+  const { ask, clock, config, detached, journal, peers, trace } = context;
   const { publicUrl, demo, ctLog, rekorV2Log, limits } = config;
   const draining = new AbortController();
   const nowMs = (): number => performance.now();
-  const rate = limits.requestsPerSecondPerClient;
-  const admission = createAdmission(limits, rate === undefined ? null : createRate(rate, nowMs));
+  const rate = rateOf(limits, nowMs);
+  await using opened = new AsyncDisposableStack();
+  const noted = opened.use(createRefusals(ask, detached, () => clock.now().getTime()));
+  const { put, refusals } = noted;
+  const admission = createAdmission(limits, rate);
   const isDraining = (): boolean => draining.signal.aborted;
   const routes = doorRoutes(
-    ask,
+    put,
     { publicUrl, demo, ctLog, rekorV2Log, peers, draining: isDraining },
     passOnTo(context.home()),
   );
+  const shedding = opened.use(createShedding({ routes, admission, rate, journal }));
   const meter = createDoorMeter();
-  const serving = { meter, admission, limits, draining: draining.signal, trace, journal };
-  const app = await createApp({ routes, ...serving });
-  const serveCall = createCalls({ ask, ...serving });
-  const serve: Serve = (request, response) => {
-    const passed = passGate(request);
-    if (typeof passed === "number") {
-      const id = randomUUID().replaceAll("-", "");
-      journal.info("request-refused", { status: passed, request: id });
-      refuse(passed, id, response);
-      meter.request({ method: request.method ?? "", route: undefined, status: passed, seconds: 0 });
-      return;
-    }
-    request.url = passed.target;
-    if ("stream" in request && "stream" in response && isCall(request.headers)) {
-      serveCall(request, response);
-      return;
-    }
-    // Fastify serves the compatibility form of HTTP/2 as it serves HTTP/1; its types know one server at a time.
-    app.serve(request as IncomingMessage, response as ServerResponse);
+  const serving = {
+    meter,
+    admission,
+    rate,
+    refusals,
+    limits,
+    draining: draining.signal,
+    trace,
+    journal,
   };
-  await using opened = new AsyncDisposableStack();
+  const app = await createApp({ routes, ...serving });
+  const serveCall = createCalls({ ask: put, ...serving });
+  const serve = serveBy({ app, serveCall, shedding, journal, meter });
   opened.use(app);
   await openListeners(serve, context, opened);
   const kept = opened.move();
@@ -71,10 +70,51 @@ export default http.implement(async (context) => {
       draining.abort();
       await sleep(limits.drainNoticeMs);
       await close();
+      await noted.refusals.flush();
     },
     [Symbol.asyncDispose]: close,
   };
 });
+
+/** What a request goes through before anything of it is read. */
+function serveBy({
+  app,
+  serveCall,
+  shedding,
+  journal,
+  meter,
+}: {
+  readonly app: App;
+  readonly serveCall: ServeCall;
+  readonly shedding: Shedding;
+  readonly journal: DoorContext["journal"];
+  readonly meter: DoorMeter;
+}): Serve {
+  return (request, response) => {
+    const passed = passGate(request);
+    if (typeof passed === "number") {
+      const id = randomUUID().replaceAll("-", "");
+      journal.info("request-refused", { status: passed, request: id });
+      refuse(passed, id, response);
+      meter.request({ method: request.method ?? "", route: undefined, status: passed, seconds: 0 });
+      return;
+    }
+    request.url = passed.target;
+    if ("stream" in request && "stream" in response && isCall(request.headers)) {
+      serveCall(request, response);
+      return;
+    }
+    if (shedding.refuses(request, response)) return;
+    // Fastify serves the compatibility form of HTTP/2 as it serves HTTP/1; its types know one server at a time.
+    app.serve(request as IncomingMessage, response as ServerResponse);
+  };
+}
+
+function rateOf(limits: DoorContext["config"]["limits"], nowMs: () => number): Rate | null {
+  const { requestsPerSecondPerClient: perSecond, burstPerClient: burst, slowStartMs } = limits;
+  if (perSecond === undefined) return null;
+  return createRate({ perSecond, burst }, nowMs, slowStart(slowStartMs, nowMs));
+}
 
 /** Opens every listener of the configuration; those opened are closed again if one cannot be. */
 async function openListeners(

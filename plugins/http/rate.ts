@@ -1,55 +1,79 @@
-/** How often one client may come: the generic cell rate algorithm with a burst of one second, in memory. */
-import { isIPv6 } from "node:net";
+/** How often one client may come: a burst, then a rate, in memory. */
+import { isIPv4, isIPv6 } from "node:net";
+import { createMeter, type Quota } from "../../core/rate.ts";
+import type { Failure } from "../../events/failure.ts";
 
 /** Says whether a request comes too early. */
 export interface Rate {
-  /** Null if it is in time, and then it counts; else the milliseconds until one would be. */
+  /** Null if it would be in time, else the milliseconds until it would be. Counts nothing. */
+  earlyMs(address: string | undefined): number | null;
+  /** As {@link earlyMs}; and if it is in time, it counts. */
   tooEarlyMs(address: string | undefined): number | null;
+  /** What to tell a client of its limit (draft-ietf-httpapi-ratelimit-headers-10 §3, §4). */
+  headers(address: string | undefined): { readonly [name: string]: string };
 }
 
-/** Clients remembered; the one seen longest ago is forgotten first. */
-const maxClients = 100_000;
-const burstMs = 1_000;
+/** What one client may do. */
+export interface ClientLimit {
+  readonly perSecond: number;
+  /** How many may come at once after a pause; a second's worth if absent. */
+  readonly burst?: number | undefined;
+}
+
 /** A site has a /48, 65,536 networks of /64: together they get as much as this many clients. */
 const networksPerSite = 16;
 
-/** `nowMs` must not run backwards. */
-export function createRate(perSecond: number, nowMs: () => number): Rate {
-  const clients = createMeter(perSecond, nowMs);
-  const sites = createMeter(perSecond * networksPerSite, nowMs);
+/** `nowMs` must not run backwards; `share` of the limits holds at the moment. */
+export function createRate(
+  { perSecond, burst = perSecond }: ClientLimit,
+  nowMs: () => number,
+  share?: () => number,
+): Rate {
+  // One more than the burst: the request that begins it.
+  const clients = createMeter({ perSecond, burst: burst + 1 }, nowMs, share);
+  const sites = createMeter(
+    { perSecond: perSecond * networksPerSite, burst: burst * networksPerSite + 1 },
+    nowMs,
+    share,
+  );
+  const windowSeconds = Math.max(1, Math.ceil(burst / perSecond));
+  const earlyMs = (address = ""): number | null => {
+    const { client, site } = placeOf(address);
+    return clients.earlyMs(client) ?? (site === null ? null : sites.earlyMs(site));
+  };
   return {
+    earlyMs,
     tooEarlyMs(address = "") {
-      const { client, site } = placeOf(address);
-      const early = clients.early(client) ?? (site === null ? null : sites.early(site));
+      const early = earlyMs(address);
       if (early !== null) return early;
+      const { client, site } = placeOf(address);
       clients.count(client);
       if (site !== null) sites.count(site);
       return null;
     },
+    headers(address = "") {
+      const { client, site } = placeOf(address);
+      const { remaining, resetMs } = lesser(
+        clients.quota(client),
+        site === null ? null : sites.quota(site),
+      );
+      return {
+        "ratelimit-policy": `"client";q=${burst};w=${windowSeconds}`,
+        ratelimit: `"client";r=${Math.min(remaining, burst)};t=${Math.ceil(resetMs / 1_000)}`,
+      };
+    },
   };
 }
 
-interface Meter {
-  early(who: string): number | null;
-  count(who: string): void;
+/** Where an address is, as far as records go: an IPv4 /24 or an IPv6 /48. */
+export function networkOf(address = ""): string {
+  const { client, site } = placeOf(address);
+  if (site !== null) return `${site}::/48`;
+  return isIPv4(client) ? `${client.slice(0, client.lastIndexOf("."))}.0/24` : "unknown";
 }
 
-function createMeter(perSecond: number, nowMs: () => number): Meter {
-  /** When the next request of a client is due, by client; a `Map` keeps the order of insertion, so the first is the oldest. */
-  const due = new Map<string, number>();
-  return {
-    early(who) {
-      const aheadMs = (due.get(who) ?? 0) - nowMs();
-      return aheadMs > burstMs ? aheadMs - burstMs : null;
-    },
-    count(who) {
-      const next = Math.max(due.get(who) ?? 0, nowMs()) + 1_000 / perSecond;
-      due.delete(who);
-      due.set(who, next);
-      const [oldest] = due.size > maxClients ? due.keys() : [];
-      if (oldest !== undefined) due.delete(oldest);
-    },
-  };
+function lesser(one: Quota, other: Quota | null): Quota {
+  return other !== null && other.remaining < one.remaining ? other : one;
 }
 
 /** An IPv4 address; or the /64 of an IPv6 one, because a household has that many, and its /48. */
@@ -63,4 +87,10 @@ function placeOf(address: string): { readonly client: string; readonly site: str
   const gap = Math.max(0, 8 - groups.length - rest.length);
   const whole = [...groups, ...Array.from({ length: gap }, () => "0"), ...rest];
   return { client: whole.slice(0, 4).join(":"), site: whole.slice(0, 3).join(":") };
+}
+
+/** What a room said of when to come back. */
+export function retryAfterMs({ details }: Failure): number {
+  const { retryAfterSeconds } = (details ?? {}) as { readonly retryAfterSeconds?: unknown }; // whatever it is
+  return typeof retryAfterSeconds === "number" ? retryAfterSeconds * 1_000 : 0;
 }

@@ -17,6 +17,8 @@ export interface Asked {
   readonly path: { readonly [name: string]: string | undefined };
   readonly query: Parameters;
   readonly authorization: string | undefined;
+  /** Where it comes from, as far as records go: an IPv4 /24 or an IPv6 /48. */
+  readonly network: string;
   /** Empty for GET. */
   readonly body: Uint8Array;
   /** The body's type without parameters, lower-case; empty for GET. */

@@ -2,6 +2,7 @@
 import * as v from "valibot";
 import { definePlugin } from "../../core/plugin.ts";
 import { authenticate, listIssuers } from "../../events/identity.ts";
+import { decide } from "../../events/policy.ts";
 import { signatureAlgorithms } from "./id-token.ts";
 
 /** An http(s) URL as the issuer itself writes it: it is compared byte for byte with `iss`. `{name}` is a variable of a template. */
@@ -94,7 +95,7 @@ export const identity = definePlugin({
     ),
   ),
   offers: [authenticate, listIssuers],
-  needs: [],
+  needs: [decide],
   emits: [],
   follows: [],
   keeps: { tables: ["used", "expiring"], partitioned: true },

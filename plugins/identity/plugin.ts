@@ -5,6 +5,7 @@ import { Malformed } from "../../core/formats/malformed.ts";
 import { encodeVerdict } from "../../core/formats/verdict.ts";
 import { StartRefused } from "../../core/plugin.ts";
 import { Failure } from "../../events/failure.ts";
+import { requireDecision } from "./decision.ts";
 import { createIssuers, type Issuers } from "./issuers.ts";
 import { createKeyRings } from "./key-rings.ts";
 import { loadIdentity, type LoadedIdentity } from "./loading.ts";
@@ -17,7 +18,7 @@ const nonceBytes = 16;
 type Context = Parameters<Parameters<typeof identity.implement>[0]>[0];
 
 export default identity.implement(async (context) => {
-  const { config, clock, seals, stores, journal } = context;
+  const { ask, config, clock, seals, stores, journal } = context;
   const { configs, files, issuers } = await accept(config, context.home, journal);
   const rings = createKeyRings({ ...context, jitter: () => randomInt(1_000) / 1_000 }, files);
   // Everything there is to be met is met now, so that health knows of those nobody has asked for yet.
@@ -38,17 +39,20 @@ export default identity.implement(async (context) => {
     handlers: {
       async authenticate({ idToken, publicKeyHash }) {
         try {
-          const { principal, assurance, facets, issuer } = await verify(idToken);
-          const provenance = { ...issuer.recorded, assurance, facets };
-          const tokenDigest = createHash("sha256").update(encodeUtf8(idToken)).digest();
-          const verifiedAtMs = BigInt(clock.now().getTime());
-          const nonce = randomBytes(nonceBytes);
+          const { principal, assurance, facets, issuer, claims } = await verify(idToken);
+          const now = clock.now();
+          const provenance = await requireDecision(ask, {
+            principal,
+            claims,
+            atMs: now.getTime(),
+            provenance: { ...issuer.recorded, assurance, facets },
+          });
           const verdict = encodeVerdict({
             principal,
-            tokenDigest,
+            tokenDigest: createHash("sha256").update(encodeUtf8(idToken)).digest(),
             publicKeyHash,
-            verifiedAtMs,
-            nonce,
+            verifiedAtMs: BigInt(now.getTime()),
+            nonce: randomBytes(nonceBytes),
             provenance,
           });
           return { principal, provenance, sealed: { verdict, mac: seals.seal("hsm", verdict) } };

@@ -1,5 +1,6 @@
 /** One issuance from request to certificate: authenticate, prove, record, sign, log, sign, record. */
 import { randomBytes } from "node:crypto";
+import * as v from "valibot";
 import { sha256 } from "../../core/crypto/hash.ts";
 import type { KeyAlgorithm } from "../../core/crypto/keys.ts";
 import { serialLength } from "../../core/formats/leaf-profile.ts";
@@ -7,7 +8,7 @@ import { addChain, addPreChain } from "../../events/ct.ts";
 import type { AnswerOf, QuestionOf } from "../../events/contract.ts";
 import { Failure } from "../../events/failure.ts";
 import { type Signable, sign } from "../../events/hsm.ts";
-import { authenticate, type Principal } from "../../events/identity.ts";
+import { authenticate, refusedIdentity } from "../../events/identity.ts";
 import type { issueCertificate } from "../../events/issuer.ts";
 import type { Authority } from "./authority.ts";
 import type { issuer } from "./manifest.ts";
@@ -19,7 +20,8 @@ import {
   prepareLeaf,
   type PreparedPrecertificate,
 } from "./prepared.ts";
-import type { Intent, Issued, Records, Stage } from "./records.ts";
+import type { Identified, Intent, Issued, Records, Stage } from "./records.ts";
+import { type RefusalCounts, unverifiedIssuer } from "./refusals.ts";
 
 /** What the plugin is given. */
 export type IssuerContext = Parameters<Parameters<typeof issuer.implement>[0]>[0];
@@ -31,22 +33,32 @@ export interface Desk extends Pick<IssuerContext, "ask" | "clock" | "config" | "
   readonly records: Records;
   /** The keys that are certified. */
   readonly permitted: ReadonlySet<KeyAlgorithm>;
+  /** Refusals of whoever did not show who it is. */
+  readonly refusals: RefusalCounts;
   /** The next notBefore. @throws {Failure} lint-refused if the clock stands before the last one. */
   readonly nextNotBefore: () => Date;
 }
 
-type Question = QuestionOf<typeof issueCertificate>;
+/** A question, and the id of the request that it came with. */
+type Question = QuestionOf<typeof issueCertificate> & { readonly requestId: string };
 
-/** Issues one certificate or refuses, and has recorded which before it returns or throws. @throws {Failure} */
-export async function issue(desk: Desk, { idToken, proof }: Question): Promise<Certified> {
+/**
+ * Issues one certificate or refuses, and has recorded which before it returns or throws; what was refused before anybody was
+ * authenticated is counted, and recorded within a second.
+ *
+ * @throws {Failure}
+ */
+export async function issue(desk: Desk, question: Question): Promise<Certified> {
+  const { idToken, proof, requestId } = question;
   const tokenDigest = sha256(new TextEncoder().encode(idToken));
-  let principal: Principal | null = null;
+  let identified: Identified | null = null;
   let accepted: Accepted;
   try {
     const claim = readClaim(proof);
     const publicKeyHash = sha256(claim.publicKey);
     const answer = await desk.ask(authenticate, { idToken, publicKeyHash });
-    principal = answer.principal;
+    const { principal, provenance } = answer;
+    identified = { principal, provenance };
     const key = proveClaim(claim, principal.challenge, desk.permitted);
     const notBefore = desk.nextNotBefore();
     const notAfter = new Date(notBefore.getTime() + desk.config.lifetimeSeconds * 1_000);
@@ -54,13 +66,14 @@ export async function issue(desk: Desk, { idToken, proof }: Question): Promise<C
     const leaf = { principal, key, serial, notBefore, notAfter };
     const prepared = prepare(leaf, desk);
     const { sealed } = answer;
-    const intent = { serial, principal, sealed, tokenDigest, publicKeyHash, notBefore };
+    const request = { ...identified, requestId, tokenDigest };
+    const intent = { ...request, serial, sealed, publicKeyHash, notBefore };
     await desk.records.intend(intent);
     accepted = { intent, prepared };
   } catch (thrown) {
     const failure = Failure.from(thrown);
     complain(desk, failure);
-    await desk.records.refused({ tokenDigest, principal }, failure, desk.clock.now());
+    await recordRefusal(desk, { question, tokenDigest, identified }, failure);
     throw failure;
   }
   return await complete(desk, accepted);
@@ -70,6 +83,34 @@ export async function issue(desk: Desk, { idToken, proof }: Question): Promise<C
 export interface Certified {
   readonly certificate: Uint8Array;
   readonly detachedSct?: AnswerOf<typeof addChain>;
+}
+
+interface Refused {
+  readonly question: Question;
+  readonly tokenDigest: Uint8Array;
+  readonly identified: Identified | null;
+}
+
+/** A row each for those whose identity is known; the others, and who comes too often, must not be able to buy a commit each. */
+async function recordRefusal(
+  { records, refusals, clock }: Desk,
+  { question: { idToken, network, requestId }, tokenDigest, identified }: Refused,
+  failure: Failure,
+): Promise<void> {
+  const known = identified ?? identityIn(failure);
+  if (known === null || failure.code === "rate-limited") {
+    const oidcIssuer = known?.principal.oidcIssuer ?? unverifiedIssuer(idToken);
+    const { code, message: reason } = failure;
+    refusals.count({ code, reason, network, ...(oidcIssuer !== null && { oidcIssuer }) });
+    return;
+  }
+  await records.refused({ ...known, requestId, tokenDigest }, failure, clock.now());
+}
+
+/** Whom identity knew and the policy refused. */
+function identityIn({ code, details }: Failure): Identified | null {
+  if (code !== "policy-refused" && code !== "rate-limited") return null;
+  return v.parse(refusedIdentity, details);
 }
 
 /** An issuance whose intent is durable. */

@@ -8,7 +8,9 @@ import {
   activateIssuer,
   certificateIssued,
   certificateRefused,
+  countRefusals,
   issueCertificate,
+  refusalsCounted,
   trustBundle,
 } from "../../events/issuer.ts";
 import { signingAlgorithms } from "./algorithms.ts";
@@ -57,9 +59,9 @@ export const issuer = definePlugin({
     /** CAs that issue besides the one in use, as in the weeks of a rotation: each takes its turn while its window is open. */
     alongside: v.optional(v.pipe(v.array(beside), v.maxLength(8)), []),
   }),
-  offers: [issueCertificate, trustBundle, activateIssuer],
+  offers: [issueCertificate, trustBundle, activateIssuer, countRefusals],
   needs: [authenticate, describeKey, sign, addPreChain, addChain],
-  emits: [certificateIssued, certificateRefused],
+  emits: [certificateIssued, certificateRefused, refusalsCounted],
   follows: [],
   keeps: {
     /**

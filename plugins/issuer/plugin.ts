@@ -3,9 +3,10 @@ import { Failure } from "../../events/failure.ts";
 import { activate, readActive } from "./active.ts";
 import { keysOf } from "./algorithms.ts";
 import { distinct, readAlongside, takeTurns } from "./alongside.ts";
-import { issue } from "./issuance.ts";
+import { type Desk, issue } from "./issuance.ts";
 import { issuer } from "./manifest.ts";
 import { recordsIn } from "./records.ts";
+import { countRefusalsIn } from "./refusals.ts";
 
 export default issuer.implement(async ({ ask, clock, config, journal, stores }) => {
   const store = await stores.open();
@@ -13,17 +14,8 @@ export default issuer.implement(async ({ ask, clock, config, journal, stores }) 
   const swept = await records.sweep(clock.now());
   if (swept > 0) journal.warn("unfinished-intents-abandoned", { count: swept });
   let active = await readActive(store, { ask, config });
-  let lastMs = (await records.lastNotBefore())?.getTime() ?? 0;
+  const nextNotBefore = forwards(clock, await records.lastNotBefore());
   let activation: Promise<unknown> = Promise.resolve();
-
-  function nextNotBefore(): Date {
-    const nowMs = Math.floor(clock.now().getTime() / 1_000) * 1_000;
-    if (nowMs < lastMs) {
-      throw new Failure("lint-refused", "the clock stands before the last certificate's notBefore");
-    }
-    lastMs = nowMs;
-    return new Date(nowMs);
-  }
 
   async function activateInTurn(label: string) {
     const now = active;
@@ -36,18 +28,20 @@ export default issuer.implement(async ({ ask, clock, config, journal, stores }) 
   }
 
   const permitted = keysOf(config.clientSigningAlgorithms);
-  const desk = { ask, clock, config, journal, records, nextNotBefore, permitted };
+  const refusals = countRefusalsIn(store, clock);
+  const desk = { ask, clock, config, journal, records, refusals, nextNotBefore, permitted };
   const alongside = await readAlongside({ ask, config });
   const turns = takeTurns();
   return {
     handlers: {
-      async issueCertificate(question) {
+      async issueCertificate(question, { trace }) {
         // Taken once: an activation meanwhile is for those who come later.
         const authority = turns(active.authority, alongside, {
           now: clock.now(),
           lifetimeSeconds: config.lifetimeSeconds,
         });
-        const { certificate, ...sct } = await issue({ ...desk, authority }, question);
+        const request = { ...question, requestId: idOf(trace) };
+        const { certificate, ...sct } = await issue({ ...desk, authority }, request);
         return { chain: [certificate, ...authority.chain], ...sct };
       },
       async activateIssuer({ key }, { from }) {
@@ -64,6 +58,30 @@ export default issuer.implement(async ({ ask, clock, config, journal, stores }) 
         const beside = alongside.map((other) => other.authority.chain);
         return { chains: distinct([authority.chain, ...beside, ...earlier]) };
       },
+      async countRefusals({ refusals: counted }) {
+        await Promise.resolve();
+        for (const one of counted) refusals.count(one);
+        return {};
+      },
     },
+    [Symbol.asyncDispose]: async () => await refusals[Symbol.asyncDispose](),
   };
 });
+
+/** The trace id (W3C Trace Context §3.2.2.3): what the door calls the request. */
+function idOf(trace: string): string {
+  return trace.split("-")[1] ?? trace;
+}
+
+/** Whole seconds of a clock that must not go backwards. @throws {Failure} lint-refused while it stands before the last one given. */
+function forwards(clock: Desk["clock"], last: Date | null): () => Date {
+  let lastMs = last?.getTime() ?? 0;
+  return () => {
+    const nowMs = Math.floor(clock.now().getTime() / 1_000) * 1_000;
+    if (nowMs < lastMs) {
+      throw new Failure("lint-refused", "the clock stands before the last certificate's notBefore");
+    }
+    lastMs = nowMs;
+    return new Date(nowMs);
+  };
+}

@@ -7,11 +7,18 @@ import { parseJsonBytes } from "../../core/formats/json.ts";
 import { emit, type Store } from "../../core/plugin.ts";
 import type { Row } from "../../core/storage.ts";
 import type { Failure } from "../../events/failure.ts";
-import type { Principal, SealedVerdict } from "../../events/identity.ts";
-import { certificateIssued, certificateRefused } from "../../events/issuer.ts";
+import type { Principal, Provenance, SealedVerdict } from "../../events/identity.ts";
+import {
+  certificateIssued,
+  certificateRefused,
+  type refusalsCounted,
+} from "../../events/issuer.ts";
+import { formatProvenance, parseProvenance, type StoredProvenance } from "./provenance.ts";
 
 /** The issuer's own store. */
-export type IssuerStore = Store<readonly [typeof certificateIssued, typeof certificateRefused]>;
+export type IssuerStore = Store<
+  readonly [typeof certificateIssued, typeof certificateRefused, typeof refusalsCounted]
+>;
 
 /** How far an issuance came; the last two may have left a precertificate or certificate in the world. */
 export type Stage =
@@ -22,13 +29,24 @@ export type Stage =
   | "certificate asked for"
   | "certificate signed";
 
-/** Everything that is certain before the first signature. */
-export interface Intent {
-  readonly serial: Uint8Array;
+/** Who asks, as identity said, and on what that rests. */
+export interface Identified {
   readonly principal: Principal;
+  readonly provenance: Provenance;
+}
+
+/** A request whose identity is known. */
+interface Request extends Identified {
+  /** Its id at the door. */
+  readonly requestId: string;
+  readonly tokenDigest: Uint8Array;
+}
+
+/** Everything that is certain before the first signature. */
+export interface Intent extends Request {
+  readonly serial: Uint8Array;
   /** Identity's verdict as the vault will see it. */
   readonly sealed: SealedVerdict;
-  readonly tokenDigest: Uint8Array;
   readonly publicKeyHash: Uint8Array;
   readonly notBefore: Date;
 }
@@ -48,17 +66,11 @@ export interface Records {
   /** The intent will not become a certificate that anybody is given. */
   abandoned(intent: Intent, stage: Stage, failure: Failure, at: Date): Promise<void>;
   /** A request that never came to an intent. */
-  refused(request: Refusal, failure: Failure, at: Date): Promise<void>;
+  refused(request: Request, failure: Failure, at: Date): Promise<void>;
   /** Gives up the intents a crash has left behind, and says how many they were. Before the first request only. */
   sweep(at: Date): Promise<number>;
   /** The newest notBefore of any intent. */
   lastNotBefore(): Promise<Date | null>;
-}
-
-/** What is known of a request that is refused. */
-export interface Refusal {
-  readonly tokenDigest: Uint8Array;
-  readonly principal: Principal | null;
 }
 
 /** Records in `store`. */
@@ -89,21 +101,20 @@ export function recordsIn(store: IssuerStore): Records {
     },
 
     async abandoned(intent, stage, failure, at) {
-      const { oidcIssuer, subject } = intent.principal;
       const reason = `given up after "${stage}": ${failure.message}`;
-      const { serial, tokenDigest } = intent;
-      const body = { code: failure.code, reason, serial, oidcIssuer, subject, tokenDigest };
+      const { serial } = intent;
+      const body = { code: failure.code, reason, serial, ...whoOf(intent) };
       await store.commit({
         ...closing(serial, abandonment(stage, { code: failure.code, reason, at })),
         facts: [emit(certificateRefused, { ...body, refusedAtMs: BigInt(at.getTime()) })],
       });
     },
 
-    async refused({ tokenDigest, principal }, failure, at) {
+    async refused(request, failure, at) {
       const { code, message: reason } = failure;
-      const who =
-        principal === null ? {} : { oidcIssuer: principal.oidcIssuer, subject: principal.subject };
-      const body = { code, reason, tokenDigest, ...who, refusedAtMs: BigInt(at.getTime()) };
+      const { extensions, san } = request.principal;
+      const what = { sanKind: san.kind, extensions };
+      const body = { code, reason, ...whoOf(request), ...what, refusedAtMs: BigInt(at.getTime()) };
       await store.commit({ facts: [emit(certificateRefused, body)] });
     },
 
@@ -122,6 +133,12 @@ const sweepBatch = 256;
 const unknownReason =
   "unknown-signed: the service ended before the outcome was recorded; a precertificate may exist, a certificate was never handed out";
 
+/** What both facts say of a request. */
+function whoOf({ principal, provenance, requestId, tokenDigest }: Request) {
+  const { oidcIssuer, subject, san } = principal;
+  return { oidcIssuer, subject, san: san.value, tokenDigest, requestId, provenance };
+}
+
 function formatIntent({ principal, sealed, ...intent }: Intent): Uint8Array {
   return formatJson({
     version: 1,
@@ -133,6 +150,8 @@ function formatIntent({ principal, sealed, ...intent }: Intent): Uint8Array {
     notBefore: intent.notBefore.toISOString(),
     verdict: encodeBase64(sealed.verdict),
     mac: encodeHex(sealed.mac),
+    requestId: intent.requestId,
+    provenance: formatProvenance(intent.provenance),
   });
 }
 
@@ -158,13 +177,10 @@ function abandonment(
 }
 
 function issuedFact(intent: Intent, issued: Issued) {
-  const { serial, principal, tokenDigest, publicKeyHash } = intent;
+  const { serial, publicKeyHash } = intent;
   return {
+    ...whoOf(intent),
     serial,
-    oidcIssuer: principal.oidcIssuer,
-    subject: principal.subject,
-    san: principal.san.value,
-    tokenDigest,
     publicKeyHash,
     certificate: issued.certificate,
     ctTimestampMs: issued.ctTimestampMs,
@@ -185,7 +201,7 @@ async function sweep(store: IssuerStore, at: Date): Promise<number> {
 
 async function sweepOne(store: IssuerStore, serial: Row["key"], at: Date): Promise<void> {
   const intent = parseIntent(await store.get("intents", serial));
-  const { oidcIssuer, subject } = intent;
+  const { oidcIssuer, subject, san, requestId, provenance } = intent;
   const tokenDigest = Uint8Array.fromHex(intent.tokenDigest);
   const refused = { code: "internal", reason: unknownReason };
   await store.commit({
@@ -196,8 +212,12 @@ async function sweepOne(store: IssuerStore, serial: Row["key"], at: Date): Promi
         serial,
         oidcIssuer,
         subject,
+        san,
         tokenDigest,
         refusedAtMs: BigInt(at.getTime()),
+        // Homes of older releases have intents without them.
+        ...(requestId !== undefined && { requestId }),
+        ...(provenance !== undefined && { provenance: parseProvenance(provenance) }),
       }),
     ],
   });
@@ -206,6 +226,9 @@ async function sweepOne(store: IssuerStore, serial: Row["key"], at: Date): Promi
 interface StoredIntent {
   readonly oidcIssuer: string;
   readonly subject: string;
+  readonly san: string;
+  readonly requestId?: string;
+  readonly provenance?: StoredProvenance;
   readonly tokenDigest: string;
 }
 
@@ -216,6 +239,8 @@ function parseIntent(value: Uint8Array | null): StoredIntent {
   return parseJsonBytes(value) as unknown as StoredIntent;
 }
 
-function formatJson(value: { readonly [member: string]: string | number }): Uint8Array {
+function formatJson(value: {
+  readonly [member: string]: string | number | StoredProvenance;
+}): Uint8Array {
   return encodeUtf8(JSON.stringify(value));
 }

@@ -21,7 +21,7 @@ const rooms = [
   {
     who: "plugins/([^/]+)/",
     mayImport:
-      "(plugins/$1|events|core/formats|core/crypto)/|core/(plugin|storage|durable|clock|journal|fetch).ts$",
+      "(plugins/$1|events|core/formats|core/crypto)/|core/(plugin|storage|durable|clock|journal|fetch|rate).ts$",
   },
   {
     who: "config/",
@@ -49,7 +49,7 @@ const reserved = [
   { name: "prom-client", onlyIn: /^plugins\/(http|metrics)\/|^core\/meter\.ts$/ },
   { name: "cbor-x", onlyIn: /^core\/wire\.ts$/ },
   { name: "pino", onlyIn: /^core\/pino-journal\.ts$/ },
-  { name: "yaml", onlyIn: /^(config|deploy|plugins\/identity)\/|^hsm\/ceremony\// },
+  { name: "yaml", onlyIn: /^(config|deploy|plugins\/(identity|policy))\/|^hsm\/ceremony\// },
   { name: "xstate", onlyIn: /^hsm\/ceremony\// },
   { name: "@peculiar/x509", onlyIn: /^hsm\/ceremony\// },
   { name: "node:sqlite", onlyIn: /^(plugins\/storage|hsm)\// },

@@ -55,6 +55,7 @@ export const stamp = (remainingMs = 2_000): Stamp => ({
 export function busContract(connected: Connect): void {
   carrying(connected);
   failing(connected);
+  detailing(connected);
   batching(connected);
   waking(connected);
 }
@@ -150,6 +151,22 @@ function failing(connected: Connect): void {
     ends.right.answer(echo, async () => null);
     await ends.right.ready();
     await expect(waiting).resolves.toBeUndefined();
+  });
+}
+
+function detailing(connected: Connect): void {
+  test("brings a failure's details, unless they are too long", async () => {
+    await using ends = await connected();
+    const details = { hash: new Uint8Array([1, 2]), retryAfterSeconds: 7, size: 2n ** 40n };
+    ends.right.answer(echo, async (question) => {
+      await Promise.resolve();
+      throw new Failure("not-found", "why", { details: { ...details, question } });
+    });
+    await ends.right.ready();
+    const ask = async (question: unknown) =>
+      await ends.left.ask(echo, question, stamp()).catch((it: unknown) => it);
+    expect(await ask(null)).toMatchObject({ code: "not-found", details });
+    expect(await ask("x".repeat(70_000))).toMatchObject({ code: "not-found", message: "why" });
   });
 }
 

@@ -150,6 +150,26 @@ test("a fact that cannot be handled is tried again before the next, and shows in
   await expect.poll(() => house.health()["reader"]?.status).toBe("ok");
 });
 
+test("facts that a follower could not settle come again, and the cursor waits for them", async () => {
+  const seen: string[] = [];
+  let settled = 0;
+  const reader = readerManifest.implement(async () => ({
+    handlers: {
+      list: async () => ({ words: [...seen] }),
+      wordWritten: async ({ word }) => void seen.push(word),
+    },
+    async settle() {
+      settled += 1;
+      if (settled === 1) throw new Error("the disk is slow");
+    },
+  }));
+  await using house = await bootForTest({ entries: [bookPlugin, reader], config: words });
+  await house.ask(write, { word: "a" });
+  await expect.poll(() => seen).toEqual(["a", "a"]);
+  await house.ask(write, { word: "b" });
+  await expect.poll(() => seen).toEqual(["a", "a", "b"]);
+});
+
 test("a commit that is refused writes neither row nor fact", async () => {
   await using house = await bootForTest({ entries: [bookPlugin, readerPlugin([])], config: words });
   await expect(house.ask(write, { word: "x", spoil: true })).toFailWith("internal");

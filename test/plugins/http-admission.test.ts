@@ -7,7 +7,8 @@ import {
   type Lane,
   type Refused,
 } from "../../plugins/http/admission.ts";
-import { createRate } from "../../plugins/http/rate.ts";
+import { createRate, networkOf } from "../../plugins/http/rate.ts";
+import { createMeter, slowStart } from "../../core/rate.ts";
 
 beforeEach(() => {
   vi.useFakeTimers();
@@ -94,7 +95,7 @@ it("takes bodies up to its budget of bytes, and more when some have left", () =>
 
 it("allows a burst of a second, then the rate, and says when to come back", () => {
   let now = 0;
-  const rate = createRate(10, () => now);
+  const rate = createRate({ perSecond: 10 }, () => now);
   const early = Array.from({ length: 20 }, () => rate.tooEarlyMs("192.0.2.1"));
   expect(early.filter((one) => one === null)).toHaveLength(11);
   expect(early.at(-1)).toBe(100);
@@ -111,13 +112,43 @@ it.each([
   ["2001:db8:0:1::1", "2001:db8:0:2::1", false],
   ["192.0.2.1", "192.0.2.2", false],
 ])("takes %s and %s for one client: %s", (one, other, same) => {
-  const rate = createRate(1, () => 0);
+  const rate = createRate({ perSecond: 1 }, () => 0);
   expect([rate.tooEarlyMs(one), rate.tooEarlyMs(one)]).toEqual([null, null]);
   expect(rate.tooEarlyMs(other) !== null).toBe(same);
 });
 
+it.each([
+  ["203.0.113.77", "203.0.113.0/24"],
+  ["::ffff:203.0.113.77", "203.0.113.0/24"],
+  ["2001:db8:1:2:3::4", "2001:db8:1::/48"],
+  ["2001:db8::4", "2001:db8:0::/48"],
+  [undefined, "unknown"],
+])("records %s as %s", (address, network) => {
+  expect(networkOf(address)).toBe(network);
+});
+
+it("rises from a tenth to all after a start", () => {
+  let now = 0;
+  const clock = () => now;
+  const rate = createRate({ perSecond: 10, burst: 100 }, clock, slowStart(30_000, clock));
+  const taken = () => Array.from({ length: 200 }, () => rate.tooEarlyMs("192.0.2.1"));
+  const inTime = (answers: readonly (number | null)[]) =>
+    answers.filter((one) => one === null).length;
+  expect(inTime(taken())).toBe(10);
+  now = 30_000;
+  expect(inTime(taken())).toBeGreaterThan(90);
+});
+
+it("forgets those seen longest ago, and nobody else", () => {
+  const meter = createMeter({ perSecond: 1, burst: 1 }, () => 0);
+  for (let who = 0; who < 100_001; who++) meter.count(String(who));
+  expect(meter.earlyMs("0")).toBeNull();
+  expect(meter.earlyMs("1")).toBe(1_000);
+  expect(meter.quota("1")).toEqual({ remaining: 0, resetMs: 1_000 });
+});
+
 it("gives all networks of a site together as much as sixteen clients", () => {
-  const rate = createRate(1, () => 0);
+  const rate = createRate({ perSecond: 1 }, () => 0);
   const answers = Array.from({ length: 100 }, (_, net) =>
     rate.tooEarlyMs(`2001:db8:0:${net.toString(16)}::1`),
   );

@@ -112,7 +112,7 @@ it("says 503 and when to come back once too much is in flight, and 429 to whoeve
   resolve(describeLog);
   expect((await waiting).status).toBe(200);
   expect((await fetch(`${small.origin}/api/v1/log`)).status).toBe(200);
-  await using slow = await bootDoor({ limits: { requestsPerSecondPerClient: 2 } });
+  await using slow = await bootDoor({ limits: { requestsPerSecondPerClient: 2, slowStartMs: 0 } });
   const statuses = [];
   for (let time = 0; time < 5; time++)
     statuses.push((await fetch(`${slow.origin}/healthz`)).status);

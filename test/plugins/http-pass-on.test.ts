@@ -23,6 +23,7 @@ function asked(changes: Partial<Asked["raw"]> = {}): Asked {
     authorization: undefined,
     body: new TextEncoder().encode("a=b"),
     mediaType: "",
+    network: "192.0.2.0/24",
     raw: { method: "POST", target: "/oidc/x?y=z", headers: {}, address: "192.0.2.1", ...changes },
   };
 }

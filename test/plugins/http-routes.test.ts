@@ -60,6 +60,7 @@ it.each([
       name: "issueCertificate",
       question: {
         idToken: token,
+        network: "127.0.0.0/24",
         proof: {
           kind: "possession",
           publicKey: new Uint8Array([0x30, 1, 2]),
@@ -82,6 +83,7 @@ it("issues a certificate for a request, and behind two slashes", async () => {
   expect(response.status).toBe(200);
   expect(door.heard[0]?.question).toEqual({
     idToken: token,
+    network: "127.0.0.0/24",
     proof: { kind: "request", request: new Uint8Array([0x30, 0]) },
   });
 });

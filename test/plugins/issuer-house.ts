@@ -3,7 +3,7 @@ import * as der from "../../core/formats/der.ts";
 import { encodeUtf8 } from "../../core/formats/encoding.ts";
 import { decode } from "../../core/wire.ts";
 import { factsAfter } from "../../events/contract.ts";
-import { issueCertificate } from "../../events/issuer.ts";
+import { issueCertificate, type RefusalCount } from "../../events/issuer.ts";
 import ct from "../../plugins/ct/plugin.ts";
 import issuer from "../../plugins/issuer/plugin.ts";
 import { type SoftKeyPair, softKey, softSign } from "../crypto/soft-authority.ts";
@@ -41,6 +41,15 @@ export async function boot(
   };
 }
 
+/** The facts as they are in the store. */
+export async function factsIn(storage: ReturnType<typeof memoryStorage>) {
+  await using reader = await storage.openReader("issuer");
+  return (await reader.read("facts", 0n, 1_000)).map(({ value }) => {
+    const { name, body } = decode(value) as { name: string; body: Uint8Array };
+    return { name, body: decode(body) as Fact };
+  });
+}
+
 /** The members of both facts that are looked at. */
 export interface Fact {
   readonly code?: string;
@@ -49,6 +58,9 @@ export interface Fact {
   readonly subject?: string;
   readonly tokenDigest: Uint8Array;
   readonly certificate?: Uint8Array;
+  readonly provenance?: unknown;
+  readonly requestId?: string;
+  readonly refusals?: readonly RefusalCount[];
 }
 
 /** A proof of possession over the challenge. */

@@ -15,7 +15,7 @@ import { definePlugin, type Plugin } from "../../core/plugin.ts";
 import type { AnswerOf } from "../../events/contract.ts";
 import { Failure } from "../../events/failure.ts";
 import { describeKey, type Signable, sign } from "../../events/hsm.ts";
-import { authenticate, type Principal } from "../../events/identity.ts";
+import { authenticate, type Principal, type Provenance } from "../../events/identity.ts";
 import {
   appendEntry,
   type Candidate,
@@ -26,7 +26,6 @@ import {
   readEntries,
 } from "../../events/log.ts";
 import { type SoftAuthority, softAuthority, softKey, softSign } from "../crypto/soft-authority.ts";
-import { provenance } from "../support/provenance.ts";
 
 /** When the tests take place, unless they move the clock. */
 export const startMs = Date.UTC(2026, 10, 21, 12);
@@ -38,6 +37,16 @@ export const principal: Principal = {
   challenge: "user@example.com",
   san: { kind: "email", value: "user@example.com" },
   extensions: [],
+};
+
+/** On what the verdict about it rests. */
+export const provenance: Provenance = {
+  provider: "email",
+  providerVersion: "1",
+  mappingSha256: sha256(new Uint8Array()),
+  assurance: { acr: "high" },
+  facets: [],
+  decision: { rule: "default", policyVersion: "1", policySha256: sha256(Uint8Array.of(1)) },
 };
 
 /** Everything that tests look at and change. */
@@ -103,6 +112,11 @@ function identity(rooms: Rooms): Plugin {
       handlers: {
         async authenticate({ idToken, publicKeyHash }) {
           await Promise.resolve();
+          if (idToken === "refused" || idToken === "hurried") {
+            const code = idToken === "refused" ? "policy-refused" : "rate-limited";
+            const details = { principal: rooms.principal, provenance, retryAfterSeconds: 7 };
+            throw new Failure(code, "the policy says no", { details });
+          }
           if (idToken !== "good") throw new Failure("identity-rejected", "the token is not good");
           const verdict = Uint8Array.of(...publicKeyHash, ...randomBytes(8));
           const sealed = { verdict, mac: sha256(verdict) };

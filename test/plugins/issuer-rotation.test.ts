@@ -25,10 +25,9 @@ import {
 import { bootForTest, type TestInstallation } from "../support/boot.ts";
 import "../support/matchers.ts";
 import { memoryStorage } from "../support/memory-storage.ts";
-import { provenance } from "../support/provenance.ts";
 import { demoKeys, type SoftVault, softVault } from "../support/vault.ts";
 import { key, prove } from "./issuer-house.ts";
-import { principal } from "./issuer-rooms.ts";
+import { principal, provenance } from "./issuer-rooms.ts";
 
 const rootKey = softKey("P-384");
 const rootName = formatName({ commonName: "test root" });

@@ -8,11 +8,12 @@ import { parseMerkleTreeLeaf, parseSctList } from "../../core/formats/sct.ts";
 import { extensionOids, findExtension, parseCertificate } from "../../core/formats/x509.ts";
 import type { FailureCode } from "../../events/failure.ts";
 import type { Principal } from "../../events/identity.ts";
-import { trustBundle } from "../../events/issuer.ts";
+import { countRefusals, trustBundle } from "../../events/issuer.ts";
+import { unverifiedIssuer } from "../../plugins/issuer/refusals.ts";
 import { softKey } from "../crypto/soft-authority.ts";
 import { memoryStorage } from "../support/memory-storage.ts";
-import { boot, key, prove, request, rows } from "./issuer-house.ts";
-import { issuerRooms, principal, startMs } from "./issuer-rooms.ts";
+import { boot, factsIn, key, prove, request, rows } from "./issuer-house.ts";
+import { issuerRooms, principal, provenance, startMs } from "./issuer-rooms.ts";
 import "../support/matchers.ts";
 
 test("a good request gets a certificate that chains, names the principal, and is logged", async () => {
@@ -91,7 +92,6 @@ const spki = key.spki;
 const huge = { kind: "uri" as const, value: `https://${"x".repeat(2_000)}` };
 const long = Array.from({ length: 2 }, (_, at) => ({ arc: 9 + at, value: "y".repeat(4_000) }));
 const refusals: readonly [string, FailureCode, object, Partial<Principal>?][] = [
-  ["a bad token", "identity-rejected", { idToken: "bad" }],
   [
     "an empty proof",
     "possession-unproven",
@@ -120,11 +120,6 @@ const refusals: readonly [string, FailureCode, object, Partial<Principal>?][] = 
   ],
   ["a key on another curve", "key-insecure", { proof: prove(softKey("secp256k1")) }],
   [
-    "a broken request",
-    "request-malformed",
-    { proof: { kind: "request", request: Uint8Array.of(0x30, 0) } },
-  ],
-  [
     "a request signed with SHA-1",
     "possession-unproven",
     { proof: request(key, "1.2.840.10045.4.1", "sha1") },
@@ -134,6 +129,7 @@ const refusals: readonly [string, FailureCode, object, Partial<Principal>?][] = 
     "possession-unproven",
     { proof: request(key, "1.2.840.10045.4.3.3") },
   ],
+  ["what the policy refuses", "policy-refused", { idToken: "refused" }],
   ["an identity that does not fit", "identity-rejected", {}, { san: huge, extensions: long }],
   [
     "an e-mail address outside ASCII",
@@ -162,10 +158,71 @@ test.each(refusals)("refuses %s, and records it", async (_, code, change, who = 
   expect(facts.map(({ name }) => name)).toEqual(["certificateRefused"]);
   expect(facts[0]?.body.code).toBe(code);
   expect(facts[0]?.body.tokenDigest).toHaveLength(32);
+  expect(facts[0]?.body.subject).toBe(principal.subject);
+  expect(facts[0]?.body.provenance).toEqual(provenance);
+  expect(facts[0]?.body.requestId).toMatch(/^[0-9a-f]{32}$/);
   expect(facts[0]?.body.serial).toBeUndefined();
   expect(house.rooms.signed).toEqual([]);
   expect(house.rooms.entries).toEqual([]);
   expect(await rows(house.storage, "intents")).toEqual([]);
+});
+
+const garbage: readonly [string, FailureCode, object][] = [
+  ["a bad token", "identity-rejected", { idToken: "bad" }],
+  [
+    "a broken request",
+    "request-malformed",
+    { proof: { kind: "request", request: Uint8Array.of(0x30, 0) } },
+  ],
+  ["who comes too often", "rate-limited", { idToken: "hurried" }],
+];
+
+test.each(garbage)(
+  "counts %s, and writes one row however often it comes",
+  async (_, code, change) => {
+    const house = await boot();
+    const network = "203.0.113.0/24";
+    for (let time = 0; time < 20; time++) {
+      await expect(house.issue({ ...change, network })).toFailWith(code);
+    }
+    await expect(house.issue({ ...change, network: "198.51.100.0/24" })).toFailWith(code);
+    expect(await house.facts()).toEqual([]);
+    await house.installation.dispose();
+    const facts = await factsIn(house.storage);
+    expect(facts.map(({ name }) => name)).toEqual(["refusalsCounted"]);
+    const counted = facts[0]?.body.refusals ?? [];
+    expect(counted.map(({ count }) => count)).toEqual([20, 1]);
+    expect(counted[0]).toMatchObject({ code, network, secondMs: BigInt(startMs) });
+  },
+);
+
+test("garbage of endless kinds is counted in bounded memory", async () => {
+  const house = await boot();
+  const refusals = Array.from({ length: 1_000 }, (_, at) => ({
+    code: "malformed",
+    reason: `kind ${at}`,
+    network: "203.0.113.0/24",
+    secondMs: 0n,
+    count: 3,
+  }));
+  await house.installation.ask(countRefusals, { refusals });
+  await house.installation.dispose();
+  const [fact] = await factsIn(house.storage);
+  const counted = fact?.body.refusals ?? [];
+  expect(counted).toHaveLength(513);
+  expect(counted.at(-1)).toMatchObject({ network: "*", oidcIssuer: "*", count: 488 * 3 });
+});
+
+test("a token nobody has verified names its issuer only in plain text", () => {
+  const token = (claims: unknown) =>
+    `e30.${Buffer.from(JSON.stringify(claims)).toString("base64url")}.c2ln`;
+  expect(unverifiedIssuer(token({ iss: "https://idp.example" }))).toBe("https://idp.example");
+  for (const iss of [7, "", "two words", "\u001b[31m", "x".repeat(257), null]) {
+    expect(unverifiedIssuer(token({ iss }))).toBeNull();
+  }
+  for (const text of ["", "a.b.c", "..", token([]), "e30.W10.c2ln"]) {
+    expect(unverifiedIssuer(text)).toBeNull();
+  }
 });
 
 describe("the clock", () => {

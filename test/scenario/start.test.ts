@@ -68,7 +68,7 @@ test("tries a wrong PIN once, says so, and leaves the token alone", async () => 
   expect(await runStart(place)).toMatchObject({ code: 0 });
 });
 
-test.for(["data/log-rekor.db", "data/log-ct.db", "vault/vault.db"])(
+test.for(["data/log-rekor.db", "data/log-ct.db", "data/audit.db", "vault/vault.db"])(
   "never makes %s anew where it is expected but missing",
   async (file) => {
     const path = join(place.home, file);

@@ -3,7 +3,7 @@ import { readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { parse, stringify } from "yaml";
-import { freshPlace, runStart, startInstance } from "../support/instance.ts";
+import { chancery, freshPlace, runStart, startInstance } from "../support/instance.ts";
 
 interface Sections {
   [section: string]: unknown;
@@ -33,6 +33,13 @@ test("starts, signs and verifies, and has neither", async () => {
   expect((await post("/api/v1/timestamp")).status).toBe(404);
   expect((await post("/api/v2/log/entries")).status).toBe(404);
   expect((await fetch(`${instance.origin}/checkpoint`)).status).toBe(404);
+  // The audit trail is new, and tells of what was done before it was there.
+  const { stores } = JSON.parse(await readFile(join(place.home, "instance.json"), "utf8")) as {
+    stores: string[];
+  };
+  expect(stores).toEqual(["audit"]);
+  const what = await chancery(place.home, "what", "ready@example.com", "--since", "2026-01-01");
+  expect(what.stdout).toContain("certificate");
   expect(await instance.stop()).toBe(0);
 });
 
@@ -40,18 +47,21 @@ test("starts, signs and verifies, and has neither", async () => {
 async function makeOld(home: string): Promise<void> {
   const path = join(home, "config.yaml");
   const sections = parse(await readFile(path, "utf8")) as Sections;
-  delete sections["timestamp"];
+  for (const name of ["timestamp", "policy", "audit"]) delete sections[name];
   delete sections.rekor.v2;
   delete sections.http.rekorV2Log;
   sections.log.logs = sections.log.logs.filter(({ name }) => name !== "rekor-v2");
   await writeFile(path, stringify(sections));
   for (const folder of ["nkeys", "pairs"]) {
     for (const name of await readdir(join(home, "secrets", folder))) {
-      if (name.includes("timestamp")) await rm(join(home, "secrets", folder, name));
+      if (/timestamp|policy|audit/.test(name)) await rm(join(home, "secrets", folder, name));
     }
   }
   await writeFile(join(home, "nats", "nats.conf"), "# of an older release\n");
   await rm(join(home, "data", "log-rekor-v2.db"));
+  await rm(join(home, "data", "audit.db"));
+  const instance = JSON.parse(await readFile(join(home, "instance.json"), "utf8")) as object;
+  await writeFile(join(home, "instance.json"), JSON.stringify({ ...instance, stores: undefined }));
   const signingConfig = join(home, "trust", "signing_config.v0.2.json");
   const config = JSON.parse(await readFile(signingConfig, "utf8")) as { [name: string]: unknown };
   delete config["tsaUrls"];

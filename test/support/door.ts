@@ -14,7 +14,7 @@ import * as ct from "../../events/ct.ts";
 import { Failure, type FailureCode } from "../../events/failure.ts";
 import { listIssuers } from "../../events/identity.ts";
 import { describeProvider, issueDemoToken } from "../../events/idp.ts";
-import { issueCertificate, trustBundle } from "../../events/issuer.ts";
+import { countRefusals, issueCertificate, trustBundle } from "../../events/issuer.ts";
 import { latestHead, readTile } from "../../events/log.ts";
 import * as rekor from "../../events/rekor.ts";
 import { createTimestamp, timestampChain } from "../../events/timestamp.ts";
@@ -52,6 +52,7 @@ const sct = {
 
 /** Answers of the fakes by ask; a Failure code instead makes it fail. */
 const answers: { readonly [name: string]: unknown } = {
+  countRefusals: {},
   issueCertificate: { chain: [new Uint8Array([0x30, 0]), new Uint8Array([0x30, 1, 0])] },
   trustBundle: { chains: [[new Uint8Array([0x30, 0])]] },
   listIssuers: {
@@ -108,7 +109,7 @@ const answers: { readonly [name: string]: unknown } = {
 };
 
 const rooms: readonly (readonly Ask[])[] = [
-  [issueCertificate, trustBundle],
+  [issueCertificate, trustBundle, countRefusals],
   [listIssuers],
   [
     ct.addChain,
@@ -141,6 +142,8 @@ export interface Door extends AsyncDisposable {
   readonly origin: string;
   /** Certificate of the TLS listener, PEM. */
   readonly certificate: string;
+  /** What the issuer was told of refusals, in order. */
+  readonly told: readonly Heard[];
   readonly heard: Heard[];
   /** What the fakes answer from now on; a failure code makes an ask fail, a promise makes it wait. */
   readonly answer: { [name: string]: unknown };
@@ -163,13 +166,14 @@ const noRooms: RealRooms = { plugins: [], config: {} };
 /** Boots a door on free ports of 127.0.0.1. */
 export async function bootDoor(config: object = {}, real = noRooms): Promise<Door> {
   const heard: Heard[] = [];
+  const told: Heard[] = [];
   const answer: Door["answer"] = { ...answers };
   const journal: Door["journal"][number][] = [];
   const home = await mkdtemp(join(tmpdir(), "chancery-door-"));
   await makeCredentials(home);
   const note = (event: string, fields = {}) => journal.push({ event, fields });
   const fakes = rooms
-    .map((asks) => fake(asks, heard, answer))
+    .map((asks) => fake(asks, { heard, told }, answer))
     .filter(({ manifest }) => real.plugins.every((one) => one.manifest.name !== manifest.name));
   const installation = await bootForTest({
     entries: [http, ...real.plugins, ...fakes],
@@ -210,6 +214,7 @@ export async function bootDoor(config: object = {}, real = noRooms): Promise<Doo
     origin,
     certificate,
     heard,
+    told,
     answer,
     journal,
     dispose,
@@ -228,13 +233,18 @@ export async function sendRaw(port: number, text: string | Uint8Array): Promise<
   return Buffer.concat(parts).toString("latin1");
 }
 
-function fake(asks: readonly Ask[], heard: Heard[], answer: Door["answer"]): Plugin {
+function fake(
+  asks: readonly Ask[],
+  { heard, told }: { readonly heard: Heard[]; readonly told: Heard[] },
+  answer: Door["answer"],
+): Plugin {
   const room = asks[0]?.room ?? "";
   const handlers = Object.fromEntries(
     asks.map(({ name }) => [
       name,
       async (question: QuestionOf<Ask>, { trace }: { trace: string }) => {
-        heard.push({ name, question, trace });
+        // Told once a second and not by a request.
+        (name === countRefusals.name ? told : heard).push({ name, question, trace });
         const said: unknown = await answer[name];
         if (typeof said === "string") throw new Failure(said as FailureCode, "a secret reason");
         return said;

@@ -3,6 +3,7 @@ import type { OutboundFetch } from "../../core/fetch.ts";
 import { definePlugin } from "../../core/plugin.ts";
 import { authenticate } from "../../events/identity.ts";
 import identity from "../../plugins/identity/plugin.ts";
+import policy from "../../plugins/policy/plugin.ts";
 import * as v from "valibot";
 import { expect } from "vitest";
 import { bootForTest } from "./boot.ts";
@@ -70,21 +71,24 @@ export function issuer(jwks: unknown, discovery: object = {}) {
 interface OwnSection {
   readonly home?: string;
   readonly section?: { readonly issuers?: readonly object[] };
+  /** The section of the policy. */
+  readonly rules?: object;
 }
 
 /** Boots identity with that issuer and a clock that tests move; `config` is added to the issuer, or to each of a section's own. */
 export async function bootIdentity(
   { fetch }: { fetch: OutboundFetch },
   config: object = {},
-  { home, section }: OwnSection = {},
+  { home, section, rules = {} }: OwnSection = {},
 ) {
   const issuers = section?.issuers ?? [{ issuerUrl, provider: "email" }];
   const clock = { at: nowMs, now: () => new Date(clock.at) };
   const installation = await bootForTest({
-    entries: [identity, vault],
+    entries: [identity, policy, vault],
     config: {
       identity: { ...section, issuers: issuers.map((one) => ({ ...one, ...config })) },
       hsm: {},
+      policy: rules,
     },
     ...(home !== undefined && { home }),
     fetch,

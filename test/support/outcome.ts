@@ -84,9 +84,9 @@ export class Stored implements Disposable {
   }
 }
 
-/** The issuer's record of what it refused, and to whom: the one thing that a refusal adds. */
+/** The issuer's record of what it refused, and to whom, and the trail that follows it: all that a refusal adds. */
 function isAudit(file: string, table: string): boolean {
-  return file === "data/issuer.db" && table === "stream_facts";
+  return file === "data/audit.db" || (file === "data/issuer.db" && table === "stream_facts");
 }
 
 /** What processes have used. */
