@@ -54,7 +54,7 @@ export async function volatileDisk(megabytes = 192): Promise<VolatileDisk> {
     mount,
     async cut() {
       // Never a file that was mounted before: its loop device may linger, and give out what it remembers of older content.
-      await run("cp", ["--sparse=always", image(current), image(current + 1)]);
+      await copyWhole(image(current), image(current + 1));
     },
     async restore() {
       // The kernel closes a killed process's files a little after the process has gone.
@@ -65,6 +65,8 @@ export async function volatileDisk(megabytes = 192): Promise<VolatileDisk> {
       rmSync(image(current));
       current++;
       await run("mount", ["-o", "loop,commit=300", image(current), mount]);
+      // Another run on this machine may have put it back.
+      writeFileSync(writeBack, "0");
     },
     async [Symbol.asyncDispose]() {
       cleanUp();
@@ -72,6 +74,25 @@ export async function volatileDisk(megabytes = 192): Promise<VolatileDisk> {
       await Promise.resolve();
     },
   };
+}
+
+/**
+ * Copies what a file holds at one instant. A power cut has one; a copy that takes longer, of a file that changes meanwhile (the
+ * kernel's own journal thread is frozen by nobody), may pair an emptied journal with what it was emptied into before it was.
+ */
+async function copyWhole(from: string, to: string): Promise<void> {
+  for (let tries = 0; tries < 20; tries++) {
+    await run("cp", ["--sparse=always", from, to]);
+    if (await isSame(from, to)) return;
+  }
+  throw new Error(`${from} changes all the time: its power cannot be cut`);
+}
+
+async function isSame(one: string, other: string): Promise<boolean> {
+  return await run("cmp", ["-s", one, other]).then(
+    () => true,
+    () => false,
+  );
 }
 
 async function isUnmounted(mount: string): Promise<boolean> {

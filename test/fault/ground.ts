@@ -4,7 +4,7 @@
  */
 import { type ChildProcess, execFileSync, fork, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -31,14 +31,18 @@ export interface Told {
 
 /** See above. */
 export class Ground implements AsyncDisposable {
-  readonly #root: string;
+  /** The checkout that is tested. */
+  readonly root: string;
   readonly #disk: VolatileDisk;
   readonly #natsPort: number;
-  readonly #realNatsPort: number;
+  /** Where nats-server really listens; everybody else knows the proxy's. */
+  readonly realNatsPort: number;
   readonly place: Place;
   readonly origin: string;
   /** A folder that no power cut reaches. */
   readonly folder: string;
+  /** The PKCS#11 module that lies. */
+  readonly module: string;
   /** The file of every answer. */
   readonly answers: string;
   readonly proxy = new NatsProxy();
@@ -46,8 +50,6 @@ export class Ground implements AsyncDisposable {
   #said = "";
   #clients: ChildProcess | null = null;
   told: Told = { acknowledged: 0, failed: 0 };
-  /** The furthest the clock was ever set ahead, in seconds. */
-  furthestAhead = 0;
 
   /** Makes an instance of the checkout `root` and starts it. */
   static async make(root = checkout): Promise<Ground> {
@@ -86,13 +88,14 @@ export class Ground implements AsyncDisposable {
     readonly natsPort: number;
     readonly real: number;
   }) {
-    this.#root = parts.root;
+    this.root = parts.root;
     this.#disk = parts.disk;
     this.#natsPort = parts.natsPort;
-    this.#realNatsPort = parts.real;
+    this.realNatsPort = parts.real;
     this.folder = parts.folder;
     this.place = parts.place;
     this.origin = `http://localhost:${parts.place.port}`;
+    this.module = join(parts.folder, "libp11fault.so");
     this.answers = join(parts.folder, "answers.jsonl");
     writeFileSync(this.answers, "");
     // Nothing of an interrupted run may stay behind: no process, no mount.
@@ -108,7 +111,7 @@ export class Ground implements AsyncDisposable {
   /** Points the home at the module that lies, and everything else at its files. */
   async #prepare(): Promise<void> {
     const { home } = this.place;
-    const module = join(this.folder, "libp11fault.so");
+    const { module } = this;
     const paths = { REAL: softHsmModule, FAULT: "faults", TALLY: "tally", HITS: "hits" };
     const defines = Object.entries(paths).map(
       ([name, path]) => `-D${name}="${path.startsWith("/") ? path : join(this.folder, path)}"`,
@@ -123,23 +126,33 @@ export class Ground implements AsyncDisposable {
     const natsConfiguration = join(this.folder, "nats.conf");
     await writeFile(
       natsConfiguration,
-      nats.replace(`:${this.#natsPort}"`, `:${this.#realNatsPort}"`),
+      nats.replace(`:${this.#natsPort}"`, `:${this.realNatsPort}"`),
     );
     this.setClock(0);
+    await mkdir(join(this.folder, "inside"));
+    await this.#writeLaunch({});
+    await copyFile(join(home, "vault", "vault.db"), join(this.folder, "vault-before.db"));
+    // What is prepared lies on the disk that loses power.
+    execFileSync("sync", ["-f", home]);
+  }
+
+  /** What the supervisor gives its children instead of what it would, and besides. */
+  async #writeLaunch(more: { readonly [name: string]: string }): Promise<void> {
     const environment = {
       LD_PRELOAD: faketime,
       FAKETIME_TIMESTAMP_FILE: join(this.folder, "clock"),
       FAKETIME_CACHE_DURATION: "1",
       FAKETIME_DONT_FAKE_MONOTONIC: "1",
       NO_FAKE_STAT: "1",
+      NODE_OPTIONS: `--import ${join(here, "inside-child.ts")}`,
+      CHANCERY_FAULT_INSIDE: join(this.folder, "inside"),
+      ...more,
     };
+    const natsConfiguration = join(this.folder, "nats.conf");
     await writeFile(
       join(this.folder, "launch.json"),
       JSON.stringify({ natsConfiguration, environment }),
     );
-    await copyFile(join(home, "vault", "vault.db"), join(this.folder, "vault-before.db"));
-    // What is prepared lies on the disk that loses power.
-    execFileSync("sync", ["-f", home]);
   }
 
   /** Starts the supervisor and waits until the instance is ready. @throws with what it said if it ends instead */
@@ -148,13 +161,13 @@ export class Ground implements AsyncDisposable {
     const launch = join(here, "launch-child.ts");
     const supervisor = spawn(
       process.execPath,
-      ["--import", launch, join(this.#root, "deploy", "start.ts")],
+      ["--import", launch, join(this.root, "deploy", "start.ts")],
       {
         env: {
           ...environmentOf(this.place),
           CHANCERY_FAULT_LAUNCH: join(this.folder, "launch.json"),
         },
-        cwd: this.#root,
+        cwd: this.root,
         stdio: ["ignore", "pipe", "pipe"],
       },
     );
@@ -170,7 +183,7 @@ export class Ground implements AsyncDisposable {
       await sleep(10);
     }
     // Only now, because the supervisor looks whether the port is free.
-    await this.proxy.open(this.#natsPort, this.#realNatsPort);
+    await this.proxy.open(this.#natsPort, this.realNatsPort);
     while (!this.#said.includes("Try:")) {
       if (this.hasEnded) throw new Error(`the instance ended: ${this.said}`);
       await sleep(20);
@@ -269,11 +282,34 @@ export class Ground implements AsyncDisposable {
     return statSync(join(this.folder, "hits")).size;
   }
 
-  /** Sets the wall clock of the vault and the services this far from the true one. */
-  setClock(offsetSeconds: number): void {
-    this.furthestAhead = Math.max(this.furthestAhead, offsetSeconds);
+  /** Sets the wall clock of the vault and the services this far from the true one; it then runs at `speed`. */
+  setClock(offsetSeconds: number, speed = 1): void {
     const sign = offsetSeconds < 0 ? "" : "+";
-    writeFileSync(join(this.folder, "clock"), `${sign}${offsetSeconds}\n`);
+    const pace = speed === 1 ? "" : ` x${speed}`;
+    writeFileSync(join(this.folder, "clock"), `${sign}${offsetSeconds}${pace}\n`);
+  }
+
+  /** Has a process do something to itself (see inside-child.ts); false if it does not begin to. */
+  async tell(pid: number, command: string): Promise<boolean> {
+    const file = join(this.folder, "inside", String(pid));
+    // Whole or not at all: it is read as soon as it is there.
+    writeFileSync(`${file}.new`, command);
+    renameSync(`${file}.new`, file);
+    for (const giveUpAt = performance.now() + 2_000; existsSync(file); await sleep(10)) {
+      if (performance.now() < giveUpAt && isAlive(pid)) continue;
+      rmSync(file, { force: true });
+      return false;
+    }
+    return true;
+  }
+
+  /** Stops the instance and starts it again with more in its environment; the clients go on. */
+  async restart(environment: { readonly [name: string]: string }): Promise<void> {
+    await this.clients(0);
+    await this.stop();
+    await this.#writeLaunch(environment);
+    await this.start();
+    await this.clients(2);
   }
 
   /** Has the clients sign on this many lanes; resolves when it is so. With 0 every answer has been written down. */

@@ -24,8 +24,8 @@ export interface MachineRun {
 
 /** Faults of a kind. */
 export interface Tally {
-  groups: number;
-  faults: number;
+  readonly groups: number;
+  readonly faults: number;
 }
 
 /** How a run ended. */
@@ -47,12 +47,12 @@ const nothing: Verdict = { acknowledged: 0, lost: 0, forks: 0, unexplained: 0, v
 
 /** Runs until the time is over or something is wrong. */
 export async function runMachine(run: MachineRun): Promise<MachineReport> {
-  const random = seeded(run.seed);
   const kinds = catalogue.filter(({ id }) => run.kinds?.includes(id) ?? true);
   if (kinds.length === 0) throw new Error("no fault of the catalogue is chosen");
-  const byKind = new Map<string, Tally>();
+  const random = seeded(run.seed);
   await using ground = await Ground.make(run.root);
   const checker = new Checker(ground);
+  const byKind = new Map<string, Tally>();
   const startedAt = performance.now();
   let verdict = nothing;
   let faults = 0;
@@ -62,24 +62,20 @@ export async function runMachine(run: MachineRun): Promise<MachineReport> {
       ? group >= kinds.length
       : performance.now() - startedAt > run.maxMs || faults >= (run.maxFaults ?? Infinity);
   for (let group = 0; broken === null && !isOver(group); group++) {
-    const kind = run.eachOnce ? (kinds[group] ?? random.pick(kinds)) : choose(kinds, random);
-    const tally = byKind.get(kind.id) ?? { groups: 0, faults: 0 };
-    byKind.set(kind.id, tally);
-    const groupAt = performance.now();
+    const chosen = chooseGroup(kinds, group, random, run.eachOnce === true);
+    const timing = new Timing();
     try {
-      const count = await oneGroup(ground, kind, random);
-      tally.groups++;
-      tally.faults += count;
-      faults += count;
+      faults += await oneGroup({ ground, checker, byKind, timing }, chosen, random);
       verdict = await checkQuietly(ground, checker);
+      timing.lap("check");
       if (!isSound(verdict)) broken = verdict.violations.join("; ");
     } catch (thrown) {
       broken = thrown instanceof Error ? thrown.message : String(thrown);
       verdict = await lastLook(ground, checker, verdict);
     }
-    const seconds = ((performance.now() - groupAt) / 1_000).toFixed(1);
+    const ids = chosen.map(({ id }) => id).join("+");
     run.say(
-      `${String(group).padStart(4)} ${kind.id.padEnd(4)} ${seconds} s, ${faults} faults, ${verdict.acknowledged} acknowledged` +
+      `${String(group).padStart(4)} ${ids.padEnd(12)} ${timing.text()}; ${faults} faults, ${verdict.acknowledged} acknowledged` +
         (broken === null ? "" : `: ${broken}`),
     );
   }
@@ -87,20 +83,83 @@ export async function runMachine(run: MachineRun): Promise<MachineReport> {
   return { seed: run.seed, byKind, faults, verdict, failed: ground.told.failed, minutes, broken };
 }
 
+/** Where the time of a group goes. */
+class Timing {
+  #at = performance.now();
+  readonly #laps: string[] = [];
+
+  lap(what: string): void {
+    const now = performance.now();
+    this.#laps.push(`${what} ${((now - this.#at) / 1_000).toFixed(1)}`);
+    this.#at = now;
+  }
+
+  text(): string {
+    return this.#laps.join(", ");
+  }
+}
+
+/** First every kind once; then by lot, and what may fall together often does (§4.6). */
+function chooseGroup(
+  kinds: readonly FaultKind[],
+  group: number,
+  random: Random,
+  alone: boolean,
+): readonly FaultKind[] {
+  const inTurn = kinds[group];
+  if (inTurn !== undefined) return [inTurn];
+  const chosen = [choose(kinds, random)];
+  const size = alone ? 1 : random.pick([1, 2, 2, 3]);
+  for (let tries = 0; chosen.length < size && tries < 10; tries++) {
+    const next = choose(kinds, random);
+    const used = chosen.map(({ instrument }) => instrument);
+    if (used.includes(undefined)) break;
+    if (next.instrument !== undefined && !used.includes(next.instrument)) chosen.push(next);
+  }
+  return chosen;
+}
+
 /** True if nothing is wrong. */
 export function isSound({ lost, forks, unexplained, violations }: Verdict): boolean {
   return lost === 0 && forks === 0 && unexplained === 0 && violations.length === 0;
 }
 
-async function oneGroup(ground: Ground, kind: FaultKind, random: Random): Promise<number> {
+/** What a group works with. */
+interface Stage {
+  readonly ground: Ground;
+  readonly checker: Checker;
+  readonly byKind: Map<string, Tally>;
+  readonly timing: Timing;
+}
+
+/** Answers how many faults there were. */
+async function oneGroup(
+  { ground, checker, byKind, timing }: Stage,
+  kinds: readonly FaultKind[],
+  random: Random,
+): Promise<number> {
+  const ids = kinds.map(({ id }) => id).join("+");
   await ground.clients(lanes);
   // A fault that falls on nobody shows nothing.
   if (!(await ground.answered(3, recoveredWithinMs))) {
-    throw new Error(`L9: nothing was answered for 30 s before ${kind.id}`);
+    throw new Error(`L9: nothing was answered for 30 s before ${ids}`);
   }
-  const count = await kind.inject(ground, random);
-  await recovered(ground, kind.id);
-  return count;
+  timing.lap("traffic");
+  const falling = kinds.map(async (kind) => {
+    // Of its own, because those that fall together take turns as they come.
+    const own = seeded(random.whole(0, 2 ** 32));
+    const count = await kind.inject(ground, own, () => checker.check());
+    const { groups, faults } = byKind.get(kind.id) ?? { groups: 0, faults: 0 };
+    byKind.set(kind.id, { groups: groups + 1, faults: faults + count });
+    return count;
+  });
+  const ended = await Promise.allSettled(falling);
+  const failed = ended.find((it) => it.status === "rejected");
+  if (failed) throw failed.reason;
+  timing.lap("faults");
+  await recovered(ground, ids);
+  timing.lap("recovery");
+  return ended.reduce((sum, it) => sum + (it.status === "fulfilled" ? it.value : 0), 0);
 }
 
 /** L8 and L9: without anybody's help, every kind of request succeeds again. */

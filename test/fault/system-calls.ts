@@ -4,6 +4,8 @@ import { once } from "node:events";
 import { existsSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import type { Ground } from "./ground.ts";
+import type { Random } from "./random.ts";
 
 /** What to inject. */
 export interface Injection {
@@ -17,6 +19,17 @@ export interface Injection {
   readonly ms: number;
   /** A folder for strace's record. */
   readonly folder: string;
+}
+
+/** Injects into the vault or the services, whichever the lot falls on. */
+export async function atCalls(
+  ground: Ground,
+  random: Random,
+  fault: Pick<Injection, "calls" | "fault" | "when" | "ms">,
+): Promise<number> {
+  const pid = ground.pid(random.pick(["vault", "services"] as const));
+  if (pid === null) return 0;
+  return await injectCalls({ ...fault, pid, folder: ground.folder });
 }
 
 /** Attaches to a process, injects for `ms` or until it ends, detaches. Answers how many calls were hit. */
