@@ -2,7 +2,9 @@
 export interface Clock {
   /** The wall clock. */
   now(): Date;
+  /** Milliseconds that only ever grow, at the speed of time, whoever sets the wall clock; absent where time is held still. */
+  steadyMs?(): number;
 }
 
 /** The machine's clock. */
-export const systemClock: Clock = { now: () => new Date() };
+export const systemClock: Clock = { now: () => new Date(), steadyMs: () => performance.now() };

@@ -1,4 +1,5 @@
 /** The issuing CA: turns a proven identity into a certificate that is in the CT log. */
+import { watchForPromises } from "../../core/steady-clock.ts";
 import { Failure } from "../../events/failure.ts";
 import { activate, readActive } from "./active.ts";
 import { issue } from "./issuance.ts";
@@ -12,10 +13,18 @@ export default issuer.implement(async ({ ask, clock, config, journal, stores }) 
   if (swept > 0) journal.warn("unfinished-intents-abandoned", { count: swept });
   let active = await readActive(store, { ask, config });
   let lastMs = (await records.lastNotBefore())?.getTime() ?? 0;
+  const steady = watchForPromises(clock);
   let activation: Promise<unknown> = Promise.resolve();
 
   function nextNotBefore(): Date {
-    const nowMs = Math.floor(clock.now().getTime() / 1_000) * 1_000;
+    const now = steady.now();
+    if (now === null) {
+      throw new Failure(
+        "time-unavailable",
+        "the clock was set while the services ran; put it back, or start them again if it is right",
+      );
+    }
+    const nowMs = Math.floor(now.getTime() / 1_000) * 1_000;
     if (nowMs < lastMs) {
       throw new Failure("lint-refused", "the clock stands before the last certificate's notBefore");
     }

@@ -22,7 +22,7 @@ import { requireOpen } from "./life.ts";
 import { promisesOf } from "./promises.ts";
 import { Publisher } from "./publisher.ts";
 import { decodeEntryRow, numberKey, tables } from "./rows.ts";
-import { sequence } from "./sequencer.ts";
+import { patienceMs, sequence } from "./sequencer.ts";
 import { identityOfStored, loadLog, type LogState, type LogSurroundings } from "./state.ts";
 
 /** How long a stopping log finishes what it has taken. */
@@ -42,6 +42,9 @@ const readAtOnce = 64;
 
 /** Failures that no waiting cures; a new start may, for instance when the clock was behind. */
 const hopeless = new Set(["guard-refused", "purpose-refused", "lint-refused", "log-unavailable"]);
+
+const clockWasSet =
+  "the clock was set while the services ran; put it back, or start them again if it is right now";
 
 /** A published entry with its promise. */
 type Published = Placed & { readonly leafHash: Uint8Array; readonly promise: Uint8Array | null };
@@ -68,6 +71,7 @@ export class Log implements AsyncDisposable {
         const state = await loadLog(surroundings, signed).catch((thrown: unknown) => {
           throw finalFailure(thrown, surroundings.config.name);
         });
+        requireTime(state, surroundings);
         const publisher = new Publisher(state, surroundings, signed);
         for (let refused = 0; publisher.isDue();) {
           if (await publisher.attempt()) continue;
@@ -111,6 +115,9 @@ export class Log implements AsyncDisposable {
   get trouble(): { readonly status: "degraded" | "failed"; readonly reason: string } | null {
     const { broken, name } = this.#state;
     if (broken !== null) return { status: "failed", reason: `log "${name}": ${broken}` };
+    if (this.#surroundings.steady.now() === null) {
+      return { status: "degraded", reason: `log "${name}" waits: ${clockWasSet}` };
+    }
     if (this.#publisher.retryMs === 0) return null;
     const why = this.#publisher.lastFailure?.message ?? "unknown";
     return { status: "degraded", reason: `log "${name}" cannot publish: ${why}` };
@@ -336,4 +343,14 @@ function outOfRange(why: string): Failure {
 
 function damaged(what: string): Failure {
   return new Failure("log-unavailable", `the log's store is damaged: ${what}; run fsck`);
+}
+
+/** A tree head or an entry of now would be older than what is promised. @throws {Failure} log-unavailable */
+function requireTime({ durable, life }: LogState, { clock, config }: LogSurroundings): void {
+  const behindMs = durable.integratedAtMs - BigInt(clock.now().getTime());
+  if (life.phase === "frozen" || behindMs <= patienceMs) return;
+  throw new Failure(
+    "log-unavailable",
+    `the clock stands before the newest entry of log "${config.name}", by ${behindMs} ms: set it right`,
+  );
 }

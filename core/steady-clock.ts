@@ -2,7 +2,7 @@
  * A wall clock that is told to be wrong by the machine's steady one: when somebody sets the clock, or a virtual machine is moved, wall
  * and steady time part. From then on no time is told until the wall clock has been back for a while, or an operator has confirmed it.
  */
-import type { Clock } from "../../core/clock.ts";
+import type { Clock } from "./clock.ts";
 
 /** What is watched, and how strictly. */
 export interface SteadyOptions {
@@ -12,6 +12,9 @@ export interface SteadyOptions {
   readonly maxStepMs: number;
   readonly settleMs: number;
 }
+
+/** What a certificate's or an entry's time may be off by (reliability.md L6), and how long a clock that is back must have been so. */
+const promises = { maxStepMs: 1_000, settleMs: 0 } as const;
 
 /** A reading takes no longer than this, or it is taken again: what lies between the two clocks' readings counts as a step. */
 const slowReadingMs = 10;
@@ -75,4 +78,13 @@ export class SteadyClock {
       }
     }
   }
+}
+
+/**
+ * The watch over the times that promises carry: a log's entries, a certificate's validity. A clock that holds no steady one beside
+ * the wall clock, as one that tests hold still, is never in doubt.
+ */
+export function watchForPromises(clock: Clock): SteadyClock {
+  const steadyMs = clock.steadyMs ?? (() => clock.now().getTime());
+  return new SteadyClock({ clock, steadyMs, ...promises });
 }
