@@ -164,8 +164,10 @@ async function expectNoticed(
   { file, what }: { readonly file: string; readonly what: string },
 ): Promise<void> {
   if (await isDamaged(scratch)) return;
-  if (content(join(scratch, file)) === content(join(home, file))) return;
-  throw new Error(`D7: nobody notices that ${file} is damaged: ${what}`);
+  const [now, before] = [content(join(scratch, file)), content(join(home, file))];
+  const changed = [...before.keys()].filter((table) => now.get(table) !== before.get(table));
+  if (changed.length === 0) return;
+  throw new Error(`D7: nobody notices that ${changed.join()} of ${file} is damaged: ${what}`);
 }
 
 async function isDamaged(home: string): Promise<boolean> {
@@ -182,9 +184,9 @@ async function isDamaged(home: string): Promise<boolean> {
   }
 }
 
-/** Everything the guarded tables of a file hold, as text; an unreadable file has none. */
-function content(path: string): string | null {
-  if (!existsSync(path)) return null;
+/** Everything the guarded tables of a file hold, as text by table; an unreadable file has none. */
+function content(path: string): ReadonlyMap<string, string> {
+  if (!existsSync(path)) return new Map();
   try {
     using database = new DatabaseSync(path, { readOnly: true });
     const tables = database
@@ -195,11 +197,13 @@ function content(path: string): string | null {
       const { buffer, byteOffset } = value as Uint8Array;
       return new DataView(buffer, byteOffset).getUint32(8);
     });
-    return tables
-      .map((table) => `SELECT ${guardedRows[table] ?? `* FROM "${table}"`}`)
-      .map((query) => JSON.stringify(database.prepare(query).all()))
-      .join("\n");
+    return new Map(
+      tables.map((table) => {
+        const query = `SELECT ${guardedRows[table] ?? `* FROM "${table}"`}`;
+        return [table, JSON.stringify(database.prepare(query).all())];
+      }),
+    );
   } catch {
-    return null;
+    return new Map();
   }
 }

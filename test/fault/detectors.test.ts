@@ -73,6 +73,7 @@ const rekor = "data/log-rekor.db";
 const ct = "data/log-ct.db";
 const vaultFile = "vault/vault.db";
 const oneOf = (table: string) => `"key" = (SELECT min("key") FROM "table_${table}")`;
+const last = '"key" = (SELECT max("key") FROM "table_promises")';
 const flipped = (table: string) =>
   `UPDATE "table_${table}" SET "value" = flip("value") WHERE ${oneOf(table)}`;
 const gone = (table: string) => `DELETE FROM "table_${table}" WHERE ${oneOf(table)}`;
@@ -98,6 +99,11 @@ test.for([
   ["the antispam index", sql(ct, flipped("antispam"))],
   ["a missing row of the antispam index", sql(ct, gone("antispam"))],
   ["a promise", sql(rekor, flipped("promises"))],
+  ["a missing promise", sql(rekor, gone("promises"))],
+  [
+    "the newest promise, kept for an entry that is not there",
+    sql(rekor, `UPDATE "table_promises" SET "key" = X'0000040000000000' WHERE ${last}`),
+  ],
   ["a checkpoint", sql(rekor, flipped("heads"))],
   ["a tree head", sql(ct, flipped("heads"))],
   ["the intent", sql(rekor, flipped("state"))],

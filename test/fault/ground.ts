@@ -195,6 +195,18 @@ export class Ground implements AsyncDisposable {
     return this.#said.trim().slice(-1_500);
   }
 
+  /** What the rooms last complained of, for whoever has to find out why a run broke. */
+  complaints(): string[] {
+    return ["supervisor", "vault", "services"].flatMap((name) => {
+      const path = join(this.place.home, "journal", `${name}.jsonl`);
+      const lines = existsSync(path) ? readFileSync(path, "utf8").trim().split("\n") : [];
+      const kept = lines.filter(
+        (line) => name === "supervisor" || /"level":"?(warn|error|40|50|60)/.test(line),
+      );
+      return kept.slice(-8).map((line) => `  ${name}: ${line.slice(0, 600)}`);
+    });
+  }
+
   /** True if the supervisor has given up. */
   get hasEnded(): boolean {
     const supervisor = this.#supervisor;
@@ -285,8 +297,8 @@ export class Ground implements AsyncDisposable {
   /** Sets the wall clock of the vault and the services this far from the true one; it then runs at `speed`. */
   setClock(offsetSeconds: number, speed = 1): void {
     const sign = offsetSeconds < 0 ? "" : "+";
-    const pace = speed === 1 ? "" : ` x${speed}`;
-    writeFileSync(join(this.folder, "clock"), `${sign}${offsetSeconds}${pace}\n`);
+    // Without a speed libfaketime goes on at the one before.
+    writeFileSync(join(this.folder, "clock"), `${sign}${offsetSeconds} x${speed.toFixed(2)}\n`);
   }
 
   /** Has a process do something to itself (see inside-child.ts); false if it does not begin to. */

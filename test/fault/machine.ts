@@ -73,6 +73,7 @@ export async function runMachine(run: MachineRun): Promise<MachineReport> {
       broken = thrown instanceof Error ? thrown.message : String(thrown);
       verdict = await lastLook(ground, checker, verdict);
     }
+    if (broken !== null) for (const line of ground.complaints()) run.say(line);
     const ids = chosen.map(({ id }) => id).join("+");
     run.say(
       `${String(group).padStart(4)} ${ids.padEnd(12)} ${timing.text()}; ${faults} faults, ${verdict.acknowledged} acknowledged` +
