@@ -49,6 +49,8 @@ export class Ground implements AsyncDisposable {
   #supervisor: ChildProcess | null = null;
   #said = "";
   #clients: ChildProcess | null = null;
+  /** Serials whose intents lie in a store that is gone: a copy's, beside which this instance went on. */
+  readonly intentsElsewhere = new Set<string>();
   told: Told = { acknowledged: 0, failed: 0 };
 
   /** Makes an instance of the checkout `root` and starts it. */

@@ -5,6 +5,7 @@ import { Checker, type Verdict } from "./checker.ts";
 import type { FaultKind } from "./fault-kind.ts";
 import { Ground } from "./ground.ts";
 import { type Random, seeded } from "./random.ts";
+import { logSignatureV2, timestamp } from "./requests.ts";
 import { certify, demoToken, logSignature } from "../support/signer.ts";
 
 /** What to run. */
@@ -33,6 +34,8 @@ export interface MachineReport {
   readonly seed: number;
   readonly byKind: ReadonlyMap<string, Tally>;
   readonly faults: number;
+  /** Instances that it was done to, one after the other. */
+  readonly lives: number;
   readonly verdict: Verdict;
   /** Requests that were answered with a failure; nothing was promised by them. */
   readonly failed: number;
@@ -43,6 +46,8 @@ export interface MachineReport {
 
 const lanes = 3;
 const recoveredWithinMs = 30_000;
+/** After so many answers the next group falls on a new instance. */
+const longLife = 8_000;
 const nothing: Verdict = { acknowledged: 0, lost: 0, forks: 0, unexplained: 0, violations: [] };
 
 /** Runs until the time is over or something is wrong. */
@@ -50,22 +55,51 @@ export async function runMachine(run: MachineRun): Promise<MachineReport> {
   const kinds = catalogue.filter(({ id }) => run.kinds?.includes(id) ?? true);
   if (kinds.length === 0) throw new Error("no fault of the catalogue is chosen");
   const random = seeded(run.seed);
+  const course: Course = { kinds, random, byKind: new Map(), group: 0, faults: 0, run };
+  const startedAt = performance.now();
+  const isOver = (): boolean =>
+    run.eachOnce === true
+      ? course.group >= kinds.length
+      : performance.now() - startedAt > run.maxMs || course.faults >= (run.maxFaults ?? Infinity);
+  let acknowledged = 0;
+  let failed = 0;
+  for (let lives = 1; ; lives++) {
+    const { verdict, broken, ...life } = await live(course, isOver);
+    acknowledged += verdict.acknowledged;
+    failed += life.failed;
+    if (broken === null && !isOver()) continue;
+    const minutes = (performance.now() - startedAt) / 60_000;
+    const { byKind, faults } = course;
+    const all = { ...verdict, acknowledged };
+    return { seed: run.seed, byKind, faults, lives, verdict: all, failed, minutes, broken };
+  }
+}
+
+/** How far a run is, whatever instance it is at. */
+interface Course {
+  readonly kinds: readonly FaultKind[];
+  readonly random: Random;
+  readonly byKind: Map<string, Tally>;
+  readonly run: MachineRun;
+  group: number;
+  faults: number;
+}
+
+/** One instance, until the run is over, something is wrong, or it has grown so much that each check of all it holds takes long. */
+async function live(
+  course: Course,
+  isOver: () => boolean,
+): Promise<{ readonly verdict: Verdict; readonly failed: number; readonly broken: string | null }> {
+  const { run, kinds, random } = course;
   await using ground = await Ground.make(run.root);
   const checker = new Checker(ground);
-  const byKind = new Map<string, Tally>();
-  const startedAt = performance.now();
   let verdict = nothing;
-  let faults = 0;
   let broken: string | null = null;
-  const isOver = (group: number): boolean =>
-    run.eachOnce === true
-      ? group >= kinds.length
-      : performance.now() - startedAt > run.maxMs || faults >= (run.maxFaults ?? Infinity);
-  for (let group = 0; broken === null && !isOver(group); group++) {
-    const chosen = chooseGroup(kinds, group, random, run.eachOnce === true);
+  while (broken === null && !isOver() && verdict.acknowledged < longLife) {
+    const chosen = chooseGroup(kinds, course.group, random, run.eachOnce === true);
     const timing = new Timing();
     try {
-      faults += await oneGroup({ ground, checker, byKind, timing }, chosen, random);
+      course.faults += await oneGroup({ ground, checker, timing, course }, chosen);
       verdict = await checkQuietly(ground, checker);
       timing.lap("check");
       if (!isSound(verdict)) broken = verdict.violations.join("; ");
@@ -76,12 +110,12 @@ export async function runMachine(run: MachineRun): Promise<MachineReport> {
     if (broken !== null) for (const line of ground.complaints()) run.say(line);
     const ids = chosen.map(({ id }) => id).join("+");
     run.say(
-      `${String(group).padStart(4)} ${ids.padEnd(12)} ${timing.text()}; ${faults} faults, ${verdict.acknowledged} acknowledged` +
+      `${String(course.group).padStart(4)} ${ids.padEnd(12)} ${timing.text()}; ${course.faults} faults, ${verdict.acknowledged} acknowledged` +
         (broken === null ? "" : `: ${broken}`),
     );
+    course.group++;
   }
-  const minutes = (performance.now() - startedAt) / 60_000;
-  return { seed: run.seed, byKind, faults, verdict, failed: ground.told.failed, minutes, broken };
+  return { verdict, failed: ground.told.failed, broken };
 }
 
 /** Where the time of a group goes. */
@@ -129,16 +163,16 @@ export function isSound({ lost, forks, unexplained, violations }: Verdict): bool
 interface Stage {
   readonly ground: Ground;
   readonly checker: Checker;
-  readonly byKind: Map<string, Tally>;
   readonly timing: Timing;
+  readonly course: Course;
 }
 
 /** Answers how many faults there were. */
 async function oneGroup(
-  { ground, checker, byKind, timing }: Stage,
+  { ground, checker, timing, course }: Stage,
   kinds: readonly FaultKind[],
-  random: Random,
 ): Promise<number> {
+  const { byKind, random } = course;
   const ids = kinds.map(({ id }) => id).join("+");
   await ground.clients(lanes);
   // A fault that falls on nobody shows nothing.
@@ -174,7 +208,10 @@ async function recovered(ground: Ground, id: string): Promise<void> {
       const target = { origin: ground.origin, home: ground.place.home };
       const email = "probe@example.com";
       const token = await demoToken(target, email);
-      const entry = await logSignature(target, await certify(target, token, email));
+      const certified = await certify(target, token, email);
+      const entry = await logSignature(target, certified);
+      await logSignatureV2(ground.origin, certified);
+      await timestamp(ground.origin);
       await expectAnswers(ground.origin, entry.entryId);
       return;
     } catch (thrown) {

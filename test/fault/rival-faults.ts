@@ -8,6 +8,7 @@ import { freePort } from "../support/ports.ts";
 import { demoToken, signOnce } from "../support/signer.ts";
 import type { FaultKind } from "./fault-kind.ts";
 import type { Ground } from "./ground.ts";
+import { readIssuer } from "./raw.ts";
 
 const endsWithinMs = 40_000;
 /** Shorter than the supervisor bears silence. */
@@ -125,6 +126,7 @@ async function twoBranches(ground: Ground): Promise<number> {
   if (!(await ground.answered(4, 30_000))) throw new Error("L9: no answers beside a rival");
   await expectNoEntry(door, home);
   await ground.clients(0);
+  for (const serial of readIssuer(other).intents) ground.intentsElsewhere.add(serial);
   rmSync(other, { recursive: true, force: true });
   return 1;
 }

@@ -54,6 +54,7 @@ function table(report: MachineReport): string[] {
     ...rows,
     "",
     `${faults} faults in ${report.minutes.toFixed(1)} minutes, seed ${report.seed}`,
+    `instances                ${report.lives}`,
     `acknowledged             ${verdict.acknowledged}`,
     `refused or unanswered    ${report.failed}`,
     `lost                     ${verdict.lost}`,

@@ -9,6 +9,7 @@ import type { Ground } from "./ground.ts";
 import { expectRefusal } from "./refusals.ts";
 
 const label = "rekor-v1-log";
+const mostUnknown = 60;
 
 /** Kinds K5, K6 and K10. */
 export const tokensChanged: readonly FaultKind[] = [
@@ -23,12 +24,13 @@ export const tokensChanged: readonly FaultKind[] = [
     what: "a key is deleted, doubled or changed on the token",
     weight: 0.7,
     async inject(ground, random) {
-      const change = random.pick([
-        ["--delete-object", "--type", "privkey", "--label", label],
-        ["--keypairgen", "--key-type", "EC:prime256v1", "--label", label, "--id", "77"],
-        ["--set-id", "78", "--type", "privkey", "--label", label],
-      ]);
-      const tool = (): void => void pkcs11Tool(ground, softHsmModule, ...change);
+      const remove = ["--delete-object", "--type", "privkey", "--label", label];
+      const make = ["--keypairgen", "--key-type", "EC:prime256v1", "--label", label, "--id", "77"];
+      // What is there cannot be modified: whoever changes a key puts another in its place.
+      const steps = random.pick([[remove], [make], [remove, make]]);
+      const tool = (): void => {
+        for (const step of steps) pkcs11Tool(ground, softHsmModule, ...step);
+      };
       return await atToken(ground, tool, /key|object/i);
     },
   },
@@ -43,11 +45,23 @@ export const tokensChanged: readonly FaultKind[] = [
       const data = join(await ground.scratch("behind"), "data");
       writeFileSync(data, randomBytes(32));
       const signing = ["--sign", "--mechanism", "ECDSA", "--label", label, "--input-file", data];
-      pkcs11Tool(ground, ground.module, ...signing, "--output-file", `${data}.sig`);
-      const { unexplained } = look();
+      const sign = (): void =>
+        pkcs11Tool(ground, ground.module, ...signing, "--output-file", `${data}.sig`);
+      const unexplained = [0];
+      // What crashes have left unknown hides as many.
+      for (let tries = 0; tries < mostUnknown && unexplained.at(-1) === 0; tries++) {
+        sign();
+        unexplained.push(look().unexplained);
+      }
+      sign();
+      unexplained.push(look().unexplained);
       // As if two people had looked at it.
       writeFileSync(tally, counted);
-      if (unexplained !== 1) throw new Error(`K10: ${unexplained} signatures are unexplained`);
+      if (unexplained.at(-1) !== 2) {
+        throw new Error(
+          `K10: one signature after the other, unexplained are ${unexplained.join()}`,
+        );
+      }
       return 1;
     },
   },

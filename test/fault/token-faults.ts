@@ -69,7 +69,7 @@ export const tokenFaults: readonly FaultKind[] = [
     weight: 0.5,
     instrument: "token",
     inject: async (ground, random) =>
-      await lies(ground, 1_500, () => `C_Sign hang ${random.whole(20, 200)}`),
+      await lies(ground, 1_500, () => `C_Sign hang %${random.whole(5, 20)}`),
   },
   {
     id: "K4",
@@ -103,7 +103,7 @@ export const tokenFaults: readonly FaultKind[] = [
     weight: 1,
     instrument: "token",
     inject: async (ground, random) =>
-      await lies(ground, 500, () => `C_Sign finalize ${random.whole(20, 200)}`),
+      await lies(ground, 500, () => `C_Sign finalize %${random.whole(5, 20)}`),
   },
   {
     id: "K9",
@@ -111,7 +111,7 @@ export const tokenFaults: readonly FaultKind[] = [
     weight: 2,
     instrument: "token",
     inject: async (ground, random) =>
-      await lies(ground, 300, () => `C_Sign segv ${random.whole(20, 200)}`),
+      await lies(ground, 300, () => `C_Sign segv %${random.whole(5, 20)}`),
   },
   ...tokensChanged,
 ];
