@@ -86,12 +86,19 @@ test("a build without the guard forks over an old backup", { timeout }, async ()
   const file = "hsm/guard.ts";
   const { verdict } = await machineOn(
     [
+      { file, from: "if (claim.size < last.size) {", to: "if (claim.size < 0n) {" },
       {
         file,
-        from: "if (row === undefined) return { size: 0n, root: emptyRoot(), timestampMs: 0n };",
-        to: "if (row !== null) return { size: 0n, root: emptyRoot(), timestampMs: 0n };",
+        from: "if (claim.size === last.size && !equalBytes(claim.root, last.root)) {",
+        to: "if (claim.size < 0n) {",
       },
-      { file, from: "if (!consistent) {", to: "if (!consistent && last.size < 0n) {" },
+      { file, from: "if (!consistent) {", to: "if (!consistent && claim.size < 0n) {" },
+      // The log's own check, before each head.
+      {
+        file: "plugins/log/publisher.ts",
+        from: "if (forked) {",
+        to: "if (forked) return []; if (size < 0n) {",
+      },
     ],
     ["R1"],
   );

@@ -9,10 +9,10 @@ import { copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promi
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { environmentOf, type Place, run } from "../support/instance.ts";
-import { freePort } from "../support/ports.ts";
+import { environmentOf, type Place } from "../support/instance.ts";
 import { softHsmModule } from "../support/vault.ts";
 import { volatileDisk, type VolatileDisk } from "./disk.ts";
+import type { PreparedHome } from "./prepared-home.ts";
 import { NatsProxy } from "./tcp-proxy.ts";
 
 const here = new URL("./", import.meta.url).pathname;
@@ -53,32 +53,21 @@ export class Ground implements AsyncDisposable {
   readonly intentsElsewhere = new Set<string>();
   told: Told = { acknowledged: 0, failed: 0 };
 
-  /** Makes an instance of the checkout `root` and starts it. */
-  static async make(root = checkout): Promise<Ground> {
+  /** Starts an instance from a copy of a prepared home, with the programs of the checkout `root`. */
+  static async make(prepared: PreparedHome, root = checkout): Promise<Ground> {
     if (!existsSync(faketime)) {
       throw new Error(`${faketime} is missing: install the Debian package libfaketime`);
     }
     const folder = await mkdtemp(join(tmpdir(), "chancery-fault-"));
     const disk = await volatileDisk(256);
-    const place = {
-      home: join(disk.mount, "home"),
-      port: await freePort(),
-      tlsPort: await freePort(),
-    };
-    const made = await run(
-      process.execPath,
-      [join(root, "deploy", "start.ts"), "--once"],
-      environmentOf(place),
-      root,
-    );
-    if (made.code !== 0) throw new Error(`no instance could be made: ${made.stderr}`);
-    const { natsPort } = JSON.parse(await readFile(join(place.home, "instance.json"), "utf8")) as {
-      natsPort: number;
-    };
-    const ground = new Ground({ root, disk, folder, place, natsPort, real: await freePort() });
+    const place = prepared.copyTo(join(disk.mount, "home"));
+    const { natsPort, realNatsPort: real } = prepared;
+    await using stack = new AsyncDisposableStack();
+    const ground = stack.use(new Ground({ root, disk, folder, place, natsPort, real }));
     await ground.#prepare();
     await ground.start();
     await ground.#startClients();
+    stack.move();
     return ground;
   }
 

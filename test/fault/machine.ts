@@ -4,6 +4,7 @@ import { catalogue } from "./catalogue.ts";
 import { Checker, type Verdict } from "./checker.ts";
 import type { FaultKind } from "./fault-kind.ts";
 import { Ground } from "./ground.ts";
+import { prepareHome, type PreparedHome } from "./prepared-home.ts";
 import { type Random, seeded } from "./random.ts";
 import { logSignatureV2, timestamp } from "./requests.ts";
 import { certify, demoToken, logSignature } from "../support/signer.ts";
@@ -55,7 +56,8 @@ export async function runMachine(run: MachineRun): Promise<MachineReport> {
   const kinds = catalogue.filter(({ id }) => run.kinds?.includes(id) ?? true);
   if (kinds.length === 0) throw new Error("no fault of the catalogue is chosen");
   const random = seeded(run.seed);
-  const course: Course = { kinds, random, byKind: new Map(), group: 0, faults: 0, run };
+  await using home = await prepareHome();
+  const course: Course = { home, kinds, random, byKind: new Map(), group: 0, faults: 0, run };
   const startedAt = performance.now();
   const isOver = (): boolean =>
     run.eachOnce === true
@@ -77,6 +79,7 @@ export async function runMachine(run: MachineRun): Promise<MachineReport> {
 
 /** How far a run is, whatever instance it is at. */
 interface Course {
+  readonly home: PreparedHome;
   readonly kinds: readonly FaultKind[];
   readonly random: Random;
   readonly byKind: Map<string, Tally>;
@@ -91,7 +94,7 @@ async function live(
   isOver: () => boolean,
 ): Promise<{ readonly verdict: Verdict; readonly failed: number; readonly broken: string | null }> {
   const { run, kinds, random } = course;
-  await using ground = await Ground.make(run.root);
+  await using ground = await Ground.make(course.home, run.root);
   const checker = new Checker(ground);
   let verdict = nothing;
   let broken: string | null = null;
