@@ -4,6 +4,7 @@ import { cpSync, existsSync, readFileSync, rmSync, truncateSync, writeFileSync }
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import type { Ground } from "./ground.ts";
+import { patience } from "./patience.ts";
 import type { Random } from "./random.ts";
 import { type LedgerRow, readVault, readVaultFile } from "./raw.ts";
 import { expectRefusal } from "./refusals.ts";
@@ -112,7 +113,8 @@ async function restoreOld(
   cpSync(place, old, { recursive: true });
   await ground.start();
   await ground.clients(2);
-  if (!(await ground.answered(random.whole(6, 14), 30_000))) throw new Error("L9: no answers");
+  if (!(await ground.answered(random.whole(6, 14), patience(30_000))))
+    throw new Error("L9: no answers");
   await ground.clients(0);
   await ground.stop();
   const right = join(await ground.scratch("right"), "part");

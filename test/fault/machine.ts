@@ -4,6 +4,7 @@ import { catalogue } from "./catalogue.ts";
 import { Checker, type Verdict } from "./checker.ts";
 import type { FaultKind } from "./fault-kind.ts";
 import { Ground } from "./ground.ts";
+import { patience } from "./patience.ts";
 import { prepareHome, type PreparedHome } from "./prepared-home.ts";
 import { type Random, seeded } from "./random.ts";
 import { logSignatureV2, timestamp } from "./requests.ts";
@@ -49,6 +50,7 @@ const lanes = 3;
 const recoveredWithinMs = 30_000;
 /** After so many answers the next group falls on a new instance. */
 const longLife = 8_000;
+const attempts = 3;
 const nothing: Verdict = { acknowledged: 0, lost: 0, forks: 0, unexplained: 0, violations: [] };
 
 /** Runs until the time is over or something is wrong. */
@@ -77,6 +79,18 @@ export async function runMachine(run: MachineRun): Promise<MachineReport> {
   }
 }
 
+/** What cannot be made, on a machine that is busy, is made again: nothing has fallen on it yet. */
+async function made({ home, run }: Course): Promise<Ground> {
+  for (let left = attempts; ; left--) {
+    try {
+      return await Ground.make(home, run.root);
+    } catch (thrown) {
+      if (left === 1) throw thrown;
+      run.say(`it did not start, and is made again: ${String(thrown)}`);
+    }
+  }
+}
+
 /** How far a run is, whatever instance it is at. */
 interface Course {
   readonly home: PreparedHome;
@@ -94,7 +108,7 @@ async function live(
   isOver: () => boolean,
 ): Promise<{ readonly verdict: Verdict; readonly failed: number; readonly broken: string | null }> {
   const { run, kinds, random } = course;
-  await using ground = await Ground.make(course.home, run.root);
+  await using ground = await made(course);
   const checker = new Checker(ground);
   let verdict = nothing;
   let broken: string | null = null;
@@ -179,7 +193,7 @@ async function oneGroup(
   const ids = kinds.map(({ id }) => id).join("+");
   await ground.clients(lanes);
   // A fault that falls on nobody shows nothing.
-  if (!(await ground.answered(3, recoveredWithinMs))) {
+  if (!(await ground.answered(3, patience(recoveredWithinMs)))) {
     throw new Error(`L9: nothing was answered for 30 s before ${ids}`);
   }
   timing.lap("traffic");
@@ -202,7 +216,7 @@ async function oneGroup(
 
 /** L8 and L9: without anybody's help, every kind of request succeeds again. */
 async function recovered(ground: Ground, id: string): Promise<void> {
-  const giveUpAt = performance.now() + recoveredWithinMs;
+  const giveUpAt = performance.now() + patience(recoveredWithinMs);
   let last: unknown = null;
   do {
     if (ground.hasEnded)

@@ -3,6 +3,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Ground } from "./ground.ts";
+import { patience } from "./patience.ts";
 
 const saidWithinMs = 30_000;
 const journals = ["services", "vault"] as const;
@@ -15,7 +16,7 @@ export async function expectRefusal(ground: Ground, why: RegExp): Promise<void> 
     () => (started = true),
     () => undefined,
   );
-  const giveUpAt = performance.now() + saidWithinMs;
+  const giveUpAt = performance.now() + patience(saidWithinMs);
   const hasSaid = (): boolean =>
     why.test(ground.said) ||
     journals.some((name, at) => why.test(journal(ground, name).slice(before[at])));

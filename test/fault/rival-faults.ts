@@ -8,6 +8,7 @@ import { freePort } from "../support/ports.ts";
 import { demoToken, signOnce } from "../support/signer.ts";
 import type { FaultKind } from "./fault-kind.ts";
 import type { Ground } from "./ground.ts";
+import { patience } from "./patience.ts";
 import { readIssuer } from "./raw.ts";
 
 const endsWithinMs = 40_000;
@@ -57,7 +58,7 @@ export const rivalFaults: readonly FaultKind[] = [
 async function expectGivesUp(
   ground: Ground,
   who: "vault" | "services" | "supervisor",
-  end: Promise<void> = sleep(endsWithinMs),
+  end: Promise<void> = sleep(patience(endsWithinMs)),
 ): Promise<void> {
   using rival = startRival(ground, who);
   const code = await Promise.race([rival.ended, end.then(() => null)]);
@@ -118,12 +119,13 @@ async function twoBranches(ground: Ground): Promise<number> {
   cpSync(home, other, { recursive: true, filter: (path) => !notCopied.test(path) });
   const door = await moveDoor(other, ground);
   using rival = startRival(ground, "services", other);
-  for (const giveUpAt = performance.now() + endsWithinMs; !rival.isReady();) {
+  for (const giveUpAt = performance.now() + patience(endsWithinMs); !rival.isReady();) {
     const ended = await Promise.race([rival.ended.then(() => true), sleep(50, false)]);
     if (ended || performance.now() > giveUpAt) throw new Error(`X2: no rival: ${rival.said()}`);
   }
   await ground.clients(2);
-  if (!(await ground.answered(4, 30_000))) throw new Error("L9: no answers beside a rival");
+  if (!(await ground.answered(4, patience(30_000))))
+    throw new Error("L9: no answers beside a rival");
   await expectNoEntry(door, home);
   await ground.clients(0);
   for (const serial of readIssuer(other).intents) ground.intentsElsewhere.add(serial);

@@ -25,7 +25,8 @@ export const tokensChanged: readonly FaultKind[] = [
     weight: 0.7,
     async inject(ground, random) {
       const remove = ["--delete-object", "--type", "privkey", "--label", label];
-      const make = ["--keypairgen", "--key-type", "EC:prime256v1", "--label", label, "--id", "77"];
+      const make = ["--keypairgen", "--key-type", "EC:prime256v1", "--label", label];
+      make.push("--id", idOf(ground));
       // What is there cannot be modified: whoever changes a key puts another in its place.
       const steps = random.pick([[remove], [make], [remove, make]]);
       const tool = (): void => {
@@ -114,4 +115,14 @@ function environment({ place }: Ground): NodeJS.ProcessEnv {
 
 function pinOf({ place }: Ground): string {
   return readFileSync(join(place.home, "secrets", "pin"), "utf8").trim();
+}
+
+/** CKA_ID of the key, by which the vault knows it. */
+function idOf({ place }: Ground): string {
+  const { keys } = JSON.parse(readFileSync(join(place.home, "vault", "keyring.json"), "utf8")) as {
+    readonly keys: readonly { readonly label: string; readonly id: string }[];
+  };
+  const key = keys.find((it) => it.label === label);
+  if (key === undefined) throw new Error(`the keyring has no ${label}`);
+  return key.id;
 }

@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { FaultKind } from "./fault-kind.ts";
 import type { Ground } from "./ground.ts";
+import { patience } from "./patience.ts";
 import { tokensChanged } from "./token-at-rest.ts";
 
 const deviceErrors = [
@@ -40,7 +41,11 @@ export const tokenFaults: readonly FaultKind[] = [
       const before = ground.lies();
       ground.lie(`C_Login rv=${random.pick(["0xa0", "0xa3", "0xa4"])} *`);
       ground.signal("vault", "SIGKILL");
-      for (const giveUpAt = performance.now() + 40_000; !ground.hasEnded; await sleep(50)) {
+      for (
+        const giveUpAt = performance.now() + patience(30_000);
+        !ground.hasEnded;
+        await sleep(50)
+      ) {
         if (performance.now() > giveUpAt) throw new Error("L8: it goes on without its PIN");
       }
       const tried = ground.lies() - before;
