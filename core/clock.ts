@@ -3,7 +3,7 @@ export interface Clock {
   /** The wall clock. */
   now(): Date;
   /** Milliseconds that only ever grow, at the speed of time, whoever sets the wall clock; absent where time is held still. */
-  steadyMs?(): number;
+  readonly steadyMs?: () => number;
 }
 
 /** The machine's clock. */

@@ -4,16 +4,15 @@
  */
 import { closeSync, openSync, readSync, statSync } from "node:fs";
 import { join } from "node:path";
-import * as der from "../../core/formats/der.ts";
 import { decodeBase64 } from "../../core/formats/encoding.ts";
 import { leafHash } from "../../core/formats/merkle.ts";
 import { parsePem } from "../../core/formats/pem.ts";
 import { merkleTreeLeaf } from "../../core/formats/sct.ts";
 import { parseCertificate } from "../../core/formats/x509.ts";
 import { embeddedSct } from "../support/embedded-sct.ts";
+import { readStamp, signaturesIn, type Stamp } from "./accounts.ts";
 import type { Ground } from "./ground.ts";
 import {
-  type LedgerRow,
   missingFacts,
   type RawIssuer,
   type RawLog,
@@ -315,39 +314,4 @@ export class Checker {
     }
     return unexplained;
   }
-}
-
-interface Stamp {
-  readonly serial: string;
-  /** Since 1970. */
-  readonly seconds: bigint;
-}
-
-/** Serial number and time of a TSTInfo (RFC 3161 §2.4.2). */
-function readStamp(tstInfo: Uint8Array): Stamp {
-  const fields = der.walk(der.readDer(tstInfo), "TSTInfo");
-  for (const before of ["version", "policy", "messageImprint"]) fields.take(before);
-  const serial = der.readUnsigned(fields.take("serialNumber")).toHex();
-  const genTime = der.readTime(fields.take("genTime", der.tags.generalizedTime));
-  return { serial, seconds: BigInt(genTime.getTime()) / 1_000n };
-}
-
-/** What a ledger says of signatures by key: known to be made, and possibly made besides. */
-function signaturesIn({ rows }: { readonly rows: readonly LedgerRow[] }) {
-  const made = new Map<string, number>();
-  const possible = new Map<string, number>();
-  const open = new Map<number, LedgerRow>();
-  const add = (to: Map<string, number>, label: string, count: number) =>
-    to.set(label, (to.get(label) ?? 0) + count);
-  for (const row of rows) {
-    if (row.type === "intent") open.set(row.sequence, row);
-    for (const { of, status, made: count } of row.results ?? []) {
-      const { key = "", count: asked = 0 } = open.get(of) ?? {};
-      add(made, key, count);
-      if (status === "unknown-signed") add(possible, key, asked);
-      open.delete(of);
-    }
-  }
-  for (const { key = "", count = 0 } of open.values()) add(possible, key, count);
-  return { made, possible };
 }

@@ -2,7 +2,7 @@
  * The ground that faults fall on: a real instance (supervisor, nats-server, vault, services) whose disk can lose power, whose clock
  * can jump, whose bus runs through a proxy and whose token lies, and clients that write down every answer on another disk.
  */
-import { type ChildProcess, execFileSync, fork, spawn } from "node:child_process";
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
@@ -14,6 +14,7 @@ import { softHsmModule } from "../support/vault.ts";
 import { volatileDisk, type VolatileDisk } from "./disk.ts";
 import type { PreparedHome } from "./prepared-home.ts";
 import { NatsProxy } from "./tcp-proxy.ts";
+import { Traffic } from "./traffic.ts";
 
 const here = new URL("./", import.meta.url).pathname;
 const checkout = new URL("../../", import.meta.url).pathname;
@@ -22,12 +23,6 @@ const readyWithinMs = 60_000;
 
 /** A child of the supervisor. */
 export type ChildName = "nats" | "vault" | "services";
-
-/** What the clients have told. */
-export interface Told {
-  readonly acknowledged: number;
-  readonly failed: number;
-}
 
 /** See above. */
 export class Ground implements AsyncDisposable {
@@ -48,10 +43,9 @@ export class Ground implements AsyncDisposable {
   readonly proxy = new NatsProxy();
   #supervisor: ChildProcess | null = null;
   #said = "";
-  #clients: ChildProcess | null = null;
+  #traffic: Traffic | null = null;
   /** Serials whose intents lie in a store that is gone: a copy's, beside which this instance went on. */
   readonly intentsElsewhere = new Set<string>();
-  told: Told = { acknowledged: 0, failed: 0 };
 
   /** Starts an instance from a copy of a prepared home, with the programs of the checkout `root`. */
   static async make(prepared: PreparedHome, root = checkout): Promise<Ground> {
@@ -66,7 +60,7 @@ export class Ground implements AsyncDisposable {
     const ground = stack.use(new Ground({ root, disk, folder, place, natsPort, real }));
     await ground.#prepare();
     await ground.start();
-    await ground.#startClients();
+    ground.#traffic = await Traffic.start(ground.origin, place.home, ground.answers);
     stack.move();
     return ground;
   }
@@ -94,7 +88,7 @@ export class Ground implements AsyncDisposable {
   }
 
   readonly #leave = (): void => {
-    this.#clients?.kill("SIGKILL");
+    this.#traffic?.[Symbol.dispose]();
     for (const pid of this.pids()) kill(pid, "SIGKILL");
     rmSync(this.folder, { recursive: true, force: true });
   };
@@ -184,18 +178,6 @@ export class Ground implements AsyncDisposable {
   /** The last that the supervisor said. */
   get said(): string {
     return this.#said.trim().slice(-1_500);
-  }
-
-  /** What the rooms last complained of, for whoever has to find out why a run broke. */
-  complaints(): string[] {
-    return ["supervisor", "vault", "services"].flatMap((name) => {
-      const path = join(this.place.home, "journal", `${name}.jsonl`);
-      const lines = existsSync(path) ? readFileSync(path, "utf8").trim().split("\n") : [];
-      const kept = lines.filter(
-        (line) => name === "supervisor" || /"level":"?(warn|error|40|50|60)/.test(line),
-      );
-      return kept.slice(-8).map((line) => `  ${name}: ${line.slice(0, 600)}`);
-    });
   }
 
   /** True if the supervisor has given up. */
@@ -317,45 +299,21 @@ export class Ground implements AsyncDisposable {
 
   /** Has the clients sign on this many lanes; resolves when it is so. With 0 every answer has been written down. */
   async clients(lanes: number): Promise<void> {
-    const clients = this.#clients;
-    if (clients === null) throw new Error("there are no clients");
-    const done = new Promise<void>((resolve) => {
-      const listen = (message: { readonly lanes?: number }): void => {
-        if (message.lanes !== lanes) return;
-        clients.off("message", listen);
-        resolve();
-      };
-      clients.on("message", listen);
-    });
-    clients.send({ lanes });
-    await done;
+    await this.#traffic?.lanes(lanes);
   }
 
   /** Waits until the clients were given this many answers more. */
   async answered(count: number, withinMs: number): Promise<boolean> {
-    const goal = this.told.acknowledged + count;
-    for (const giveUpAt = performance.now() + withinMs; this.told.acknowledged < goal;) {
-      if (performance.now() > giveUpAt) return false;
-      await sleep(20);
-    }
-    return true;
+    return (await this.#traffic?.answered(count, withinMs)) ?? false;
   }
 
-  async #startClients(): Promise<void> {
-    const clients = fork(
-      join(here, "client-child.ts"),
-      [this.origin, this.place.home, this.answers],
-      { stdio: ["ignore", "inherit", "inherit", "ipc"] },
-    );
-    clients.on("message", ({ acknowledged, failed }: Told) => {
-      this.told = { acknowledged, failed };
-    });
-    this.#clients = clients;
-    await once(clients, "message");
+  /** Requests that were answered with a failure, or not at all. */
+  get failed(): number {
+    return this.#traffic?.told.failed ?? 0;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#clients?.kill("SIGKILL");
+    this.#traffic?.[Symbol.dispose]();
     await this.killAll();
     await this.proxy.close();
     await this.#disk[Symbol.asyncDispose]();

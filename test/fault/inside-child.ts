@@ -30,7 +30,7 @@ function take(file: string): string | null {
 }
 
 function obey(command: string): void {
-  const [name, argument] = command.split(" ");
+  const [name = "", argument] = command.split(" ");
   switch (name) {
     case "block":
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, Number(argument));

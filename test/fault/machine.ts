@@ -4,6 +4,7 @@ import { catalogue } from "./catalogue.ts";
 import { Checker, type Verdict } from "./checker.ts";
 import type { FaultKind } from "./fault-kind.ts";
 import { Ground } from "./ground.ts";
+import { complaints } from "./journals.ts";
 import { patience } from "./patience.ts";
 import { prepareHome, type PreparedHome } from "./prepared-home.ts";
 import { type Random, seeded } from "./random.ts";
@@ -124,7 +125,7 @@ async function live(
       broken = thrown instanceof Error ? thrown.message : String(thrown);
       verdict = await lastLook(ground, checker, verdict);
     }
-    if (broken !== null) for (const line of ground.complaints()) run.say(line);
+    if (broken !== null) for (const line of complaints(ground.place.home)) run.say(line);
     const ids = chosen.map(({ id }) => id).join("+");
     run.say(
       `${String(course.group).padStart(4)} ${ids.padEnd(12)} ${timing.text()}; ${course.faults} faults, ${verdict.acknowledged} acknowledged` +
@@ -132,7 +133,7 @@ async function live(
     );
     course.group++;
   }
-  return { verdict, failed: ground.told.failed, broken };
+  return { verdict, failed: ground.failed, broken };
 }
 
 /** Where the time of a group goes. */

@@ -1,8 +1,7 @@
 /** Starts that must not succeed: what is ambiguous stays down and says why (L8). */
-import { existsSync, readFileSync } from "node:fs";
-import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Ground } from "./ground.ts";
+import { readJournal } from "./journals.ts";
 import { patience } from "./patience.ts";
 
 const saidWithinMs = 30_000;
@@ -10,7 +9,7 @@ const journals = ["services", "vault"] as const;
 
 /** Starts the instance, which must stay down and say why, and ends it. @throws unless it does */
 export async function expectRefusal(ground: Ground, why: RegExp): Promise<void> {
-  const before = journals.map((name) => journal(ground, name).length);
+  const before = journals.map((name) => readJournal(ground.place.home, name).length);
   let started = false;
   const starting = ground.start().then(
     () => (started = true),
@@ -19,7 +18,7 @@ export async function expectRefusal(ground: Ground, why: RegExp): Promise<void> 
   const giveUpAt = performance.now() + patience(saidWithinMs);
   const hasSaid = (): boolean =>
     why.test(ground.said) ||
-    journals.some((name, at) => why.test(journal(ground, name).slice(before[at])));
+    journals.some((name, at) => why.test(readJournal(ground.place.home, name).slice(before[at])));
   while (!started && !hasSaid() && performance.now() < giveUpAt) await sleep(50);
   const refused = hasSaid();
   // It stays down: nobody has become ready meanwhile.
@@ -30,9 +29,4 @@ export async function expectRefusal(ground: Ground, why: RegExp): Promise<void> 
       `L8: it must not start and say ${String(why)}; started: ${started}; said: ${ground.said}`,
     );
   }
-}
-
-function journal(ground: Ground, name: string): string {
-  const path = join(ground.place.home, "journal", `${name}.jsonl`);
-  return existsSync(path) ? readFileSync(path, "utf8") : "";
 }
