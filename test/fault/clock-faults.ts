@@ -25,7 +25,7 @@ export const clockFaults: readonly FaultKind[] = [
   {
     id: "C2",
     what: "the clock jumps forward an hour, a year, to 2038 or 9999, and back again",
-    weight: 2,
+    weight: 1,
     async inject(ground, random) {
       const now = Math.floor(Date.now() / 1_000);
       const ahead = random.pick([5, hour, year, 2 ** 31 - now, 253_402_300_000 - now]);
@@ -35,7 +35,7 @@ export const clockFaults: readonly FaultKind[] = [
   {
     id: "C3",
     what: "the clock runs 1 % or 10 % fast or slow, and is set right",
-    weight: 1,
+    weight: 0.4,
     async inject(ground, random) {
       ground.setClock(0, random.pick([0.9, 0.99, 1.01, 1.1]));
       await sleep(random.whole(3_000, 8_000));
@@ -47,7 +47,7 @@ export const clockFaults: readonly FaultKind[] = [
   {
     id: "C4",
     what: "the processes are started in a time zone far away, or one that is none",
-    weight: 0.5,
+    weight: 0.2,
     async inject(ground, random) {
       const zone = random.pick(["Pacific/Kiritimati", "Antarctica/Troll", ":junk", "XXX-99:99"]);
       await ground.restart({ TZ: zone });
@@ -61,7 +61,7 @@ export const clockFaults: readonly FaultKind[] = [
   {
     id: "C5",
     what: "a start with the clock before the last entry's time",
-    weight: 1,
+    weight: 0.3,
     async inject(ground, random) {
       await ground.clients(0);
       await ground.stop();

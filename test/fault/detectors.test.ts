@@ -139,6 +139,15 @@ test("one log of an old backup is enough", async () => {
   expect((await together(copy)).join()).toMatch(/older than the vault/);
 });
 
+test("the ledger alone shows that the guard's trees were restored from an old backup", async () => {
+  const copy = damaged((at) => {
+    using database = new DatabaseSync(join(at, vaultFile));
+    database.exec(`ATTACH '${join(old, vaultFile)}' AS old`);
+    database.exec("DELETE FROM main.heads; INSERT INTO main.heads SELECT * FROM old.heads");
+  });
+  expect((await vaultAlone(copy)).join()).toMatch(/log/);
+});
+
 /** Findings of the log's rows with nothing of the vault but the public keys. */
 async function storeAlone(at: string): Promise<readonly string[]> {
   return await logFindings(at, async () => null);

@@ -19,7 +19,7 @@ export const diskFaults: readonly FaultKind[] = [
   {
     id: "D1",
     what: "power cut of the whole machine",
-    weight: 4,
+    weight: 3,
     async inject(ground, random) {
       await sleep(random.whole(0, 500));
       await ground.powerCut();
@@ -77,7 +77,7 @@ export const diskFaults: readonly FaultKind[] = [
   {
     id: "D6",
     what: "a write that was torn: half a frame behind each write-ahead log, drafts left behind",
-    weight: 1,
+    weight: 0.5,
     async inject(ground, random) {
       await ground.killAll();
       const { home } = ground.place;
@@ -89,13 +89,13 @@ export const diskFaults: readonly FaultKind[] = [
   {
     id: "D7",
     what: "a bit flips or a file is cut short or gone, at rest",
-    weight: 2,
+    weight: 1,
     inject: damageAtRest,
   },
   {
     id: "D8",
     what: "a file, or all of data/, is gone at the start",
-    weight: 1,
+    weight: 0.3,
     async inject(ground, random) {
       await ground.clients(0);
       await ground.stop();
@@ -131,7 +131,7 @@ export const diskFaults: readonly FaultKind[] = [
   {
     id: "D11s",
     what: "a database of a later layout, or with a stray journal beside it",
-    weight: 0.5,
+    weight: 0.2,
     async inject(ground, random) {
       await ground.clients(0);
       await ground.stop();
@@ -148,13 +148,13 @@ export const diskFaults: readonly FaultKind[] = [
   {
     id: "R1",
     what: "data/, or one log of it, is restored from an old backup",
-    weight: 1,
+    weight: 0.3,
     inject: restoreOldBackup,
   },
   {
     id: "R2",
     what: "the vault's state is restored from an old backup",
-    weight: 1,
+    weight: 0.3,
     inject: restoreOldVault,
   },
 ];

@@ -19,7 +19,7 @@ export interface MachineRun {
   /** Ends after the group in which this many faults are reached, or this much time has passed. */
   readonly maxFaults?: number;
   readonly maxMs: number;
-  /** Every kind once, in the order given, instead of by lot. */
+  /** Every kind once, instead of going on by lot. */
   readonly eachOnce?: boolean;
   /** The checkout that is tested; absent for this one. */
   readonly root?: string;
@@ -60,11 +60,20 @@ export async function runMachine(run: MachineRun): Promise<MachineReport> {
   if (kinds.length === 0) throw new Error("no fault of the catalogue is chosen");
   const random = seeded(run.seed);
   await using home = await prepareHome();
-  const course: Course = { home, kinds, random, byKind: new Map(), group: 0, faults: 0, run };
+  const course: Course = {
+    home,
+    kinds,
+    untried: [...kinds],
+    random,
+    byKind: new Map(),
+    group: 0,
+    faults: 0,
+    run,
+  };
   const startedAt = performance.now();
   const isOver = (): boolean =>
     run.eachOnce === true
-      ? course.group >= kinds.length
+      ? course.untried.length === 0 || performance.now() - startedAt > run.maxMs
       : performance.now() - startedAt > run.maxMs || course.faults >= (run.maxFaults ?? Infinity);
   let acknowledged = 0;
   let failed = 0;
@@ -97,6 +106,8 @@ interface Course {
   readonly home: PreparedHome;
   readonly kinds: readonly FaultKind[];
   readonly random: Random;
+  /** Kinds whose turn has not come. */
+  readonly untried: FaultKind[];
   readonly byKind: Map<string, Tally>;
   readonly run: MachineRun;
   group: number;
@@ -108,13 +119,13 @@ async function live(
   course: Course,
   isOver: () => boolean,
 ): Promise<{ readonly verdict: Verdict; readonly failed: number; readonly broken: string | null }> {
-  const { run, kinds, random } = course;
+  const { run } = course;
   await using ground = await made(course);
   const checker = new Checker(ground);
   let verdict = nothing;
   let broken: string | null = null;
   while (broken === null && !isOver() && verdict.acknowledged < longLife) {
-    const chosen = chooseGroup(kinds, course.group, random, run.eachOnce === true);
+    const chosen = chooseGroup(course);
     const timing = new Timing();
     try {
       course.faults += await oneGroup({ ground, checker, timing, course }, chosen);
@@ -128,7 +139,7 @@ async function live(
     if (broken !== null) for (const line of complaints(ground.place.home)) run.say(line);
     const ids = chosen.map(({ id }) => id).join("+");
     run.say(
-      `${String(course.group).padStart(4)} ${ids.padEnd(12)} ${timing.text()}; ${course.faults} faults, ${verdict.acknowledged} acknowledged` +
+      `${String(course.group).padStart(4)} ${ids.padEnd(16)} ${timing.text()}; ${course.faults} faults, ${verdict.acknowledged} acknowledged` +
         (broken === null ? "" : `: ${broken}`),
     );
     course.group++;
@@ -152,22 +163,19 @@ class Timing {
   }
 }
 
-/** First every kind once; then by lot, and what may fall together often does (§4.6). */
-function chooseGroup(
-  kinds: readonly FaultKind[],
-  group: number,
-  random: Random,
-  alone: boolean,
-): readonly FaultKind[] {
-  const inTurn = kinds[group];
-  if (inTurn !== undefined) return [inTurn];
-  const chosen = [choose(kinds, random)];
-  const size = alone ? 1 : random.pick([1, 2, 2, 3]);
-  for (let tries = 0; chosen.length < size && tries < 10; tries++) {
-    const next = choose(kinds, random);
-    const used = chosen.map(({ instrument }) => instrument);
-    if (used.includes(undefined)) break;
-    if (next.instrument !== undefined && !used.includes(next.instrument)) chosen.push(next);
+/** First every kind once, then by lot; what may fall together does (§4.6). */
+function chooseGroup({ kinds, untried, random, run }: Course): readonly FaultKind[] {
+  const first = untried.shift() ?? choose(kinds, random);
+  const chosen = [first];
+  const isFree = ({ instrument }: FaultKind): boolean =>
+    instrument !== undefined && !chosen.some((it) => it.instrument === instrument);
+  const size = first.instrument === undefined ? 1 : random.pick([2, 3, 3, 4]);
+  for (let tries = 0; chosen.length < size && tries < 20; tries++) {
+    const at = untried.findIndex(isFree);
+    const next = untried.splice(at, at < 0 ? 0 : 1)[0] ?? choose(kinds, random);
+    // What is run once only is not chosen again to keep others company.
+    if (at < 0 && run.eachOnce === true) break;
+    if (isFree(next)) chosen.push(next);
   }
   return chosen;
 }

@@ -22,7 +22,7 @@ export const rivalFaults: readonly FaultKind[] = [
   {
     id: "X1",
     what: "a second vault, services or supervisor over the same home",
-    weight: 1,
+    weight: 0.4,
     async inject(ground, random) {
       const who = random.pick(["vault", "services", "supervisor"] as const);
       await expectGivesUp(ground, who);
@@ -32,13 +32,13 @@ export const rivalFaults: readonly FaultKind[] = [
   {
     id: "X2",
     what: "services over a copy of data/, beside those over data/, with one vault",
-    weight: 1,
+    weight: 0.3,
     inject: twoBranches,
   },
   {
     id: "X3",
     what: "services that were paused go on after others have tried to take their place",
-    weight: 1,
+    weight: 0.4,
     async inject(ground) {
       const paused = ground.pid("services");
       if (paused === null || !ground.signal("services", "SIGSTOP")) return 0;

@@ -16,13 +16,13 @@ export const tokensChanged: readonly FaultKind[] = [
   {
     id: "K5",
     what: "another token with the same label is in the slot",
-    weight: 0.7,
+    weight: 0.2,
     inject: async (ground) => await atToken(ground, makeAnother, /token|serial/i),
   },
   {
     id: "K6",
     what: "a key is deleted, doubled or changed on the token",
-    weight: 0.7,
+    weight: 0.3,
     async inject(ground, random) {
       const remove = ["--delete-object", "--type", "privkey", "--label", label];
       const make = ["--keypairgen", "--key-type", "EC:prime256v1", "--label", label];
@@ -38,7 +38,7 @@ export const tokensChanged: readonly FaultKind[] = [
   {
     id: "K10",
     what: "a signature is made behind the vault's back: the judge must name it",
-    weight: 0.7,
+    weight: 0.3,
     async inject(ground, _random, look) {
       await ground.clients(0);
       const tally = join(ground.folder, "tally");

@@ -35,7 +35,7 @@ export const tokenFaults: readonly FaultKind[] = [
   {
     id: "K2",
     what: "the token refuses the PIN: tried once, and not again until a person has acted",
-    weight: 0.7,
+    weight: 0.3,
     async inject(ground, random) {
       await ground.clients(0);
       const before = ground.lies();
@@ -79,7 +79,7 @@ export const tokenFaults: readonly FaultKind[] = [
   {
     id: "K4",
     what: "the token gives a wrong signature (its key is quarantined until the vault restarts)",
-    weight: 2,
+    weight: 1,
     async inject(ground, random) {
       const rule = () => `C_Sign ${random.pick(["flip", "zero"])} %${random.whole(3, 12)}`;
       const count = await lies(ground, 500, rule);
