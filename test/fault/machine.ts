@@ -19,6 +19,8 @@ export interface MachineRun {
   /** Ends after the group in which this many faults are reached, or this much time has passed. */
   readonly maxFaults?: number;
   readonly maxMs: number;
+  /** Ends after the group in which it aborts. */
+  readonly stop?: AbortSignal;
   /** Every kind once, instead of going on by lot. */
   readonly eachOnce?: boolean;
   /** The checkout that is tested; absent for this one. */
@@ -72,9 +74,10 @@ export async function runMachine(run: MachineRun): Promise<MachineReport> {
   };
   const startedAt = performance.now();
   const isOver = (): boolean =>
-    run.eachOnce === true
+    run.stop?.aborted === true ||
+    (run.eachOnce === true
       ? course.untried.length === 0 || performance.now() - startedAt > run.maxMs
-      : performance.now() - startedAt > run.maxMs || course.faults >= (run.maxFaults ?? Infinity);
+      : performance.now() - startedAt > run.maxMs || course.faults >= (run.maxFaults ?? Infinity));
   let acknowledged = 0;
   let failed = 0;
   for (let lives = 1; ; lives++) {
