@@ -153,6 +153,8 @@ export class Ground implements AsyncDisposable {
           CHANCERY_FAULT_LAUNCH: join(this.folder, "launch.json"),
         },
         cwd: this.root,
+        // Ctrl-C in the terminal is for the machine, which ends with its table.
+        detached: true,
         stdio: ["ignore", "pipe", "pipe"],
       },
     );

@@ -19,6 +19,7 @@ export class Traffic implements Disposable {
   /** Starts clients that write every answer into the file `answers`; none signs yet. */
   static async start(origin: string, home: string, answers: string): Promise<Traffic> {
     const clients = fork(`${here}client-child.ts`, [origin, home, answers], {
+      detached: true,
       stdio: ["ignore", "inherit", "inherit", "ipc"],
     });
     const traffic = new Traffic(clients);
