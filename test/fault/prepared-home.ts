@@ -1,6 +1,6 @@
 /** A home that genesis made once, from which several instances begin one after the other: its ports are part of it. */
-import { cpSync } from "node:fs";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { cpSync, rmSync } from "node:fs";
+import { mkdtemp, readFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { environmentOf, type Place, run } from "../support/instance.ts";
@@ -20,7 +20,14 @@ export interface PreparedHome extends AsyncDisposable {
 /** Makes one. @throws with what was said if genesis fails */
 export async function prepareHome(): Promise<PreparedHome> {
   const folder = await mkdtemp(join(tmpdir(), "chancery-prepared-"));
-  const remove = async (): Promise<void> => await rm(folder, { recursive: true, force: true });
+  const clear = (): void => rmSync(folder, { recursive: true, force: true });
+  // Also if the program is interrupted.
+  process.once("exit", clear);
+  const remove = async (): Promise<void> => {
+    process.off("exit", clear);
+    clear();
+    await Promise.resolve();
+  };
   const place = { home: join(folder, "home"), port: await freePort(), tlsPort: await freePort() };
   const program = [join(checkout, "deploy", "start.ts"), "--once"];
   const made = await run(process.execPath, program, environmentOf(place));
