@@ -1,5 +1,5 @@
 /** The issuing CA: turns a proven identity into a certificate that is in the CT log. */
-import { watchForPromises } from "../../core/steady-clock.ts";
+import { watchForPromises } from "../../core/clock.ts";
 import { Failure } from "../../events/failure.ts";
 import { activate, readActive } from "./active.ts";
 import { issue } from "./issuance.ts";

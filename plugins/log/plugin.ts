@@ -2,7 +2,7 @@
 import { Failure } from "../../events/failure.ts";
 import { Malformed } from "../../core/formats/malformed.ts";
 import type { Health } from "../../core/plugin.ts";
-import { watchForPromises } from "../../core/steady-clock.ts";
+import { watchForPromises } from "../../core/clock.ts";
 import { Log } from "./log.ts";
 import { log } from "./manifest.ts";
 

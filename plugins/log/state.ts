@@ -1,6 +1,6 @@
 /** What the two loops of a log share, and how it is read from the store at the start and found to be true. */
 import type { Context, Store } from "../../core/plugin.ts";
-import type { SteadyClock } from "../../core/steady-clock.ts";
+import type { SteadyClock } from "../../core/clock.ts";
 import { sha256 } from "../../core/crypto/hash.ts";
 import { importPublicKey } from "../../core/crypto/keys.ts";
 import { equalBytes, uintFrom } from "../../core/formats/encoding.ts";

@@ -2,7 +2,7 @@
 import { rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Health } from "../../core/plugin.ts";
-import { SteadyClock } from "../../core/steady-clock.ts";
+import { SteadyClock } from "../../core/clock.ts";
 import { confirmationPath } from "./commands.ts";
 import type { TimestampContext } from "./manifest.ts";
 import { TimeSources } from "./sources.ts";
