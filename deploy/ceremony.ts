@@ -2,7 +2,7 @@
 import { performCeremony, rehearseCeremony } from "../config/ceremonies.ts";
 import type { Instance } from "../config/schema.ts";
 import { softHsmModule } from "./configuration.ts";
-import { Refusal, refuseFullDisk } from "./refusal.ts";
+import { Refusal } from "./refusal.ts";
 
 const script = new URL("./ceremonies/demo-genesis.yaml", import.meta.url).pathname;
 
@@ -23,7 +23,6 @@ export async function performGenesisCeremony(
     await rehearseCeremony(request);
     await performCeremony(request);
   } catch (problem) {
-    if (refuseFullDisk(problem, home) !== problem) throw problem;
     throw new Refusal(
       `the genesis ceremony stopped: ${problem instanceof Error ? problem.message : String(problem)}`,
     );

@@ -15,7 +15,7 @@ import { progress } from "./greeting.ts";
 import { defaultPort, defaultTlsPort, homeFolders } from "./home.ts";
 import { pickPort, stateOfPort } from "./ports.ts";
 import { describeProcess, isRunning } from "./processes.ts";
-import { Refusal } from "./refusal.ts";
+import { Refusal, refuseFullDisk } from "./refusal.ts";
 import { writeAdminSecret } from "./secrets.ts";
 import type { Settings } from "./settings.ts";
 import { writeTokenConfiguration } from "./token.ts";
@@ -45,7 +45,8 @@ export async function makeInstance(
     await moveIntoPlace(draft, settings.home);
     return instance;
   } catch (problem) {
-    throw asRefusal(problem, settings.home);
+    // While the draft is still there: without it a full disk is full no more.
+    throw refuseFullDisk(asRefusal(problem, settings.home), settings.home);
   } finally {
     await rm(draft, { recursive: true, force: true });
   }
