@@ -2,9 +2,10 @@
  * The fault machine is tested too: builds that break a promise on purpose, and the check by which the product itself would find out
  * at its next start. What is left is the machine's judge, which must say from the raw rows what was lost or forked.
  */
-import { expect, test } from "vitest";
+import { afterAll, beforeAll, expect, test } from "vitest";
 import { type Breakage, brokenBuild } from "./broken-build.ts";
 import { type MachineReport, runMachine } from "./machine.ts";
+import { prepareHome, type PreparedHome } from "./prepared-home.ts";
 
 /** The start checks of a log: that it is no older than the vault, and the vault no older than it. */
 const startsAnyhow: readonly Breakage[] = [
@@ -25,6 +26,12 @@ const startsAnyhow: readonly Breakage[] = [
   },
 ];
 const timeout = 240_000;
+let home: PreparedHome;
+
+beforeAll(async () => {
+  home = await prepareHome();
+});
+afterAll(async () => await home?.[Symbol.asyncDispose]());
 
 /** What the machine finds; a build that could not even be made is no finding, and rejects. */
 async function machineOn(
@@ -33,7 +40,9 @@ async function machineOn(
 ): Promise<MachineReport> {
   using build = brokenBuild([...breakages, ...startsAnyhow]);
   const say = (): void => undefined;
-  return await runMachine({ seed: 7, kinds, maxMs: 60_000, root: build.root, say });
+  const run = { seed: 7, kinds, maxMs: 60_000, home, root: build.root, say };
+  // It will not recover: that it does not is no surprise, and the judge need not wait for it.
+  return await runMachine({ ...run, recoverWithinMs: 3_000 });
 }
 
 test("a build that does not sync its stores loses what it promised", { timeout }, async () => {
