@@ -49,6 +49,7 @@ export const issueCertificate = ask("issuer", "issueCertificate", {
     "lint-refused",
     "log-unavailable",
     "key-unavailable",
+    "time-unavailable",
   ],
   deadlineMs: 20_000,
 });

@@ -226,4 +226,12 @@ const descriptions: { readonly [route: string]: Description } = {
     summary: "The embedded provider's tokens",
     ...ok(json, v.looseObject({ id_token: v.string() })),
   },
+  "GET /oidc/*": {
+    summary: "The sign-in of people: pages, and redirects between them",
+    response: { status: 303, mediaType: "text/html" },
+  },
+  "POST /oidc/*": {
+    summary: "The forms of the sign-in, and the device flow (RFC 8628)",
+    ...ok(json, v.looseObject({})),
+  },
 };

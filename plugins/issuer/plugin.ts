@@ -1,4 +1,5 @@
 /** The issuing CA: turns a proven identity into a certificate that is in the CT log. */
+import { watchForPromises } from "../../core/clock.ts";
 import { Failure } from "../../events/failure.ts";
 import { activate, readActive } from "./active.ts";
 import { keysOf } from "./algorithms.ts";
@@ -73,11 +74,23 @@ function idOf(trace: string): string {
   return trace.split("-")[1] ?? trace;
 }
 
-/** Whole seconds of a clock that must not go backwards. @throws {Failure} lint-refused while it stands before the last one given. */
+/**
+ * Whole seconds of a clock that must not go backwards.
+ *
+ * @throws {Failure} time-unavailable while it was set under us, lint-refused while it stands before the last one given.
+ */
 function forwards(clock: Desk["clock"], last: Date | null): () => Date {
+  const steady = watchForPromises(clock);
   let lastMs = last?.getTime() ?? 0;
   return () => {
-    const nowMs = Math.floor(clock.now().getTime() / 1_000) * 1_000;
+    const now = steady.now();
+    if (now === null) {
+      throw new Failure(
+        "time-unavailable",
+        "the clock was set while the services ran; put it back, or start them again if it is right",
+      );
+    }
+    const nowMs = Math.floor(now.getTime() / 1_000) * 1_000;
     if (nowMs < lastMs) {
       throw new Failure("lint-refused", "the clock stands before the last certificate's notBefore");
     }

@@ -120,6 +120,7 @@ class Check {
     if (this.#newestMs !== intent.integratedAtMs) {
       this.#report("error", "the newest entry has another time than the intent says");
     }
+    await this.#noPromiseBeyond(intent.size);
     await checkFacts(this.#reader, {
       log: this.#log.name,
       size: intent.size,
@@ -204,14 +205,34 @@ class Check {
     const key = keyOf(this.#log);
     for (const entry of placed) {
       const made = promises.get(entry.index);
-      if (made === undefined) this.#missingPromise(entry.index, size);
-      else if (!holds(() => promise.verify(entry, made, key))) {
+      if (made === undefined) {
+        this.#missingPromise(entry.index, size);
+        continue;
+      }
+      this.#noGapBefore(entry.index);
+      if (!holds(() => promise.verify(entry, made, key))) {
         this.#report("error", `the promise for entry ${entry.index} does not verify`);
       }
     }
   }
 
   #owedFrom: bigint | null = null;
+
+  #noGapBefore(index: bigint): void {
+    if (this.#owedFrom === null) return;
+    const sentence = `there are promises from ${index} on, but none for ${this.#owedFrom}`;
+    this.#report("error", sentence);
+    this.#owedFrom = null;
+  }
+
+  /** A promise for an entry that is not there was one for another. */
+  async #noPromiseBeyond(size: bigint): Promise<void> {
+    const [last] = await this.#reader.scan(tables.promises, { limit: 1, reverse: true });
+    if (last === undefined) return;
+    const end = uintFrom(last.key) + BigInt(decodePromises(last.value).length);
+    if (end <= size) return;
+    this.#report("error", `there are promises up to entry ${end - 1n}, but ${size} entries`);
+  }
 
   /** The newest entries' promises are stored with the next commit; a gap before one that is there is damage. */
   #missingPromise(index: bigint, size: bigint): void {
@@ -236,13 +257,6 @@ class Check {
     for (const { key, value } of [...before, ...after]) {
       const first = uintFrom(key);
       for (const [at, made] of decodePromises(value).entries()) found.set(first + BigInt(at), made);
-      if (this.#owedFrom !== null && first > this.#owedFrom) {
-        this.#report(
-          "error",
-          `there are promises from ${first} on, but none for ${this.#owedFrom}`,
-        );
-        this.#owedFrom = first;
-      }
     }
     return found;
   }

@@ -16,7 +16,7 @@ const stepMs = 10;
  */
 export async function freeze(
   state: LogState,
-  { store, clock, journal }: LogSurroundings,
+  { store, clock, steady, journal }: LogSurroundings,
   untilMs: number,
 ): Promise<bigint> {
   if (state.life.phase === "frozen") return state.life.atMs;
@@ -32,7 +32,9 @@ export async function freeze(
       }
       await sleep(stepMs);
     }
-    const nowMs = BigInt(clock.now().getTime());
+    const now = steady.now();
+    if (now === null) throw new Failure("log-unavailable", "the clock was set; it is in doubt");
+    const nowMs = BigInt(now.getTime());
     const { size, root, integratedAtMs } = state.durable;
     const atMs = nowMs > integratedAtMs ? nowMs : integratedAtMs;
     await store.commit({

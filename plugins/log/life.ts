@@ -4,7 +4,10 @@ import { Malformed } from "../../core/formats/malformed.ts";
 import type { Store } from "../../core/plugin.ts";
 import { Failure } from "../../events/failure.ts";
 import { decodeIntent, frozenKey, type Intent, tables } from "./rows.ts";
-import type { LogState } from "./state.ts";
+import type { LogState, LogSurroundings } from "./state.ts";
+
+/** How far the clock may stand back and be waited for; beyond it the log refuses. */
+export const patienceMs = 2_000n;
 
 /** Whether a log takes entries. */
 export type Life =
@@ -34,4 +37,14 @@ export function requireOpen({ life, name }: Pick<LogState, "life" | "name">): vo
     case "frozen":
       throw new Failure("log-frozen", `log "${name}" is frozen and takes nothing more`);
   }
+}
+
+/** A tree head or an entry of now would be older than what is promised. @throws {Failure} log-unavailable */
+export function requireTime({ durable, life }: LogState, { clock, config }: LogSurroundings): void {
+  const behindMs = durable.integratedAtMs - BigInt(clock.now().getTime());
+  if (life.phase === "frozen" || behindMs <= patienceMs) return;
+  throw new Failure(
+    "log-unavailable",
+    `the clock stands before the newest entry of log "${config.name}", by ${behindMs} ms: set it right`,
+  );
 }

@@ -18,7 +18,7 @@ import type {
 } from "../../events/log.ts";
 import type { Placed } from "./format.ts";
 import { freeze } from "./freeze.ts";
-import { requireOpen } from "./life.ts";
+import { requireOpen, requireTime } from "./life.ts";
 import { promisesOf } from "./promises.ts";
 import { Publisher } from "./publisher.ts";
 import { decodeEntryRow, numberKey, tables } from "./rows.ts";
@@ -42,6 +42,9 @@ const readAtOnce = 64;
 
 /** Failures that no waiting cures; a new start may, for instance when the clock was behind. */
 const hopeless = new Set(["guard-refused", "purpose-refused", "lint-refused", "log-unavailable"]);
+
+const clockWasSet =
+  "the clock was set while the services ran; put it back, or start them again if it is right now";
 
 /** A published entry with its promise. */
 type Published = Placed & { readonly leafHash: Uint8Array; readonly promise: Uint8Array | null };
@@ -68,6 +71,7 @@ export class Log implements AsyncDisposable {
         const state = await loadLog(surroundings, signed).catch((thrown: unknown) => {
           throw finalFailure(thrown, surroundings.config.name);
         });
+        requireTime(state, surroundings);
         const publisher = new Publisher(state, surroundings, signed);
         for (let refused = 0; publisher.isDue();) {
           if (await publisher.attempt()) continue;
@@ -115,6 +119,9 @@ export class Log implements AsyncDisposable {
   get trouble(): { readonly status: "degraded" | "failed"; readonly reason: string } | null {
     const { broken, name } = this.#state;
     if (broken !== null) return { status: "failed", reason: `log "${name}": ${broken}` };
+    if (this.#surroundings.steady.now() === null) {
+      return { status: "degraded", reason: `log "${name}" waits: ${clockWasSet}` };
+    }
     if (this.#publisher.retryMs === 0) return null;
     const why = this.#publisher.lastFailure?.message ?? "unknown";
     return { status: "degraded", reason: `log "${name}" cannot publish: ${why}` };

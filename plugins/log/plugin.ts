@@ -2,15 +2,17 @@
 import { Failure } from "../../events/failure.ts";
 import { Malformed } from "../../core/formats/malformed.ts";
 import type { Health } from "../../core/plugin.ts";
+import { watchForPromises } from "../../core/clock.ts";
 import { Log } from "./log.ts";
 import { log } from "./manifest.ts";
 
 export default log.implement(async ({ config, stores, ask, clock, journal, draining }) => {
   await using started = new AsyncDisposableStack();
   const logs = new Map<string, Log>();
+  const steady = watchForPromises(clock);
   for (const one of config.logs) {
     const store = await stores.open(one.name);
-    const surroundings = { config: one, store, ask, clock, journal };
+    const surroundings = { config: one, store, ask, clock, steady, journal };
     logs.set(one.name, started.use(await Log.start(surroundings, draining)));
   }
   const running = started.move();

@@ -192,7 +192,9 @@ export class Publisher {
 
   /** Never before an entry of the tree or the tree head before. */
   #treeHeadTime(): bigint {
-    const nowMs = BigInt(this.#surroundings.clock.now().getTime());
+    const now = this.#surroundings.steady.now();
+    if (now === null) throw new Failure("log-unavailable", "the clock was set; it is in doubt");
+    const nowMs = BigInt(now.getTime());
     const { durable, published } = this.#state;
     const earlier = published?.treeHead?.timestampMs ?? 0n;
     if (nowMs < durable.integratedAtMs || nowMs < earlier) {

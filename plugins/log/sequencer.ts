@@ -19,6 +19,7 @@ import {
   numberKey,
   tables,
 } from "./rows.ts";
+import { patienceMs } from "./life.ts";
 import {
   isNothing,
   nothingUnsaved,
@@ -30,8 +31,6 @@ import {
 const maxBatchEntries = 512;
 const maxBatchBytes = 4 * 1024 * 1024;
 
-/** How far the clock may stand back and be waited for; beyond it the log refuses. */
-const patienceMs = 2_000n;
 const patienceStepMs = 20;
 
 /** Runs until `stop`, or until a commit fails: what is true then is only known after a restart. */
@@ -54,8 +53,9 @@ async function commitBatch(state: LogState, surroundings: LogSurroundings): Prom
   const atMs =
     batch.length === 0 ? state.durable.integratedAtMs : await timeFor(state, surroundings);
   if (atMs === null) {
-    const sentence = "the clock stands before the newest entry's time; the log waits for it";
-    surroundings.journal.error("log.clock-behind", { log: state.name });
+    const sentence =
+      "the clock was set, or stands before the newest entry's time; the log waits for it";
+    surroundings.journal.error("log.clock-in-doubt", { log: state.name });
     state.pending.refuse(batch, new Failure("log-unavailable", sentence));
     return;
   }
@@ -90,13 +90,15 @@ async function commitBatch(state: LogState, surroundings: LogSurroundings): Prom
   if (batch.length > 0) state.publisherWake.ring();
 }
 
-/** The time of the next batch; null if the clock is too far back. */
+/** The time of the next batch; null if the clock is too far back, or was set while we ran. */
 async function timeFor(
   { format, durable }: LogState,
-  { clock }: LogSurroundings,
+  { steady }: LogSurroundings,
 ): Promise<bigint | null> {
   for (let waitedMs = 0n; waitedMs <= patienceMs; waitedMs += BigInt(patienceStepMs)) {
-    const nowMs = format.timeOf(BigInt(clock.now().getTime()));
+    const now = steady.now();
+    if (now === null) return null;
+    const nowMs = format.timeOf(BigInt(now.getTime()));
     if (nowMs >= durable.integratedAtMs) return nowMs;
     if (durable.integratedAtMs - nowMs > patienceMs) return null;
     await sleep(patienceStepMs);

@@ -1,5 +1,6 @@
 /** What the two loops of a log share, and how it is read from the store at the start and found to be true. */
 import type { Context, Store } from "../../core/plugin.ts";
+import type { SteadyClock } from "../../core/clock.ts";
 import { sha256 } from "../../core/crypto/hash.ts";
 import { importPublicKey } from "../../core/crypto/keys.ts";
 import { equalBytes, uintFrom } from "../../core/formats/encoding.ts";
@@ -40,6 +41,8 @@ export interface LogSurroundings {
   readonly store: Store<readonly [typeof entriesAppended]>;
   readonly ask: Context<Schema, readonly VaultAsk[]>["ask"];
   readonly clock: Context["clock"];
+  /** The same clock, under watch: what it does not tell is promised to nobody. */
+  readonly steady: SteadyClock;
   readonly journal: Context["journal"];
 }
 

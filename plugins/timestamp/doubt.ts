@@ -2,10 +2,10 @@
 import { rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Health } from "../../core/plugin.ts";
+import { SteadyClock } from "../../core/clock.ts";
 import { confirmationPath } from "./commands.ts";
 import type { TimestampContext } from "./manifest.ts";
 import { TimeSources } from "./sources.ts";
-import { SteadyClock } from "./steady.ts";
 
 const watchEveryMs = 100;
 const lookEveryMs = 500;

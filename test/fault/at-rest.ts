@@ -3,13 +3,20 @@ import { execFileSync } from "node:child_process";
 import { cpSync, existsSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import { setTimeout as sleep } from "node:timers/promises";
 import type { Ground } from "./ground.ts";
+import { patience } from "./patience.ts";
 import type { Random } from "./random.ts";
+import { type LedgerRow, readVault, readVaultFile } from "./raw.ts";
+import { expectRefusal } from "./refusals.ts";
 import { run as runFsck } from "../../config/fsck-command.ts";
 
 /** The files that have a detector of their own: every row of the logs, and ledger, heads and roles of the vault. */
-const guarded = ["data/log-ct.db", "data/log-rekor.db", "vault/vault.db"] as const;
+const guarded = [
+  "data/log-ct.db",
+  "data/log-rekor.db",
+  "data/log-rekor-v2.db",
+  "vault/vault.db",
+] as const;
 
 /**
  * What `fsck` guards. Not among it, because nothing else is derived from them that it could compare: the bodies of facts, the chains
@@ -54,48 +61,77 @@ export async function damageAtRest(ground: Ground, random: Random): Promise<numb
 
 /** The stores go back while vault and token stay: the instance must refuse to start until the right ones are there again. */
 export async function restoreOldBackup(ground: Ground, random: Random): Promise<number> {
+  const parts = ["data", "data/log-ct.db", "data/log-rekor.db", "data/log-rekor-v2.db"];
+  return await restoreOld(ground, random, {
+    part: random.pick(parts),
+    why: /older than the vault/,
+  });
+}
+
+/** The vault goes back while the stores stay: its guard would sign a fork, and the logs must not ask it to. */
+export async function restoreOldVault(ground: Ground, random: Random): Promise<number> {
+  const why = /the vault's state is older than the log/;
+  const tally = join(ground.folder, "tally");
   const { home } = ground.place;
+  let counted = "";
+  return await restoreOld(ground, random, {
+    part: "vault/vault.db",
+    why,
+    before: () => (counted = readFileSync(tally, "utf8")),
+    after() {
+      const trees = readVault(home).rows.slice(lengthOfOld(ground)).filter(isTree);
+      if (trees.length > 0) throw new Error("L1: a vault that forgot its trees has signed one");
+      // The rows of its self-test go with this ledger, so its signatures must too.
+      writeFileSync(tally, counted);
+    },
+  });
+}
+
+const isTree = ({ binding }: LedgerRow): boolean => binding?.kind === "tree";
+
+function lengthOfOld(ground: Ground): number {
+  return readVaultFile(join(ground.folder, "old", "part")).rows.length;
+}
+
+/** What goes back, and what is looked at before and after the start that must fail. */
+interface Restoring {
+  readonly part: string;
+  readonly why: RegExp;
+  readonly before?: () => void;
+  readonly after?: () => void;
+}
+
+async function restoreOld(
+  ground: Ground,
+  random: Random,
+  { part, why, before, after }: Restoring,
+): Promise<number> {
+  const place = join(ground.place.home, part);
   await ground.clients(0);
   await ground.stop();
-  const old = await ground.scratch("old-data");
-  cpSync(join(home, "data"), old, { recursive: true });
+  const old = join(await ground.scratch("old"), "part");
+  cpSync(place, old, { recursive: true });
   await ground.start();
   await ground.clients(2);
-  if (!(await ground.answered(random.whole(6, 14), 20_000))) throw new Error("L9: no answers");
+  if (!(await ground.answered(random.whole(6, 14), patience(30_000))))
+    throw new Error("L9: no answers");
   await ground.clients(0);
   await ground.stop();
-  const right = await ground.scratch("right-data");
-  cpSync(join(home, "data"), right, { recursive: true });
-  replace(old, join(home, "data"));
-  await expectRefusal(ground, /older than the vault/);
-  replace(right, join(home, "data"));
-  await sleep(50);
+  const right = join(await ground.scratch("right"), "part");
+  cpSync(place, right, { recursive: true });
+  replace(old, place);
+  before?.();
+  await expectRefusal(ground, why);
+  after?.();
+  replace(right, place);
   await ground.start();
   return 1;
 }
 
-/** @throws unless the instance stays down and says why. */
-async function expectRefusal(ground: Ground, why: RegExp): Promise<void> {
-  const journal = join(ground.place.home, "journal", "services.jsonl");
-  const before = readFileSync(journal, "utf8").length;
-  let started = false;
-  const starting = ground.start().then(
-    () => (started = true),
-    () => undefined,
-  );
-  const giveUpAt = performance.now() + 20_000;
-  while (!started && !why.test(readFileSync(journal, "utf8").slice(before))) {
-    if (performance.now() > giveUpAt) break;
-    await sleep(50);
-  }
-  const said = why.test(readFileSync(journal, "utf8").slice(before));
-  await ground.killAll();
-  await starting;
-  if (started || !said) throw new Error(`L8: started: ${started}, ${String(why)} said: ${said}`);
-}
-
 function replace(from: string, to: string): void {
   rmSync(to, { recursive: true, force: true });
+  // A stopped instance leaves no log beside a database; one that was killed while it refused may.
+  for (const ending of ["-wal", "-shm"]) rmSync(`${to}${ending}`, { force: true });
   cpSync(from, to, { recursive: true });
   // Whoever restores a backup waits until it is on the disk; the next power cut is not about that.
   execFileSync("sync", ["-f", to]);
@@ -130,8 +166,10 @@ async function expectNoticed(
   { file, what }: { readonly file: string; readonly what: string },
 ): Promise<void> {
   if (await isDamaged(scratch)) return;
-  if (content(join(scratch, file)) === content(join(home, file))) return;
-  throw new Error(`D7: nobody notices that ${file} is damaged: ${what}`);
+  const [now, before] = [content(join(scratch, file)), content(join(home, file))];
+  const changed = [...before.keys()].filter((table) => now.get(table) !== before.get(table));
+  if (changed.length === 0) return;
+  throw new Error(`D7: nobody notices that ${changed.join()} of ${file} is damaged: ${what}`);
 }
 
 async function isDamaged(home: string): Promise<boolean> {
@@ -148,9 +186,9 @@ async function isDamaged(home: string): Promise<boolean> {
   }
 }
 
-/** Everything the guarded tables of a file hold, as text; an unreadable file has none. */
-function content(path: string): string | null {
-  if (!existsSync(path)) return null;
+/** Everything the guarded tables of a file hold, as text by table; an unreadable file has none. */
+function content(path: string): ReadonlyMap<string, string> {
+  if (!existsSync(path)) return new Map();
   try {
     using database = new DatabaseSync(path, { readOnly: true });
     const tables = database
@@ -161,11 +199,13 @@ function content(path: string): string | null {
       const { buffer, byteOffset } = value as Uint8Array;
       return new DataView(buffer, byteOffset).getUint32(8);
     });
-    return tables
-      .map((table) => `SELECT ${guardedRows[table] ?? `* FROM "${table}"`}`)
-      .map((query) => JSON.stringify(database.prepare(query).all()))
-      .join("\n");
+    return new Map(
+      tables.map((table) => {
+        const query = `SELECT ${guardedRows[table] ?? `* FROM "${table}"`}`;
+        return [table, JSON.stringify(database.prepare(query).all())];
+      }),
+    );
   } catch {
-    return null;
+    return new Map();
   }
 }

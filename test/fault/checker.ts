@@ -10,9 +10,9 @@ import { parsePem } from "../../core/formats/pem.ts";
 import { merkleTreeLeaf } from "../../core/formats/sct.ts";
 import { parseCertificate } from "../../core/formats/x509.ts";
 import { embeddedSct } from "../support/embedded-sct.ts";
+import { readStamp, signaturesIn, type Stamp } from "./accounts.ts";
 import type { Ground } from "./ground.ts";
 import {
-  type LedgerRow,
   missingFacts,
   type RawIssuer,
   type RawLog,
@@ -23,6 +23,7 @@ import {
   readVault,
   readVaultFile,
 } from "./raw.ts";
+import type { EntryV2 } from "./requests.ts";
 import { TreeWalk } from "./tree-walk.ts";
 
 /** What a check found. All but the first must be 0 and empty. */
@@ -40,11 +41,12 @@ export interface Verdict {
 const logs = [
   { name: "ct", key: "ct-log" },
   { name: "rekor", key: "rekor-v1-log" },
+  { name: "rekor-v2", key: "rekor-v2-log" },
 ] as const;
 type LogName = (typeof logs)[number]["name"];
 
 interface Answer {
-  readonly kind: "certificate" | "entry";
+  readonly kind: "certificate" | "entry" | "entry-v2" | "timestamp";
   readonly certificates?: readonly string[];
   readonly entry?: {
     readonly body: string;
@@ -53,6 +55,8 @@ interface Answer {
       readonly inclusionProof: { readonly treeSize: number; readonly rootHash: string };
     };
   };
+  readonly entryV2?: EntryV2;
+  readonly tstInfo?: string;
 }
 
 const skewMs = 2_000;
@@ -61,8 +65,12 @@ const skewMs = 2_000;
 export class Checker {
   readonly #ground: Ground;
   /** Every tree ever signed or shown, by log and size. */
-  readonly #trees = { ct: new Map<number, Set<string>>(), rekor: new Map<number, Set<string>>() };
-  readonly #entries: { readonly index: number; readonly leaf: string }[] = [];
+  readonly #trees = new Map<LogName, Map<number, Set<string>>>(
+    logs.map(({ name }) => [name, new Map()]),
+  );
+  readonly #entries: { readonly log: LogName; readonly index: number; readonly leaf: string }[] =
+    [];
+  readonly #stamps: Stamp[] = [];
   readonly #certificates: { serial: string; leaf: string; der: string }[] = [];
   readonly #madeBefore: ReadonlyMap<string, number>;
   #read = 0;
@@ -88,13 +96,14 @@ export class Checker {
     this.#vault(vault);
     for (const { name, key } of logs) this.#log(name, key, vault);
     this.#issuer(issuer, vault);
+    this.#timestamps(vault);
     const unexplained = this.#accounts(vault);
-    for (const partition of ["log-ct", "log-rekor", "issuer"]) {
+    for (const partition of [...logs.map(({ name }) => `log-${name}`), "issuer"]) {
       const missing = missingFacts(home, partition);
       if (missing !== 0) this.#violate(`L7: ${missing} facts are missing from ${partition}`);
     }
     return {
-      acknowledged: this.#entries.length + this.#certificates.length,
+      acknowledged: this.#entries.length + this.#certificates.length + this.#stamps.length,
       lost: this.#lost,
       forks: this.#forks,
       unexplained,
@@ -119,10 +128,21 @@ export class Checker {
     }
   }
 
-  #answer({ entry, certificates = [] }: Answer): void {
+  #answer({ entry, entryV2, tstInfo, certificates = [] }: Answer): void {
+    if (entryV2 !== undefined) {
+      const leaf = leafHash(decodeBase64(entryV2.canonicalizedBody)).toHex();
+      this.#entries.push({ log: "rekor-v2", index: Number(entryV2.logIndex), leaf });
+      const { treeSize, rootHash } = entryV2.inclusionProof;
+      this.#saw("rekor-v2", Number(treeSize), decodeBase64(rootHash).toHex());
+      return;
+    }
+    if (tstInfo !== undefined) {
+      this.#stamps.push(readStamp(decodeBase64(tstInfo)));
+      return;
+    }
     if (entry !== undefined) {
       const leaf = leafHash(decodeBase64(entry.body)).toHex();
-      this.#entries.push({ index: entry.logIndex, leaf });
+      this.#entries.push({ log: "rekor", index: entry.logIndex, leaf });
       const { treeSize, rootHash } = entry.verification.inclusionProof;
       this.#saw("rekor", treeSize, rootHash);
       return;
@@ -141,9 +161,15 @@ export class Checker {
   }
 
   #saw(log: LogName, size: number, root: string): void {
-    const roots = this.#trees[log].get(size) ?? new Set();
+    const roots = this.#treesOf(log).get(size) ?? new Set();
     roots.add(root);
-    this.#trees[log].set(size, roots);
+    this.#treesOf(log).set(size, roots);
+  }
+
+  #treesOf(log: LogName): Map<number, Set<string>> {
+    const trees = this.#trees.get(log);
+    if (trees === undefined) throw new Error(`nobody judges the log ${log}`);
+    return trees;
   }
 
   #vault({ rows, breaks, heads }: RawVault): void {
@@ -168,8 +194,11 @@ export class Checker {
     const leaves = this.#prefixes(name, log);
     const signed = vault.heads.find((head) => head.key === key)?.size ?? 0;
     const missing =
-      name === "rekor"
-        ? this.#entries.filter(({ index, leaf }) => leaves.get(leaf) !== index || index >= signed)
+      name !== "ct"
+        ? this.#entries.filter(
+            ({ log, index, leaf }) =>
+              log === name && (leaves.get(leaf) !== index || index >= signed),
+          )
         : this.#certificates.filter(({ leaf }) => (leaves.get(leaf) ?? signed) >= signed);
     if (missing.length > 0) {
       this.#lost += missing.length;
@@ -182,7 +211,7 @@ export class Checker {
   #prefixes(name: LogName, { entries }: RawLog): ReadonlyMap<string, number> {
     const walk = new TreeWalk();
     const leaves = new Map<string, number>();
-    const seen = this.#trees[name];
+    const seen = this.#treesOf(name);
     const compare = (): void => {
       const roots = seen.get(walk.size);
       if (roots === undefined) return;
@@ -208,7 +237,7 @@ export class Checker {
   }
 
   #times(name: LogName, { entries, heads }: RawLog): void {
-    const latest = BigInt(Date.now() + skewMs + 1_000 * this.#ground.furthestAhead);
+    const latest = BigInt(Date.now() + skewMs);
     const stamps = heads.flatMap(({ timestampMs }) => timestampMs ?? []);
     for (const [what, times] of [
       ["entry", entries.map(({ atMs }) => atMs)],
@@ -240,12 +269,35 @@ export class Checker {
     for (const { binding, retryOf, key } of vault.rows) {
       const { kind = "", serial } = binding ?? {};
       if (serial === undefined || key !== "issuing-ca") continue;
-      if (!issuer.intents.has(serial)) this.#violate(`L3: ${kind} ${serial} has no intent`);
+      if (!issuer.intents.has(serial) && !this.#ground.intentsElsewhere.has(serial))
+        this.#violate(`L3: ${kind} ${serial} has no intent`);
       if (retryOf === undefined)
         signed.set(`${kind} ${serial}`, (signed.get(`${kind} ${serial}`) ?? 0) + 1);
     }
     for (const [what, count] of signed) {
       if (count > 1) this.#violate(`L4: ${what} was signed ${count} times`);
+    }
+  }
+
+  /** L6 of the timestamp authority, and that no timestamp was given that its vault does not know of. */
+  #timestamps({ rows }: RawVault): void {
+    const bindings = rows.flatMap(({ binding, retryOf }) =>
+      binding?.kind === "stamp" && retryOf === undefined ? binding : [],
+    );
+    const times = bindings.map(({ genTimeMs }) => BigInt(genTimeMs ?? 0));
+    const back = times.findIndex((time, at) => time < (times[at - 1] ?? 0n));
+    if (back >= 0) this.#violate(`L6: timestamp ${back} is before the one before it`);
+    if (times.some((time) => time > BigInt(Date.now() + skewMs))) {
+      this.#violate("L6: a timestamp is ahead of the true time");
+    }
+    // A token says whole seconds.
+    const seconds = times.map((time) => time / 1_000n);
+    const known = new Map(bindings.map(({ serial }, at) => [serial, seconds[at]]));
+    if (known.size !== bindings.length) this.#violate("L4: a timestamp's serial was used twice");
+    for (const { serial, seconds: told } of this.#stamps) {
+      if (known.get(serial) === told) continue;
+      this.#lost++;
+      this.#violate(`L5: the vault knows of no timestamp ${serial} of second ${told}`);
     }
   }
 
@@ -262,24 +314,4 @@ export class Checker {
     }
     return unexplained;
   }
-}
-
-/** What a ledger says of signatures by key: known to be made, and possibly made besides. */
-function signaturesIn({ rows }: { readonly rows: readonly LedgerRow[] }) {
-  const made = new Map<string, number>();
-  const possible = new Map<string, number>();
-  const open = new Map<number, LedgerRow>();
-  const add = (to: Map<string, number>, label: string, count: number) =>
-    to.set(label, (to.get(label) ?? 0) + count);
-  for (const row of rows) {
-    if (row.type === "intent") open.set(row.sequence, row);
-    for (const { of, status, made: count } of row.results ?? []) {
-      const { key = "", count: asked = 0 } = open.get(of) ?? {};
-      add(made, key, count);
-      if (status === "unknown-signed") add(possible, key, asked);
-      open.delete(of);
-    }
-  }
-  for (const { key = "", count = 0 } of open.values()) add(possible, key, count);
-  return { made, possible };
 }

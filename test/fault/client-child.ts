@@ -5,19 +5,21 @@
  */
 import { closeSync, fsyncSync, openSync, writeSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
+import { logSignatureV2, timestamp } from "./requests.ts";
 import { certify, demoToken, logSignature } from "../support/signer.ts";
 
 const [origin = "", home = "", file = ""] = process.argv.slice(2);
 const target = { origin, home };
 const email = "fault@example.com";
 const tokenForMs = 20_000;
-const pauseMs = 15;
+const pauseMs = 40;
 
 const descriptor = openSync(file, "a");
 let wanted = 0;
 let running = 0;
 let acknowledged = 0;
 let failed = 0;
+let signed = 0;
 let token: Promise<string> | null = null;
 let tokenAt = 0;
 
@@ -45,6 +47,10 @@ async function lane(number: number): Promise<void> {
       record({ kind: "certificate", certificates: certified.certificates });
       const entry = await logSignature(target, certified);
       record({ kind: "entry", entryId: entry.entryId, entry: entry.entry });
+      if (++signed % 3 === 0) {
+        record({ kind: "entry-v2", entryV2: await logSignatureV2(origin, certified) });
+        record({ kind: "timestamp", tstInfo: await timestamp(origin) });
+      }
       await sleep(pauseMs);
     } catch {
       // A client that was not answered asks anew: nothing was promised to it.

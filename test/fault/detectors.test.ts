@@ -73,6 +73,7 @@ const rekor = "data/log-rekor.db";
 const ct = "data/log-ct.db";
 const vaultFile = "vault/vault.db";
 const oneOf = (table: string) => `"key" = (SELECT min("key") FROM "table_${table}")`;
+const last = '"key" = (SELECT max("key") FROM "table_promises")';
 const flipped = (table: string) =>
   `UPDATE "table_${table}" SET "value" = flip("value") WHERE ${oneOf(table)}`;
 const gone = (table: string) => `DELETE FROM "table_${table}" WHERE ${oneOf(table)}`;
@@ -98,6 +99,11 @@ test.for([
   ["the antispam index", sql(ct, flipped("antispam"))],
   ["a missing row of the antispam index", sql(ct, gone("antispam"))],
   ["a promise", sql(rekor, flipped("promises"))],
+  ["a missing promise", sql(rekor, gone("promises"))],
+  [
+    "the newest promise, kept for an entry that is not there",
+    sql(rekor, `UPDATE "table_promises" SET "key" = X'0000040000000000' WHERE ${last}`),
+  ],
   ["a checkpoint", sql(rekor, flipped("heads"))],
   ["a tree head", sql(ct, flipped("heads"))],
   ["the intent", sql(rekor, flipped("state"))],
@@ -131,6 +137,15 @@ test("an old data/ under today's vault is seen by comparing the two", async () =
 test("one log of an old backup is enough", async () => {
   const copy = damaged((at) => cpSync(join(old, ct), join(at, ct)));
   expect((await together(copy)).join()).toMatch(/older than the vault/);
+});
+
+test("the ledger alone shows that the guard's trees were restored from an old backup", async () => {
+  const copy = damaged((at) => {
+    using database = new DatabaseSync(join(at, vaultFile));
+    database.exec(`ATTACH '${join(old, vaultFile)}' AS old`);
+    database.exec("DELETE FROM main.heads; INSERT INTO main.heads SELECT * FROM old.heads");
+  });
+  expect((await vaultAlone(copy)).join()).toMatch(/log/);
 });
 
 /** Findings of the log's rows with nothing of the vault but the public keys. */

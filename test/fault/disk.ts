@@ -3,8 +3,8 @@
  * (reliability.md, appendix D). Needs root. It is unmounted and the kernel's setting restored even if the program is interrupted.
  */
 import { execFile, execFileSync } from "node:child_process";
-import { readFileSync, rmSync, writeFileSync } from "node:fs";
-import { mkdir, mkdtemp } from "node:fs/promises";
+import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdir, mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -14,6 +14,8 @@ const run = promisify(execFile);
 const writeBack = "/proc/sys/vm/dirty_writeback_centisecs";
 /** The kernel's own value, for when we find the one that another run has set. */
 const usualSetting = "500";
+
+const prefix = "chancery-power-";
 
 /** The disk. */
 export interface VolatileDisk extends AsyncDisposable {
@@ -26,7 +28,8 @@ export interface VolatileDisk extends AsyncDisposable {
 
 /** Makes and mounts one. */
 export async function volatileDisk(megabytes = 192): Promise<VolatileDisk> {
-  const folder = await mkdtemp(join(tmpdir(), "chancery-power-"));
+  await sweep();
+  const folder = await mkdtemp(join(tmpdir(), `${prefix}${process.pid}-`));
   const image = (number: number): string => join(folder, `${number}.img`);
   const mount = join(folder, "mnt");
   await mkdir(mount);
@@ -54,7 +57,7 @@ export async function volatileDisk(megabytes = 192): Promise<VolatileDisk> {
     mount,
     async cut() {
       // Never a file that was mounted before: its loop device may linger, and give out what it remembers of older content.
-      await run("cp", ["--sparse=always", image(current), image(current + 1)]);
+      await copyWhole(image(current), image(current + 1));
     },
     async restore() {
       // The kernel closes a killed process's files a little after the process has gone.
@@ -65,6 +68,8 @@ export async function volatileDisk(megabytes = 192): Promise<VolatileDisk> {
       rmSync(image(current));
       current++;
       await run("mount", ["-o", "loop,commit=300", image(current), mount]);
+      // Another run on this machine may have put it back.
+      writeFileSync(writeBack, "0");
     },
     async [Symbol.asyncDispose]() {
       cleanUp();
@@ -72,6 +77,36 @@ export async function volatileDisk(megabytes = 192): Promise<VolatileDisk> {
       await Promise.resolve();
     },
   };
+}
+
+/**
+ * Copies what a file holds at one instant. A power cut has one; a copy that takes longer, of a file that changes meanwhile (the
+ * kernel's own journal thread is frozen by nobody), may pair an emptied journal with what it was emptied into before it was.
+ */
+async function copyWhole(from: string, to: string): Promise<void> {
+  for (let tries = 0; tries < 20; tries++) {
+    await run("cp", ["--sparse=always", from, to]);
+    if (await isSame(from, to)) return;
+  }
+  throw new Error(`${from} changes all the time: its power cannot be cut`);
+}
+
+async function isSame(one: string, other: string): Promise<boolean> {
+  return await run("cmp", ["-s", one, other]).then(
+    () => true,
+    () => false,
+  );
+}
+
+/** Takes away what runs have left behind that were killed: an image that stays mounted keeps its space and its loop device. */
+async function sweep(): Promise<void> {
+  for (const name of await readdir(tmpdir())) {
+    const owner = new RegExp(`^${prefix}([0-9]+)-`).exec(name)?.[1];
+    if (owner === undefined || existsSync(`/proc/${owner}`)) continue;
+    const folder = join(tmpdir(), name);
+    await run("umount", ["-l", join(folder, "mnt")]).catch(() => undefined);
+    await rm(folder, { recursive: true, force: true });
+  }
 }
 
 async function isUnmounted(mount: string): Promise<boolean> {

@@ -2,18 +2,19 @@
  * The ground that faults fall on: a real instance (supervisor, nats-server, vault, services) whose disk can lose power, whose clock
  * can jump, whose bus runs through a proxy and whose token lies, and clients that write down every answer on another disk.
  */
-import { type ChildProcess, execFileSync, fork, spawn } from "node:child_process";
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { environmentOf, type Place, run } from "../support/instance.ts";
-import { freePort } from "../support/ports.ts";
+import { environmentOf, type Place } from "../support/instance.ts";
 import { softHsmModule } from "../support/vault.ts";
 import { volatileDisk, type VolatileDisk } from "./disk.ts";
+import type { PreparedHome } from "./prepared-home.ts";
 import { NatsProxy } from "./tcp-proxy.ts";
+import { Traffic } from "./traffic.ts";
 
 const here = new URL("./", import.meta.url).pathname;
 const checkout = new URL("../../", import.meta.url).pathname;
@@ -23,58 +24,44 @@ const readyWithinMs = 60_000;
 /** A child of the supervisor. */
 export type ChildName = "nats" | "vault" | "services";
 
-/** What the clients have told. */
-export interface Told {
-  readonly acknowledged: number;
-  readonly failed: number;
-}
-
 /** See above. */
 export class Ground implements AsyncDisposable {
-  readonly #root: string;
+  /** The checkout that is tested. */
+  readonly root: string;
   readonly #disk: VolatileDisk;
   readonly #natsPort: number;
-  readonly #realNatsPort: number;
+  /** Where nats-server really listens; everybody else knows the proxy's. */
+  readonly realNatsPort: number;
   readonly place: Place;
   readonly origin: string;
   /** A folder that no power cut reaches. */
   readonly folder: string;
+  /** The PKCS#11 module that lies. */
+  readonly module: string;
   /** The file of every answer. */
   readonly answers: string;
   readonly proxy = new NatsProxy();
   #supervisor: ChildProcess | null = null;
   #said = "";
-  #clients: ChildProcess | null = null;
-  told: Told = { acknowledged: 0, failed: 0 };
-  /** The furthest the clock was ever set ahead, in seconds. */
-  furthestAhead = 0;
+  #traffic: Traffic | null = null;
+  /** Serials whose intents lie in a store that is gone: a copy's, beside which this instance went on. */
+  readonly intentsElsewhere = new Set<string>();
 
-  /** Makes an instance of the checkout `root` and starts it. */
-  static async make(root = checkout): Promise<Ground> {
+  /** Starts an instance from a copy of a prepared home, with the programs of the checkout `root`. */
+  static async make(prepared: PreparedHome, root = checkout): Promise<Ground> {
     if (!existsSync(faketime)) {
       throw new Error(`${faketime} is missing: install the Debian package libfaketime`);
     }
     const folder = await mkdtemp(join(tmpdir(), "chancery-fault-"));
     const disk = await volatileDisk(256);
-    const place = {
-      home: join(disk.mount, "home"),
-      port: await freePort(),
-      tlsPort: await freePort(),
-    };
-    const made = await run(
-      process.execPath,
-      [join(root, "deploy", "start.ts"), "--once"],
-      environmentOf(place),
-      root,
-    );
-    if (made.code !== 0) throw new Error(`no instance could be made: ${made.stderr}`);
-    const { natsPort } = JSON.parse(await readFile(join(place.home, "instance.json"), "utf8")) as {
-      natsPort: number;
-    };
-    const ground = new Ground({ root, disk, folder, place, natsPort, real: await freePort() });
+    const place = prepared.copyTo(join(disk.mount, "home"));
+    const { natsPort, realNatsPort: real } = prepared;
+    await using stack = new AsyncDisposableStack();
+    const ground = stack.use(new Ground({ root, disk, folder, place, natsPort, real }));
     await ground.#prepare();
     await ground.start();
-    await ground.#startClients();
+    ground.#traffic = await Traffic.start(ground.origin, place.home, ground.answers);
+    stack.move();
     return ground;
   }
 
@@ -86,13 +73,14 @@ export class Ground implements AsyncDisposable {
     readonly natsPort: number;
     readonly real: number;
   }) {
-    this.#root = parts.root;
+    this.root = parts.root;
     this.#disk = parts.disk;
     this.#natsPort = parts.natsPort;
-    this.#realNatsPort = parts.real;
+    this.realNatsPort = parts.real;
     this.folder = parts.folder;
     this.place = parts.place;
     this.origin = `http://localhost:${parts.place.port}`;
+    this.module = join(parts.folder, "libp11fault.so");
     this.answers = join(parts.folder, "answers.jsonl");
     writeFileSync(this.answers, "");
     // Nothing of an interrupted run may stay behind: no process, no mount.
@@ -100,7 +88,7 @@ export class Ground implements AsyncDisposable {
   }
 
   readonly #leave = (): void => {
-    this.#clients?.kill("SIGKILL");
+    this.#traffic?.[Symbol.dispose]();
     for (const pid of this.pids()) kill(pid, "SIGKILL");
     rmSync(this.folder, { recursive: true, force: true });
   };
@@ -108,7 +96,7 @@ export class Ground implements AsyncDisposable {
   /** Points the home at the module that lies, and everything else at its files. */
   async #prepare(): Promise<void> {
     const { home } = this.place;
-    const module = join(this.folder, "libp11fault.so");
+    const { module } = this;
     const paths = { REAL: softHsmModule, FAULT: "faults", TALLY: "tally", HITS: "hits" };
     const defines = Object.entries(paths).map(
       ([name, path]) => `-D${name}="${path.startsWith("/") ? path : join(this.folder, path)}"`,
@@ -123,23 +111,33 @@ export class Ground implements AsyncDisposable {
     const natsConfiguration = join(this.folder, "nats.conf");
     await writeFile(
       natsConfiguration,
-      nats.replace(`:${this.#natsPort}"`, `:${this.#realNatsPort}"`),
+      nats.replace(`:${this.#natsPort}"`, `:${this.realNatsPort}"`),
     );
     this.setClock(0);
+    await mkdir(join(this.folder, "inside"));
+    await this.#writeLaunch({});
+    await copyFile(join(home, "vault", "vault.db"), join(this.folder, "vault-before.db"));
+    // What is prepared lies on the disk that loses power.
+    execFileSync("sync", ["-f", home]);
+  }
+
+  /** What the supervisor gives its children instead of what it would, and besides. */
+  async #writeLaunch(more: { readonly [name: string]: string }): Promise<void> {
     const environment = {
       LD_PRELOAD: faketime,
       FAKETIME_TIMESTAMP_FILE: join(this.folder, "clock"),
       FAKETIME_CACHE_DURATION: "1",
       FAKETIME_DONT_FAKE_MONOTONIC: "1",
       NO_FAKE_STAT: "1",
+      NODE_OPTIONS: `--import ${join(here, "inside-child.ts")}`,
+      CHANCERY_FAULT_INSIDE: join(this.folder, "inside"),
+      ...more,
     };
+    const natsConfiguration = join(this.folder, "nats.conf");
     await writeFile(
       join(this.folder, "launch.json"),
       JSON.stringify({ natsConfiguration, environment }),
     );
-    await copyFile(join(home, "vault", "vault.db"), join(this.folder, "vault-before.db"));
-    // What is prepared lies on the disk that loses power.
-    execFileSync("sync", ["-f", home]);
   }
 
   /** Starts the supervisor and waits until the instance is ready. @throws with what it said if it ends instead */
@@ -148,13 +146,15 @@ export class Ground implements AsyncDisposable {
     const launch = join(here, "launch-child.ts");
     const supervisor = spawn(
       process.execPath,
-      ["--import", launch, join(this.#root, "deploy", "start.ts")],
+      ["--import", launch, join(this.root, "deploy", "start.ts")],
       {
         env: {
           ...environmentOf(this.place),
           CHANCERY_FAULT_LAUNCH: join(this.folder, "launch.json"),
         },
-        cwd: this.#root,
+        cwd: this.root,
+        // Ctrl-C in the terminal is for the machine, which ends with its table.
+        detached: true,
         stdio: ["ignore", "pipe", "pipe"],
       },
     );
@@ -170,7 +170,7 @@ export class Ground implements AsyncDisposable {
       await sleep(10);
     }
     // Only now, because the supervisor looks whether the port is free.
-    await this.proxy.open(this.#natsPort, this.#realNatsPort);
+    await this.proxy.open(this.#natsPort, this.realNatsPort);
     while (!this.#said.includes("Try:")) {
       if (this.hasEnded) throw new Error(`the instance ended: ${this.said}`);
       await sleep(20);
@@ -269,54 +269,53 @@ export class Ground implements AsyncDisposable {
     return statSync(join(this.folder, "hits")).size;
   }
 
-  /** Sets the wall clock of the vault and the services this far from the true one. */
-  setClock(offsetSeconds: number): void {
-    this.furthestAhead = Math.max(this.furthestAhead, offsetSeconds);
+  /** Sets the wall clock of the vault and the services this far from the true one; it then runs at `speed`. */
+  setClock(offsetSeconds: number, speed = 1): void {
     const sign = offsetSeconds < 0 ? "" : "+";
-    writeFileSync(join(this.folder, "clock"), `${sign}${offsetSeconds}\n`);
+    // Without a speed libfaketime goes on at the one before.
+    writeFileSync(join(this.folder, "clock"), `${sign}${offsetSeconds} x${speed.toFixed(2)}\n`);
   }
 
-  /** Has the clients sign on this many lanes; resolves when it is so. With 0 every answer has been written down. */
-  async clients(lanes: number): Promise<void> {
-    const clients = this.#clients;
-    if (clients === null) throw new Error("there are no clients");
-    const done = new Promise<void>((resolve) => {
-      const listen = (message: { readonly lanes?: number }): void => {
-        if (message.lanes !== lanes) return;
-        clients.off("message", listen);
-        resolve();
-      };
-      clients.on("message", listen);
-    });
-    clients.send({ lanes });
-    await done;
-  }
-
-  /** Waits until the clients were given this many answers more. */
-  async answered(count: number, withinMs: number): Promise<boolean> {
-    const goal = this.told.acknowledged + count;
-    for (const giveUpAt = performance.now() + withinMs; this.told.acknowledged < goal;) {
-      if (performance.now() > giveUpAt) return false;
-      await sleep(20);
+  /** Has a process do something to itself (see inside-child.ts); false if it does not begin to. */
+  async tell(pid: number, command: string): Promise<boolean> {
+    const file = join(this.folder, "inside", String(pid));
+    // Whole or not at all: it is read as soon as it is there.
+    writeFileSync(`${file}.new`, command);
+    renameSync(`${file}.new`, file);
+    for (const giveUpAt = performance.now() + 2_000; existsSync(file); await sleep(10)) {
+      if (performance.now() < giveUpAt && isAlive(pid)) continue;
+      rmSync(file, { force: true });
+      return false;
     }
     return true;
   }
 
-  async #startClients(): Promise<void> {
-    const clients = fork(
-      join(here, "client-child.ts"),
-      [this.origin, this.place.home, this.answers],
-      { stdio: ["ignore", "inherit", "inherit", "ipc"] },
-    );
-    clients.on("message", ({ acknowledged, failed }: Told) => {
-      this.told = { acknowledged, failed };
-    });
-    this.#clients = clients;
-    await once(clients, "message");
+  /** Stops the instance and starts it again with more in its environment; the clients go on. */
+  async restart(environment: { readonly [name: string]: string }): Promise<void> {
+    await this.clients(0);
+    await this.stop();
+    await this.#writeLaunch(environment);
+    await this.start();
+    await this.clients(2);
+  }
+
+  /** Has the clients sign on this many lanes; resolves when it is so. With 0 every answer has been written down. */
+  async clients(lanes: number): Promise<void> {
+    await this.#traffic?.lanes(lanes);
+  }
+
+  /** Waits until the clients were given this many answers more. */
+  async answered(count: number, withinMs: number): Promise<boolean> {
+    return (await this.#traffic?.answered(count, withinMs)) ?? false;
+  }
+
+  /** Requests that were answered with a failure, or not at all. */
+  get failed(): number {
+    return this.#traffic?.told.failed ?? 0;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#clients?.kill("SIGKILL");
+    this.#traffic?.[Symbol.dispose]();
     await this.killAll();
     await this.proxy.close();
     await this.#disk[Symbol.asyncDispose]();

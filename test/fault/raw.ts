@@ -17,6 +17,7 @@ export interface LedgerRow {
     readonly size?: string;
     readonly root?: string;
     readonly serial?: string;
+    readonly genTimeMs?: string;
   };
   readonly results?: readonly {
     readonly of: number;

@@ -9,9 +9,14 @@ import { isSound, type MachineReport, runMachine } from "./machine.ts";
 
 const say = (line: string): void => void process.stdout.write(`${line}\n`);
 
+const stop = new AbortController();
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
-  // Leaving runs what was registered for the exit: processes end, mounts and kernel settings go back.
-  process.once(signal, () => process.exit(130));
+  process.on(signal, () => {
+    // Leaving runs what was registered for the exit: processes end, mounts and kernel settings go back.
+    if (stop.signal.aborted) process.exit(130);
+    say("ends with this group; once more to leave at once");
+    stop.abort();
+  });
 }
 process.exitCode = await main();
 
@@ -33,7 +38,13 @@ async function main(): Promise<number> {
   }
   say(`seed ${seed}`);
   const chosen = kinds === undefined ? {} : { kinds };
-  const report = await runMachine({ seed, maxMs: minutes * 60_000, ...chosen, say });
+  const report = await runMachine({
+    seed,
+    maxMs: minutes * 60_000,
+    stop: stop.signal,
+    ...chosen,
+    say,
+  });
   for (const line of table(report)) say(line);
   return report.broken === null && isSound(report.verdict) ? 0 : 1;
 }
@@ -54,6 +65,7 @@ function table(report: MachineReport): string[] {
     ...rows,
     "",
     `${faults} faults in ${report.minutes.toFixed(1)} minutes, seed ${report.seed}`,
+    `instances                ${report.lives}`,
     `acknowledged             ${verdict.acknowledged}`,
     `refused or unanswered    ${report.failed}`,
     `lost                     ${verdict.lost}`,

@@ -11,12 +11,19 @@ export type ProxyMode =
   | { readonly kind: "delay"; readonly ms: number }
   | { readonly kind: "lose" | "repeat" | "reorder"; readonly oneOf: number };
 
+/** One connection of a room. */
+interface Room {
+  parted: "in" | "out" | "both" | null;
+  readonly waiting: (() => void)[];
+}
+
 /** The proxy. */
 export class NatsProxy implements AsyncDisposable {
   #mode: ProxyMode = { kind: "pass" };
   #server: Server | null = null;
   readonly #sockets = new Set<Socket>();
   readonly #held: (() => void)[] = [];
+  readonly #rooms = new Set<Room>();
   #messages = 0;
   /** Messages that were delayed, lost, repeated or reordered, and connections that were cut. */
   hits = 0;
@@ -46,6 +53,23 @@ export class NatsProxy implements AsyncDisposable {
     if (mode.kind === "pass") for (const go of this.#held.splice(0)) go();
   }
 
+  /** Cuts one room off: what goes `in` to it, comes `out` of it, or both waits. `which` picks it, from 0 up to 1. */
+  part(which: number, way: "in" | "out" | "both"): boolean {
+    const room = [...this.#rooms][Math.floor(which * this.#rooms.size)];
+    if (room === undefined) return false;
+    room.parted = way;
+    this.hits++;
+    return true;
+  }
+
+  /** Joins every room again: as with any TCP connection, what has waited arrives. */
+  mend(): void {
+    for (const room of this.#rooms) {
+      room.parted = null;
+      for (const go of room.waiting.splice(0)) go();
+    }
+  }
+
   /** Ends every connection at once, as a reset. */
   cut(): void {
     for (const socket of this.#sockets) socket.resetAndDestroy();
@@ -58,13 +82,21 @@ export class NatsProxy implements AsyncDisposable {
 
   #join(near: Socket, target: number): void {
     const far = connect(target, "127.0.0.1");
-    for (const [from, to] of [
-      [near, far],
-      [far, near],
+    const room: Room = { parted: null, waiting: [] };
+    this.#rooms.add(room);
+    near.on("close", () => this.#rooms.delete(room));
+    for (const [from, to, way] of [
+      [near, far, "out"],
+      [far, near, "in"],
     ] as const) {
       this.#sockets.add(from);
       from.setNoDelay(true);
-      const split = framer((frame, isMessage) => this.#pass(frame, isMessage, to));
+      const split = framer((frame, isMessage) => {
+        const go = (): void => this.#pass(frame, isMessage, to);
+        const { parted, waiting } = room;
+        if (parted === way || parted === "both") waiting.push(go);
+        else go();
+      });
       from.on("data", split);
       from.on("error", () => to.destroy());
       from.on("close", () => {

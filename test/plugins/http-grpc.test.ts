@@ -52,6 +52,7 @@ test("takes a certificate request, and a key on one line", async () => {
   expect((await client.call(create, { credentials, key: request })).code).toBe(0);
   expect(door.heard[0]?.question).toEqual({
     idToken: token,
+    network: "127.0.0.0/24",
     proof: { kind: "request", request: new Uint8Array([0x30, 0]) },
   });
   const line = content.replace("KEY-----\n", "KEY-----\n\n").replace(/\n-----END/, "-----END");

@@ -49,6 +49,11 @@ it("gives the principal and a verdict the vault can check", async () => {
     mappingSha256: expect.objectContaining({ length: 32 }) as Uint8Array,
     assurance: {},
     facets: [],
+    decision: {
+      rule: "default",
+      policyVersion: "unnamed",
+      policySha256: expect.objectContaining({ length: 32 }) as Uint8Array,
+    },
   });
   // The same token and key at the same moment: another verdict, because each is redeemed once.
   expect((await booted.present(idToken)).sealed.verdict).not.toEqual(sealed.verdict);

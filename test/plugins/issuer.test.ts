@@ -242,6 +242,23 @@ describe("the clock", () => {
     await again.issue();
   });
 
+  test.for([
+    ["ahead", 3_600_000],
+    ["back", -1_001],
+  ] as const)("issues nothing while it was set %s under it", async ([, byMs]) => {
+    const rooms = issuerRooms();
+    const steadyMs = () => performance.now();
+    const beganMs = startMs - steadyMs();
+    let setMs = 0;
+    Object.assign(rooms.clock, { now: () => new Date(beganMs + steadyMs() + setMs), steadyMs });
+    await using house = await boot(rooms);
+    setMs = byMs;
+    await expect(house.issue()).toFailWith("time-unavailable");
+    expect(rooms.signed).toEqual([]);
+    setMs = 0;
+    await house.issue();
+  });
+
   test("ends with the issuing CA", async () => {
     await using house = await boot();
     const { notAfter } = parseCertificate(house.rooms.authority.issuing.der);

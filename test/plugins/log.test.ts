@@ -158,6 +158,56 @@ test("gives entries no time before the newest one, and says why it waits", async
   expect(await bench.fsck()).toEqual([]);
 });
 
+test.for([
+  ["an hour ahead", 3_600_000],
+  ["a second and a bit ahead", 1_001],
+  ["a minute back", -60_000],
+] as const)("gives no time while the clock was set %s under it", async ([, byMs]) => {
+  const bench = new LogBench("rfc6962");
+  let setMs = 0;
+  const startMs = Date.UTC(2026, 0, 1);
+  const steadyMs = () => performance.now();
+  bench.clock = { now: () => new Date(startMs + steadyMs() + setMs), steadyMs };
+  await bench.start();
+  await bench.append(precertificate(1));
+  setMs = byMs;
+  await expect(bench.append(precertificate(2))).toFailWith("log-unavailable");
+  setMs = 0;
+  const { integratedAtMs, index } = await bench.append(precertificate(3));
+  expect(integratedAtMs <= BigInt(Math.ceil(startMs + steadyMs()))).toBe(true);
+  expect(index).toBe(1n);
+  await bench.check();
+  expect(await bench.fsck()).toEqual([]);
+});
+
+test("takes a clock that was set by less than a second as it is", async () => {
+  const bench = new LogBench("rfc6962");
+  let setMs = 0;
+  const steadyMs = () => performance.now();
+  bench.clock = { now: () => new Date(Date.UTC(2026, 0, 1) + steadyMs() + setMs), steadyMs };
+  await bench.start();
+  setMs = 950;
+  await bench.append(precertificate(1));
+  await bench.check();
+  await bench.stop();
+});
+
+test("does not start with a clock before its newest entry", async () => {
+  let nowMs = Date.UTC(2026, 0, 1);
+  const bench = new LogBench("rekor-v1");
+  bench.clock = { now: () => new Date(nowMs) };
+  await bench.start();
+  await bench.append(body(1));
+  await bench.stop();
+  nowMs -= 60_000;
+  await expect(bench.start()).rejects.toThrow(/the clock stands before the newest entry/);
+  nowMs += 60_000;
+  await bench.start();
+  await bench.append(body(2));
+  await bench.check();
+  await bench.stop();
+});
+
 test("pushes back when the pool is full, and loses nothing it has taken", async () => {
   const bench = await started("rekor-v2");
   const answers = Array.from({ length: 4_500 }, async (_, n) => await bench.append(body(n)));

@@ -87,7 +87,8 @@ describe("identity", () => {
     const key = await issuerKey();
     const deny = { id: "not-me", effect: "deny", reason: "not this one", when: { san: "user@*" } };
     const policy = { default: "allow", version: "7", rules: [deny] };
-    await using house = await bootIdentity(issuer({ keys: [key.jwk] }), {}, policy);
+    const accepted = issuer({ keys: [key.jwk] });
+    await using house = await bootIdentity(accepted, {}, { rules: policy });
     const token = await signToken(key, claims({ acr: "2", amr: ["pwd"], auth_time: now - 5 }));
     await expect(house.present(token)).rejects.toMatchObject({
       code: "policy-refused",
