@@ -26,81 +26,117 @@ export interface TestPostgres extends AsyncDisposable {
   promote(): void;
 }
 
+type Settings = { readonly [name: string]: string };
+
 /** Starts an empty server with these settings besides small ones. */
-export async function startPostgres(
-  settings: { readonly [name: string]: string } = {},
-): Promise<TestPostgres> {
+export async function startPostgres(settings: Settings = {}): Promise<TestPostgres> {
   const folder = freshFolder();
-  execute(program("initdb"), ["-A", "trust", "-E", "UTF8", "-U", "postgres", "--no-sync", "-D", join(folder, "data")]); // prettier-ignore
+  execute("initdb", [
+    "-A",
+    "trust",
+    "-E",
+    "UTF8",
+    "-U",
+    "postgres",
+    "--no-sync",
+    "-D",
+    `${folder}/data`,
+  ]);
   return await serve(folder, settings);
 }
 
-async function serve(
-  folder: string,
-  settings: { readonly [name: string]: string },
-): Promise<TestPostgres> {
-  const port = await freePort();
-  const options = {
-    listen_addresses: "",
-    unix_socket_directories: folder,
-    port: String(port),
-    shared_buffers: "16MB",
-    max_connections: "60",
-    log_min_messages: "panic",
-    ...settings,
-  };
-  let server: ChildProcess | null = null;
+async function serve(folder: string, settings: Settings): Promise<TestPostgres> {
+  const server = new Server(folder, await freePort(), settings);
+  await server.start();
+  return server;
+}
 
-  const sql = (text: string, database = "postgres") =>
-    execFileSync(
-      program("psql"),
-      ["-h", folder, "-p", String(port), "-U", "postgres", "-d", database, "-AtXq", "-v", "ON_ERROR_STOP=1", "-c", text], // prettier-ignore
-      { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] },
-    ).trim();
-  const start = async () => {
-    const args = Object.entries(options).flatMap(([name, value]) => ["-c", `${name}=${value}`]);
-    const [command, ...rest] = asServer([program("postgres"), "-D", join(folder, "data"), ...args]);
-    server = spawn(command, rest, { stdio: ["ignore", "ignore", "inherit"], detached: true });
-    for (let attempt = 0; attempt < 300; attempt++) {
+class Server implements TestPostgres {
+  readonly host: string;
+  readonly port: number;
+  readonly #settings: Settings;
+  #process: ChildProcess | null = null;
+
+  constructor(folder: string, port: number, settings: Settings) {
+    this.host = folder;
+    this.port = port;
+    this.#settings = settings;
+  }
+
+  sql(text: string, database = "postgres"): string {
+    const place = ["-h", this.host, "-p", String(this.port), "-U", "postgres", "-d", database];
+    const args = [...place, "-AtXq", "-v", "ON_ERROR_STOP=1", "-c", text];
+    const stdio = ["ignore", "pipe", "pipe"] as const;
+    return execFileSync(program("psql"), args, { encoding: "utf8", stdio: [...stdio] }).trim();
+  }
+
+  async start(): Promise<void> {
+    const settings = {
+      listen_addresses: "",
+      unix_socket_directories: this.host,
+      port: String(this.port),
+      shared_buffers: "16MB",
+      max_connections: "60",
+      log_min_messages: "panic",
+      ...this.#settings,
+    };
+    const args = Object.entries(settings).flatMap(([name, value]) => ["-c", `${name}=${value}`]);
+    const [command, ...rest] = asServer([program("postgres"), "-D", this.#data, ...args]);
+    const started = spawn(command, rest, {
+      stdio: ["ignore", "ignore", "inherit"],
+      detached: true,
+    });
+    this.#process = started;
+    for (let attempt = 0; attempt < 300 && started.exitCode === null; attempt++) {
       try {
-        sql("SELECT 1");
+        this.sql("SELECT 1");
         return;
       } catch {
-        if (server.exitCode !== null) break;
         await sleep(50);
       }
     }
     throw new Error("the PostgreSQL server does not start");
-  };
-  const kill = async () => {
-    if (server?.pid === undefined || server.exitCode !== null) return;
-    const gone = once(server, "exit");
+  }
+
+  async kill(): Promise<void> {
+    const running = this.#process;
+    if (running?.pid === undefined || running.exitCode !== null) return;
+    const gone = once(running, "exit");
     // The whole group: backends that outlive their postmaster would keep the shared memory.
-    process.kill(-server.pid, "SIGKILL");
+    process.kill(-running.pid, "SIGKILL");
     await gone;
-    rmSync(join(folder, "data", "postmaster.pid"), { force: true });
-    server = null;
-  };
-  await start();
-  return {
-    host: folder,
-    port,
-    sql,
-    kill,
-    start,
-    async standby(name) {
-      const copy = freshFolder();
-      execute(program("pg_basebackup"), ["-h", folder, "-p", String(port), "-U", "postgres", "-D", join(copy, "data"), "-R", "-X", "stream", "--no-sync", "-d", `application_name=${name}`]); // prettier-ignore
-      return await serve(copy, { ...settings, primary_conninfo: `host=${folder} port=${port} user=postgres application_name=${name}` }); // prettier-ignore
-    },
-    promote() {
-      sql("SELECT pg_promote()");
-    },
-    async [Symbol.asyncDispose]() {
-      await kill();
-      rmSync(folder, { recursive: true, force: true });
-    },
-  };
+    rmSync(join(this.#data, "postmaster.pid"), { force: true });
+    this.#process = null;
+  }
+
+  async standby(name: string): Promise<TestPostgres> {
+    const copy = freshFolder();
+    const source = `host=${this.host} port=${this.port} user=postgres application_name=${name}`;
+    execute("pg_basebackup", [
+      "-d",
+      source,
+      "-D",
+      `${copy}/data`,
+      "-R",
+      "-X",
+      "stream",
+      "--no-sync",
+    ]);
+    return await serve(copy, { ...this.#settings, primary_conninfo: source });
+  }
+
+  promote(): void {
+    this.sql("SELECT pg_promote()");
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.kill();
+    rmSync(this.host, { recursive: true, force: true });
+  }
+
+  get #data(): string {
+    return join(this.host, "data");
+  }
 }
 
 function program(name: string): string {
@@ -120,8 +156,8 @@ function asServer(command: readonly string[]): [string, ...string[]] {
   return ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", own, ...rest];
 }
 
-function execute(command: string, args: readonly string[]): void {
-  const [own, ...rest] = asServer([command, ...args]);
+function execute(name: string, args: readonly string[]): void {
+  const [own, ...rest] = asServer([program(name), ...args]);
   execFileSync(own, rest, { stdio: ["ignore", "ignore", "pipe"] });
 }
 
