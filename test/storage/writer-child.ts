@@ -1,10 +1,18 @@
-/** Commits 1, 2, 3 … several at a time, and prints each number after it is acknowledged. Ended from outside. */
+/**
+ * Commits 1, 2, 3 … several at a time, and prints each number after it is acknowledged. Ended from outside. Its argument is a folder
+ * of SQLite files, or the options of a PostgreSQL driver as JSON.
+ */
 import { writeSync } from "node:fs";
 import { encodeUtf8, uintBytes, uintFrom } from "../../core/formats/encoding.ts";
+import { postgresDriver } from "../../plugins/storage/postgres.ts";
+import type { PostgresOptions } from "../../plugins/storage/postgres-server.ts";
 import { sqliteDriver } from "../../plugins/storage/sqlite.ts";
 import { shape } from "./contract-shape.ts";
 
-const driver = sqliteDriver({ directory: process.argv[2] ?? "" });
+const [, , place = ""] = process.argv;
+const driver = place.startsWith("{")
+  ? postgresDriver(JSON.parse(place) as PostgresOptions)
+  : sqliteDriver({ directory: place });
 const partition = await driver.open("room", shape);
 const key = encodeUtf8("size");
 const stored = await partition.get("alpha", key);

@@ -1,0 +1,42 @@
+/** Statements and what they answer, with every column as the server sent it. */
+import type pg from "pg";
+
+/** The rows of one statement, every column as text: the package reads every answer as UTF-8, whatever form is asked for. */
+export async function rowsOf(
+  client: pg.Client,
+  text: string,
+  values: readonly unknown[] = [],
+): Promise<unknown[][]> {
+  const { rows } = await client.query<unknown[]>({ text, values: [...values], rowMode: "array" });
+  return rows;
+}
+
+/** The one value of the one row, as text. */
+export async function textOf(
+  client: pg.Client,
+  text: string,
+  values: readonly unknown[] = [],
+): Promise<string> {
+  const [row] = await rowsOf(client, text, values);
+  return String(row?.[0]);
+}
+
+/** A column of type bytea, which the server writes as `\\x` and hexadecimal digits. */
+export function bytesOf(value: unknown): Uint8Array {
+  if (typeof value !== "string" || !value.startsWith("\\x")) {
+    throw new Error("postgres: a column that holds bytes holds something else");
+  }
+  return new Uint8Array(Buffer.from(value.slice(2), "hex"));
+}
+
+/** The SQLSTATE, or the system's code, of an error. */
+export function codeOf(thrown: unknown): string | null {
+  if (!(thrown instanceof Error) || !("code" in thrown)) return null;
+  return typeof thrown.code === "string" ? thrown.code : null;
+}
+
+/** True if the server did not say what is wrong: the connection is gone, or the server is going down or coming up. */
+export function isLostConnection(thrown: unknown): boolean {
+  const code = codeOf(thrown);
+  return code === null || !/^[0-9A-Z]{5}$/.test(code) || /^(?:08|57P0)/.test(code);
+}

@@ -1,0 +1,308 @@
+/**
+ * Writes one partition: one transaction on its way at a time, the next one gathering meanwhile. If the connection breaks while a
+ * transaction is on its way, the server is asked whether it took place: a new generation first, so that the old connection's can no
+ * longer, then the name of the last group.
+ */
+import { randomBytes } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
+import type pg from "pg";
+import { equalBytes } from "../../core/formats/encoding.ts";
+import { type Commit, type Committed, Conflict, type PartitionShape } from "../../core/storage.ts";
+import { shapeText } from "./bounds.ts";
+import { type PartitionLayout, requirePartition } from "./postgres-layout.ts";
+import {
+  cellName,
+  expectedCells,
+  type Outcome,
+  type Plan,
+  planGroup,
+  readStatements,
+  writeStatements,
+} from "./postgres-group.ts";
+import { bytesOf, isLostConnection, rowsOf, textOf } from "./postgres-query.ts";
+import { findServer, type PostgresOptions, UnsafeServer } from "./postgres-server.ts";
+
+/** What one transaction may carry; more waits for the next. */
+const maxGroupBytes = 32 * 1024 * 1024;
+/** How long a lost server is looked for before the outcome is given up as unknown. */
+const findAgainMs = 30_000;
+const retryMs = 100;
+/** First half of the key of the session lock; the second is the partition's number. */
+const lockClass = 0x43484e43;
+
+interface Waiting {
+  readonly commit: Commit;
+  readonly resolve: (committed: Committed) => void;
+  readonly reject: (reason: Error) => void;
+}
+
+/** The only writer of a partition, as far as it knows; the server knows better. */
+export class PostgresWriter implements AsyncDisposable {
+  readonly layout: PartitionLayout;
+  readonly #options: PostgresOptions;
+  readonly #name: string;
+  readonly #lengths: Map<string, bigint>;
+  #client: pg.Client;
+  #generation: string;
+  #gathering: Waiting[] = [];
+  #isRunning = false;
+  #isClosed = false;
+  #failed: Error | null = null;
+  #idle: (() => void) | null = null;
+
+  /** Takes the session lock and a new generation. @throws {MissingPartition} @throws if another process writes. */
+  static async open(
+    options: PostgresOptions,
+    name: string,
+    shape: PartitionShape,
+  ): Promise<PostgresWriter> {
+    const client = await findServer(options);
+    try {
+      const layout = await requirePartition(client, name);
+      if (shapeText(layout.shape) !== shapeText(shape)) {
+        throw new Error(`partition "${name}" has another shape: ${shapeText(layout.shape)}`);
+      }
+      if (!(await takeLock(client, layout))) {
+        throw new Error(
+          `partition "${name}" is open for writing already, here or in another process; stop that one first`,
+        );
+      }
+      const generation = await textOf(
+        client,
+        "UPDATE chancery.partitions SET generation = generation + 1 WHERE id = $1 RETURNING generation",
+        [layout.id],
+      );
+      const lengths = await readLengths(client, layout);
+      return new PostgresWriter({ options, name, client, layout, generation, lengths });
+    } catch (thrown) {
+      await client.end();
+      throw thrown;
+    }
+  }
+
+  private constructor(opened: {
+    readonly options: PostgresOptions;
+    readonly name: string;
+    readonly client: pg.Client;
+    readonly layout: PartitionLayout;
+    readonly generation: string;
+    readonly lengths: Map<string, bigint>;
+  }) {
+    this.#options = opened.options;
+    this.#name = opened.name;
+    this.#client = opened.client;
+    this.layout = opened.layout;
+    this.#generation = opened.generation;
+    this.#lengths = opened.lengths;
+  }
+
+  /** See `Partition.commit`. */
+  async commit(commit: Commit): Promise<Committed> {
+    if (this.#isClosed) throw new Error(`partition "${this.#name}" is closed`);
+    if (this.#failed !== null) throw this.#failed;
+    return await new Promise((resolve, reject) => {
+      // Copied now: what the caller does with its bytes afterwards does not matter.
+      this.#gathering.push({ commit: structuredClone(commit), resolve, reject });
+      if (!this.#isRunning) void this.#run();
+    });
+  }
+
+  /** Writes what was called, then closes the connection, which drops the lock. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    if (this.#isRunning) await new Promise<void>((resolve) => (this.#idle = resolve));
+    await this.#client.end().catch(() => undefined);
+  }
+
+  async #run(): Promise<void> {
+    this.#isRunning = true;
+    while (this.#gathering.length > 0 && this.#failed === null) {
+      const sent = this.#takeGroup();
+      try {
+        const outcomes = await this.#write(sent.map(({ commit }) => commit));
+        for (const [at, waiting] of sent.entries()) settle(waiting, outcomes[at]);
+      } catch (thrown) {
+        this.#fail(thrown, sent);
+      }
+    }
+    this.#isRunning = false;
+    this.#idle?.();
+  }
+
+  #takeGroup(): readonly Waiting[] {
+    let sizeBytes = 0;
+    let taken = 0;
+    for (const { commit } of this.#gathering) {
+      sizeBytes += sizeOf(commit);
+      if (taken > 0 && sizeBytes > maxGroupBytes) break;
+      taken++;
+    }
+    return this.#gathering.splice(0, taken);
+  }
+
+  /** One transaction, begun again only when it is certain that it did not take place. */
+  async #write(commits: readonly Commit[]): Promise<readonly Outcome[]> {
+    const group = randomBytes(16);
+    for (;;) {
+      let plan: Plan | null = null;
+      try {
+        plan = await this.#plan(commits, group);
+        await this.#execute(plan);
+        this.#grow(plan);
+        return plan.outcomes;
+      } catch (thrown) {
+        if (!isLostConnection(thrown)) throw thrown;
+        const last = await this.#reconnect();
+        if (plan !== null && equalBytes(last, group)) {
+          this.#grow(plan);
+          return plan.outcomes;
+        }
+      }
+    }
+  }
+
+  /** Opens the transaction behind the fence and holds the group against what is there. */
+  async #plan(commits: readonly Commit[], group: Uint8Array): Promise<Plan> {
+    const client = this.#client;
+    const reads = readStatements(this.layout, expectedCells(commits));
+    const begun = client.query("BEGIN");
+    const fenced = client.query("SELECT chancery.fence($1, $2, $3)", [
+      this.layout.id,
+      this.#generation,
+      group,
+    ]);
+    const found = new Map<string, Uint8Array>();
+    const asked = reads.map(async ({ table, text: sql, values = [] }) => {
+      for (const [key, value] of await rowsOf(client, sql, values)) {
+        found.set(cellName(table, bytesOf(key)), bytesOf(value));
+      }
+    });
+    await settled([begun, fenced, ...asked]);
+    return planGroup(commits, found, this.#lengths);
+  }
+
+  async #execute(plan: Plan): Promise<void> {
+    const client = this.#client;
+    await withoutWarnings(client, async () => {
+      const statements = writeStatements(this.layout, plan, this.#lengths);
+      const done = statements.map(async (statement) => await client.query(statement));
+      const committed = client.query("COMMIT");
+      await settled([...done, committed]);
+      const { command } = await committed;
+      // The server answers the commit of a transaction that has failed with the name of what it did instead.
+      if (command !== "COMMIT") throw new Error(`the server answered COMMIT with ${command}`);
+    });
+  }
+
+  #grow({ appends }: Plan): void {
+    for (const [stream, values] of appends) {
+      this.#lengths.set(stream, (this.#lengths.get(stream) ?? 0n) + BigInt(values.length));
+    }
+  }
+
+  /** A new connection under a new generation; gives the name of the last group that took place. */
+  async #reconnect(): Promise<Uint8Array> {
+    await this.#client.end().catch(() => undefined);
+    const untilMs = performance.now() + findAgainMs;
+    for (;;) {
+      try {
+        const client = await findServer(this.#options);
+        try {
+          return await this.#takeOver(client);
+        } catch (thrown) {
+          await client.end().catch(() => undefined);
+          throw thrown;
+        }
+      } catch (thrown) {
+        const isFinal = thrown instanceof Fenced || thrown instanceof UnsafeServer;
+        if (isFinal || performance.now() > untilMs) throw thrown;
+        await sleep(retryMs);
+      }
+    }
+  }
+
+  async #takeOver(client: pg.Client): Promise<Uint8Array> {
+    if (!(await takeLock(client, this.layout))) throw new Error("the session lock is held still");
+    // Waits for a transaction of the old connection that is under way, and ends every one that is not.
+    const [row] = await withoutWarnings(
+      client,
+      async () =>
+        await rowsOf(
+          client,
+          "UPDATE chancery.partitions SET generation = generation + 1 WHERE id = $1 AND generation = $2 RETURNING generation, last_group",
+          [this.layout.id, this.#generation],
+        ),
+    );
+    if (row === undefined) throw new Fenced("another process has opened this partition since");
+    this.#client = client;
+    this.#generation = String(row[0]);
+    return bytesOf(row[1]);
+  }
+
+  #fail(cause: unknown, sent: readonly Waiting[]): void {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    this.#failed = new Error(
+      `partition "${this.#name}": ${reason}; whether the last commits took place is unknown, restart to find out`,
+      { cause },
+    );
+    for (const { reject } of [...sent, ...this.#gathering.splice(0)]) reject(this.#failed);
+  }
+}
+
+/** Another writer has a newer generation: this one never writes again. */
+class Fenced extends Error {
+  override readonly name = "Fenced";
+}
+
+async function takeLock(client: pg.Client, { id }: PartitionLayout): Promise<boolean> {
+  return (await textOf(client, "SELECT pg_try_advisory_lock($1, $2)", [lockClass, id])) === "t";
+}
+
+async function readLengths(
+  client: pg.Client,
+  { shape, stream }: PartitionLayout,
+): Promise<Map<string, bigint>> {
+  const lengths = new Map<string, bigint>();
+  for (const name of shape.streams) {
+    const sql = `SELECT coalesce(max(sequence), 0) FROM ${stream(name)}`;
+    lengths.set(name, BigInt(await textOf(client, sql, [])));
+  }
+  return lengths;
+}
+
+/** A commit whose wait for the standby was broken off is told in a notice only: here it is durable, there perhaps not. */
+async function withoutWarnings<T>(client: pg.Client, work: () => Promise<T>): Promise<T> {
+  const warnings: string[] = [];
+  const listen = ({ message = "" }: { readonly message?: string | undefined }) => {
+    warnings.push(message);
+  };
+  client.on("notice", listen);
+  try {
+    const done = await work();
+    if (warnings.length > 0) throw new Error(`COMMIT came with a warning: ${warnings.join("; ")}`);
+    return done;
+  } finally {
+    client.off("notice", listen);
+  }
+}
+
+/** Waits for all of them, then throws what the first that failed threw: a later one only says that the transaction had failed. */
+async function settled(all: readonly Promise<unknown>[]): Promise<void> {
+  const outcomes = await Promise.allSettled(all);
+  const failed = outcomes.find(({ status }) => status === "rejected");
+  if (failed?.status === "rejected") throw failed.reason;
+}
+
+function settle({ resolve, reject }: Waiting, outcome: Outcome | undefined): void {
+  if (outcome === undefined) reject(new Error("storage: a commit was not answered"));
+  else if ("conflict" in outcome) reject(new Conflict(outcome.conflict));
+  else resolve(outcome);
+}
+
+function sizeOf({ expect = [], writes = [], appends = [] }: Commit): number {
+  let size = 0;
+  for (const { key, value } of [...expect, ...writes]) size += key.length + (value?.length ?? 0);
+  for (const { value } of appends) size += value.length;
+  return size;
+}
