@@ -109,7 +109,7 @@ async function withTrail(
 ): Promise<ExitCode> {
   const home = resolve(terminal.folder, terminal.environment["CHANCERY_HOME"] || ".chancery");
   const logs = await readLogs(home);
-  await using storage = openStorage(home);
+  await using storage = await openStorage(home);
   try {
     const trail = readTrail(await storage.openReader("audit"));
     const open = async (room: string, partition?: string) =>

@@ -41,6 +41,12 @@ const roomCommands: readonly Command[] = [
     load: async () => await import("./fsck-command.ts"),
   },
   {
+    name: "storage",
+    summary: "copy everything a stopped instance keeps to another storage, and compare",
+    usage: ['copy FILE [--json]   FILE holds the section "storage" of the configuration to be'],
+    load: async () => await import("./storage-command.ts"),
+  },
+  {
     name: "who",
     summary: "say who is behind a file, a digest or a certificate, from the audit trail",
     usage: [

@@ -6,7 +6,7 @@ import { decodeBase64, decodeHex } from "../core/formats/encoding.ts";
 import { CompositionError } from "../core/graph.ts";
 import { parseJson, parseJsonBytes } from "../core/formats/json.ts";
 import { driverName } from "../core/stores.ts";
-import { MissingPartition, type Reader } from "../core/storage.ts";
+import { MissingPartition, type Reader, type StorageDriver } from "../core/storage.ts";
 import { decode } from "../core/wire.ts";
 import { fsckVault, VaultRefused, type VaultReport } from "../hsm/commands.ts";
 import {
@@ -48,7 +48,7 @@ interface Shown {
 
 async function check(home: string): Promise<{ findings: Shown[]; checked: string[] }> {
   const logs = await readLogs(home);
-  await using storage = openStorage(home);
+  await using storage = await openStorage(home);
   // Before the vault, so that the vault can only be newer than what is shown of it.
   const trusted = await trustReport(home, storage);
   // Before the logs, so that they can only be newer than what the vault has signed.
@@ -99,10 +99,7 @@ function readFact(value: Uint8Array): unknown {
   return { name, body: decode(body) };
 }
 
-async function trustReport(
-  home: string,
-  storage: ReturnType<typeof openStorage>,
-): Promise<TrustReport> {
+async function trustReport(home: string, storage: StorageDriver): Promise<TrustReport> {
   const { sections } = await readSections(home);
   const { directory } = v.parse(trust.manifest.config, sections["trust"] ?? {});
   await using reader = await storage.openReader(driverName("trust"));
@@ -114,7 +111,7 @@ async function trustReport(
 }
 
 async function auditReport(
-  storage: ReturnType<typeof openStorage>,
+  storage: StorageDriver,
   logs: readonly { readonly checked: CheckedLog }[],
 ): ReturnType<typeof fsckAudit> {
   const readers = new Map<string, Reader>();

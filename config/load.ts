@@ -7,10 +7,18 @@ import { createFetch } from "../core/fetch.ts";
 import { parseJson } from "../core/formats/json.ts";
 import { CompositionError } from "../core/graph.ts";
 import type { Installed } from "../core/run.ts";
+import type { StorageDriver } from "../core/storage.ts";
 import { sqliteDriver } from "../plugins/storage/sqlite.ts";
 import { operator } from "./operator.ts";
 import { plugins } from "./plugins.ts";
-import { instance, type Instance, outbound, placement } from "./schema.ts";
+import {
+  instance,
+  type Instance,
+  outbound,
+  placement,
+  storage,
+  type StorageConfig,
+} from "./schema.ts";
 
 /** A home's `config.yaml` taken apart. */
 export interface Configuration {
@@ -19,6 +27,7 @@ export interface Configuration {
   /** The process of every plugin. */
   readonly placement: ReadonlyMap<string, string>;
   readonly outbound: v.InferOutput<typeof outbound>;
+  readonly storage: StorageConfig;
 }
 
 /**
@@ -39,7 +48,7 @@ export async function loadHome(home: string): Promise<Installed> {
     config: configuration.sections,
     placement: configuration.placement,
     natsUrl: `nats://127.0.0.1:${natsPort}`,
-    storage: openStorage(root),
+    storage: await storageOf(root, configuration.storage),
     fetch: createFetch({
       // The demo's own identity provider is on this machine.
       allowLoopback: /^(?:localhost|127(?:\.\d{1,3}){3})$/.test(new URL(origin).hostname),
@@ -49,9 +58,23 @@ export async function loadHome(home: string): Promise<Installed> {
   };
 }
 
-/** The storage driver of a home. */
-export function openStorage(home: string) {
-  return sqliteDriver({ directory: join(home, "data") });
+/** The storage of a home. @throws {CompositionError} if its configuration is wrong. */
+export async function openStorage(home: string): Promise<StorageDriver> {
+  const { storage: config } = await readConfiguration(home);
+  return await storageOf(home, config);
+}
+
+/** The storage that a configuration means, for the home it is in. */
+export async function storageOf(home: string, config: StorageConfig): Promise<StorageDriver> {
+  if (config.driver === "sqlite") return sqliteDriver({ directory: join(home, "data") });
+  // A process maps only the code it runs.
+  const { postgresDriver } = await import("../plugins/storage/postgres.ts");
+  const { driver: _driver, passwordFile, authorityFile, ...options } = config;
+  return postgresDriver({
+    ...options,
+    ...(passwordFile !== undefined && { passwordFile: resolve(home, passwordFile) }),
+    ...(authorityFile !== undefined && { authorityFile: resolve(home, authorityFile) }),
+  });
 }
 
 /** @throws {CompositionError} unless the home has a well-formed `instance.json`. */
@@ -72,11 +95,17 @@ export async function readConfiguration(home: string): Promise<Configuration> {
  * @throws {CompositionError}
  */
 export function parseConfiguration(path: string, text: string): Configuration {
-  const { placement: moved = {}, outbound: reach = {}, ...sections } = yamlOf(path, text);
+  const {
+    placement: moved = {},
+    outbound: reach = {},
+    storage: kept = { driver: "sqlite" },
+    ...sections
+  } = yamlOf(path, text);
   return {
     sections,
     placement: place(path, accept(`${path}: placement`, placement, moved)),
     outbound: accept(`${path}: outbound`, outbound, reach),
+    storage: accept(`${path}: storage`, storage, kept),
   };
 }
 

@@ -1,6 +1,5 @@
 /** What a home needs for another log: its storage, and its place in `config.yaml`, whose comments and order stay as they are. */
 import { hash } from "node:crypto";
-import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parseDocument } from "yaml";
@@ -16,18 +15,23 @@ import { log } from "../plugins/log/manifest.ts";
 import { rekor } from "../plugins/rekor/manifest.ts";
 import { openStorage, parseConfiguration, readConfiguration } from "./load.ts";
 import { plugins } from "./plugins.ts";
+import { isThere } from "./storage.ts";
 
 /** The house of a home. */
 export function logHouse(home: string): LogHouse {
   const partitionOf = (name: string) => driverName("log", name);
-  const hasStorage = (name: string) => existsSync(join(home, "data", `${partitionOf(name)}.db`));
-  const refuseStorage = (name: string): void => {
-    if (hasStorage(name)) throw new VaultRefused(`the home has a storage for a log "${name}"`);
+  const hasStorage = async (name: string): Promise<boolean> => {
+    await using storage = await openStorage(home);
+    return await isThere(storage, partitionOf(name));
+  };
+  const refuseStorage = async (name: string): Promise<void> => {
+    if (await hasStorage(name))
+      throw new VaultRefused(`the home has a storage for a log "${name}"`);
   };
   return {
     async requireNew(creation) {
       const { log: name } = creation;
-      refuseStorage(name);
+      await refuseStorage(name);
       const { logs } = await readLogs(home);
       if (logs.some((one) => one.name === name)) {
         throw new VaultRefused(`the configuration names a log "${name}" already`);
@@ -37,13 +41,13 @@ export function logHouse(home: string): LogHouse {
     async createStorage(name, announced) {
       const partition = partitionOf(name);
       // Made whole or not at all: if an interrupted run announced it, what is there is what it made.
-      if (announced && hasStorage(name)) return;
-      refuseStorage(name);
+      if (announced && (await hasStorage(name))) return;
+      await refuseStorage(name);
       const found = partitionsOf([log.manifest], new Map([["log", { logs: [{ name }] }]])).find(
         (one) => one.name === partition,
       );
       if (!found) throw new VaultRefused(`a log cannot be called "${name}"`);
-      await using storage = openStorage(home);
+      await using storage = await openStorage(home);
       await storage.create(partition, found.shape);
     },
     configure: async (creation, firstIndex) => await addToConfiguration(home, creation, firstIndex),

@@ -167,7 +167,7 @@ function jsonOf({ of, ...decided }: Redecided<PastDecision>) {
 }
 
 async function decisionsOf(terminal: Terminal) {
-  await using storage = openStorage(homeOf(terminal));
+  await using storage = await openStorage(homeOf(terminal));
   try {
     const past = [];
     for await (const of of readDecisions(await storage.openReader("audit"))) {

@@ -27,6 +27,35 @@ export const placement = v.record(
   v.pipe(v.string(), v.regex(/^[a-z][a-z0-9-]{0,31}$/)),
 );
 
+const filePath = v.pipe(v.string(), v.minLength(1));
+
+/** Where the truth is kept. Files are relative to the home. */
+export const storage = v.variant("driver", [
+  /** Files below `data/`. */
+  v.strictObject({ driver: v.literal("sqlite") }),
+  /** A database of a PostgreSQL server, 15 or newer. */
+  v.strictObject({
+    driver: v.literal("postgresql"),
+    /** Hosts or folders of sockets: the primary, and whatever may be promoted. */
+    servers: v.pipe(
+      v.array(v.strictObject({ host: filePath, port: v.optional(port, 5432) })),
+      v.minLength(1),
+      v.maxLength(8),
+    ),
+    database: v.pipe(v.string(), v.minLength(1), v.maxLength(63)),
+    user: v.pipe(v.string(), v.minLength(1), v.maxLength(63)),
+    /** Holds the password and nothing else, mode 0600; without it the server must know us by other means. */
+    passwordFile: v.optional(filePath),
+    /** Certificates (PEM) that the server's must verify with. Without it the connection is not encrypted, which is for one machine. */
+    authorityFile: v.optional(filePath),
+    /** Refuse to run without a synchronous standby. */
+    requiresStandby: v.optional(v.boolean(), false),
+  }),
+]);
+
+/** A {@link storage}. */
+export type StorageConfig = v.InferOutput<typeof storage>;
+
 /** What the outbound client may reach besides the internet, and whom it trusts. */
 export const outbound = v.strictObject({
   /** Host names that may have private addresses, as a corporate identity provider does. */

@@ -21,7 +21,7 @@ export const introducedStores: readonly string[] = ["audit"];
  * @throws {CompositionError} if the configuration is wrong; and if a partition is already there.
  */
 export async function createStorage(home: string): Promise<void> {
-  await using storage = openStorage(home);
+  await using storage = await openStorage(home);
   for (const { name, shape } of await partitionsIn(home)) {
     // One after the other: genesis is not in a hurry, and a failure names its partition.
     await storage.create(name, shape);
@@ -40,7 +40,7 @@ export async function introduceStorage(home: string): Promise<readonly string[]>
   const missing = introducedStores.filter((name) => !stores.includes(name));
   if (missing.length === 0) return [];
   const partitions = (await partitionsIn(home)).filter(({ name }) => missing.includes(name));
-  await using storage = openStorage(home);
+  await using storage = await openStorage(home);
   const made: string[] = [];
   for (const { name, shape } of partitions) {
     // A start that was killed before the note was written has left it, empty or in use.
@@ -63,13 +63,14 @@ export async function addTokenStorage(home: string): Promise<void> {
   const { sections } = await readConfiguration(home);
   const section = new Map([[identity.manifest.name, sections[identity.manifest.name]]]);
   const configured = await configure([identity.manifest], Object.fromEntries(section));
-  await using storage = openStorage(home);
+  await using storage = await openStorage(home);
   for (const { name, shape } of partitionsOf([identity.manifest], configured)) {
     if (!(await isThere(storage, name))) await storage.create(name, shape);
   }
 }
 
-async function isThere(storage: StorageDriver, name: string): Promise<boolean> {
+/** Whether the storage has a partition of this name. */
+export async function isThere(storage: StorageDriver, name: string): Promise<boolean> {
   try {
     await using _reader = await storage.openReader(name);
     return true;
@@ -79,7 +80,8 @@ async function isThere(storage: StorageDriver, name: string): Promise<boolean> {
   }
 }
 
-async function partitionsIn(home: string): Promise<readonly NamedPartition[]> {
+/** Every partition that the home's plugins keep, as its configuration says. */
+export async function partitionsIn(home: string): Promise<readonly NamedPartition[]> {
   const manifests = startOrder(plugins.map(({ manifest }) => manifest));
   const { sections } = await readConfiguration(home);
   return partitionsOf(manifests, await configure(manifests, sections));

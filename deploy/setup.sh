@@ -49,6 +49,7 @@ if [ "$test_tools" = yes ]; then
   need strace strace
   need libp11-kit-dev /usr/include/p11-kit-1/p11-kit/pkcs11.h
   need e2fsprogs mkfs.ext4
+  need postgresql-15 /usr/lib/postgresql/15/bin/postgres /usr/lib/postgresql/16/bin/postgres /usr/lib/postgresql/17/bin/postgres
   need mount mount
   need chromium chromium
   need libfaketime /usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1 /usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1

@@ -184,7 +184,7 @@ async function logFindings(
     const { publicKey, origin, noteName = origin } = key;
     return { name, format, label, publicKey: decodeBase64(publicKey), origin, noteName };
   });
-  await using storage = openStorage(at);
+  await using storage = await openStorage(at);
   const findings = await fsckLogs({
     openReader: async (name) => await storage.openReader(`log-${name}`),
     logs,

@@ -40,7 +40,7 @@ export async function openHouse(): Promise<House> {
       ...sections,
       hsm: { module: module.path, tokenLabel: "chancery-online", hangLimitMs: 0 },
     },
-    storage: openStorage(home),
+    storage: await openStorage(home),
     fetch: createFetch({ allowLoopback: true, privateHosts: [], extraAuthorities: [] }),
     home,
     pin: async () => (await readFile(join(home, "secrets", "pin"), "utf8")).trim(),

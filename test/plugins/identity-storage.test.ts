@@ -27,7 +27,7 @@ it("is there when it is wanted, and remembers", async () => {
   expect(databases()).toEqual(["identity-tokens.db"]);
   const shape = { tables: ["used", "expiring", "cursors"], streams: ["facts"] };
   const use = async (jti: string, nowS: number) => {
-    await using storage = openStorage(home);
+    await using storage = await openStorage(home);
     const partition = await storage.open("identity-tokens", shape);
     await using _closing = partition;
     await createUseOnce(partition)("https://idp.example", { jti, exp: 1_000 }, nowS * 1_000);
