@@ -69,6 +69,14 @@ export async function addTokenStorage(home: string): Promise<void> {
   }
 }
 
+/** Asks the storage for something, if it is one that may not be there. @throws as it does if it cannot be used now */
+export async function reachStorage(home: string): Promise<void> {
+  const { storage: config } = await readConfiguration(home);
+  if (config.driver === "sqlite") return;
+  await using storage = await openStorage(home);
+  await isThere(storage, "issuer");
+}
+
 /** Whether the storage has a partition of this name. */
 export async function isThere(storage: StorageDriver, name: string): Promise<boolean> {
   try {

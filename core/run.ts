@@ -14,7 +14,7 @@ import { readPin } from "./pin.ts";
 import { type Manifest, PinRefused, StartRefused } from "./plugin.ts";
 import { sealsFrom } from "./seals.ts";
 import { readNkeySeed, readPairKeys } from "./secrets.ts";
-import { MissingPartition, type StorageDriver } from "./storage.ts";
+import { MissingPartition, type StorageDriver, UnsafeStorage } from "./storage.ts";
 
 /** An installation as its home describes it. */
 export interface Installed {
@@ -118,7 +118,7 @@ export function exitCodeFor(thrown: unknown): number {
   // What was released after a failed start failed too; the first failure decides.
   if (thrown instanceof SuppressedError) return exitCodeFor(thrown.suppressed);
   if (thrown instanceof PinRefused) return ExitCode.pinRefused;
-  const isForTheOperator = [CompositionError, MissingPartition, StartRefused].some(
+  const isForTheOperator = [CompositionError, MissingPartition, StartRefused, UnsafeStorage].some(
     (refusal) => thrown instanceof refusal,
   );
   if (isForTheOperator) return ExitCode.environment;

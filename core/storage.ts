@@ -117,3 +117,8 @@ export class Conflict extends Error {
 export class MissingPartition extends Error {
   override readonly name = "MissingPartition";
 }
+
+/** The storage as it is set up may lose what it acknowledges: an operator must see to it. */
+export class UnsafeStorage extends Error {
+  override readonly name = "UnsafeStorage";
+}

@@ -1,6 +1,6 @@
 /** Which processes a home asks for, and which port of metrics, in its `config.yaml`. */
 import { readConfiguration } from "../config/load.ts";
-import { addTokenStorage } from "../config/storage.ts";
+import { addTokenStorage, reachStorage } from "../config/storage.ts";
 import { type PlannedProcess, processesOf } from "../config/processes.ts";
 import { Refusal } from "./refusal.ts";
 
@@ -14,9 +14,10 @@ export async function readProcesses(home: string): Promise<readonly PlannedProce
   }
 }
 
-/** Makes what a changed `config.yaml` needs and a home of before does not have. @throws {Refusal} if it cannot be used. */
+/** Finds the storage, and makes in it what a changed `config.yaml` needs and a home of before does not have. @throws {Refusal} if it cannot be used. */
 export async function addStorage(home: string): Promise<void> {
   try {
+    await reachStorage(home);
     await addTokenStorage(home);
   } catch (problem) {
     throw new Refusal(problem instanceof Error ? problem.message : String(problem));

@@ -1,6 +1,7 @@
 /** Which server is written to, and that its settings lose no commit. */
 import { readFile } from "node:fs/promises";
 import pg from "pg";
+import { UnsafeStorage } from "../../core/storage.ts";
 import { codeOf, isLostConnection, textOf } from "./postgres-query.ts";
 
 /** Where the database is. */
@@ -23,15 +24,10 @@ const connectMs = 5_000;
 const statementMs = 30_000;
 const poolSize = 4;
 
-/** The server that writes are refused by, and why. */
-export class UnsafeServer extends Error {
-  override readonly name = "UnsafeServer";
-}
-
 /**
  * A connection to the one server that accepts writes, proven to keep what it acknowledges.
  *
- * @throws {UnsafeServer} if a setting loses commits, or more than one server accepts writes
+ * @throws {UnsafeStorage} if a setting loses commits, or more than one server accepts writes
  * @throws if none of the servers can be used now
  */
 export async function findServer(options: PostgresOptions): Promise<pg.Client> {
@@ -57,7 +53,7 @@ export async function findServer(options: PostgresOptions): Promise<pg.Client> {
   }
   if (others.length > 0) {
     await close();
-    throw new UnsafeServer(
+    throw new UnsafeStorage(
       `${writable.map(({ name }) => name).join(" and ")} both accept writes; stop the one that was left behind`,
     );
   }
@@ -193,17 +189,17 @@ const oldestServer = 150_000;
 async function checkSettings(client: pg.Client, options: PostgresOptions): Promise<void> {
   const version = Number(await show(client, "server_version_num"));
   if (!(version >= oldestServer)) {
-    throw new UnsafeServer(`PostgreSQL ${version} is too old; 15 is the oldest that works here`);
+    throw new UnsafeStorage(`PostgreSQL ${version} is too old; 15 is the oldest that works here`);
   }
   for (const { name, wants, say } of needed) {
     const found = await show(client, name);
     if (wants.test(found)) continue;
-    throw new UnsafeServer(
+    throw new UnsafeStorage(
       `PostgreSQL's ${name} is ${found}, with which acknowledged commits can be lost; set it to ${say}`,
     );
   }
   if (options.requiresStandby && (await show(client, "synchronous_standby_names")) === "") {
-    throw new UnsafeServer(
+    throw new UnsafeStorage(
       "PostgreSQL has no synchronous_standby_names, and the configuration requires a synchronous standby",
     );
   }

@@ -7,7 +7,13 @@ import { randomBytes } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import type pg from "pg";
 import { equalBytes } from "../../core/formats/encoding.ts";
-import { type Commit, type Committed, Conflict, type PartitionShape } from "../../core/storage.ts";
+import {
+  type Commit,
+  type Committed,
+  Conflict,
+  type PartitionShape,
+  UnsafeStorage,
+} from "../../core/storage.ts";
 import { shapeText } from "./bounds.ts";
 import { type PartitionLayout, requirePartition } from "./postgres-layout.ts";
 import {
@@ -20,7 +26,7 @@ import {
   writeStatements,
 } from "./postgres-group.ts";
 import { bytesOf, isLostConnection, rowsOf, textOf } from "./postgres-query.ts";
-import { findServer, type PostgresOptions, UnsafeServer } from "./postgres-server.ts";
+import { findServer, type PostgresOptions } from "./postgres-server.ts";
 
 /** What one transaction may carry; more waits for the next. */
 const maxGroupBytes = 32 * 1024 * 1024;
@@ -215,7 +221,7 @@ export class PostgresWriter implements AsyncDisposable {
           throw thrown;
         }
       } catch (thrown) {
-        const isFinal = thrown instanceof Fenced || thrown instanceof UnsafeServer;
+        const isFinal = thrown instanceof Fenced || thrown instanceof UnsafeStorage;
         if (isFinal || performance.now() > untilMs) throw thrown;
         await sleep(retryMs);
       }
