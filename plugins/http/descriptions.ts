@@ -228,7 +228,7 @@ const descriptions: { readonly [route: string]: Description } = {
   },
   "GET /oidc/*": {
     summary: "The sign-in of people: pages, and redirects between them",
-    response: { status: 303, mediaType: "text/html" },
+    response: { status: 303, mediaType: "text/html; charset=utf-8" },
   },
   "POST /oidc/*": {
     summary: "The forms of the sign-in, and the device flow (RFC 8628)",
