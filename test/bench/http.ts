@@ -1,5 +1,5 @@
 /** A lean HTTP client for load: kept-alive connections, whole bodies, nothing parsed that is not looked at. */
-import { Agent, request } from "node:http";
+import { connect, type Socket } from "node:net";
 
 /** A request made beforehand. */
 export interface Prepared {
@@ -25,30 +25,140 @@ const patienceMs = 30_000;
 
 /** Sends prepared requests to one origin over at most so many connections. */
 export function sender(origin: string, connections: number): { readonly send: Send } & Disposable {
-  const { hostname, port } = new URL(origin);
-  const agent = new Agent({ keepAlive: true, maxSockets: connections });
-  const send: Send = ({ method, path, headers, body }) =>
-    new Promise((resolve, reject) => {
-      const sent = request(
-        { agent, host: hostname, port, path, method, headers, timeout: patienceMs },
-        (response) => {
-          const chunks: Buffer[] = [];
-          response.on("data", (chunk: Buffer) => chunks.push(chunk));
-          response.on("end", () =>
-            resolve({
-              status: response.statusCode ?? 0,
-              text: Buffer.concat(chunks).toString("utf8"),
-              retryAfter: response.headers["retry-after"] !== undefined,
-            }),
-          );
-          response.on("error", reject);
-        },
-      );
-      sent.on("timeout", () => sent.destroy(new Error("no answer in time")));
-      sent.on("error", reject);
-      sent.end(body);
+  const place = new URL(origin);
+  const idle: Connection[] = [];
+  const waiting: ((connection: Connection) => void)[] = [];
+  const open = new Set<Connection>();
+
+  const connectAnew = (): Connection => {
+    const connection: Connection = new Connection(place, () => {
+      open.delete(connection);
+      const at = idle.indexOf(connection);
+      if (at >= 0) idle.splice(at, 1);
     });
-  return { send, [Symbol.dispose]: () => agent.destroy() };
+    open.add(connection);
+    return connection;
+  };
+  const take = async (): Promise<Connection> => {
+    const free = idle.pop();
+    if (free !== undefined) return free;
+    if (open.size < connections) return connectAnew();
+    return await new Promise((resolve) => waiting.push(resolve));
+  };
+  const give = (connection: Connection): void => {
+    const next = waiting.shift();
+    const isOpen = open.has(connection);
+    if (next !== undefined) next(isOpen ? connection : connectAnew());
+    else if (isOpen) idle.push(connection);
+  };
+
+  return {
+    async send(prepared) {
+      const connection = await take();
+      try {
+        return await connection.exchange(prepared);
+      } finally {
+        give(connection);
+      }
+    },
+    [Symbol.dispose]() {
+      for (const connection of open) connection.destroy();
+    },
+  };
+}
+
+/** One kept-alive connection with one exchange at a time: HTTP/1.1 as far as a service of ours answers it. */
+class Connection {
+  readonly #socket: Socket;
+  readonly #host: string;
+  #exchange: { resolve: (answered: Answered) => void; reject: (cause: Error) => void } | null =
+    null;
+  #received: Buffer = Buffer.alloc(0);
+
+  constructor({ hostname, port, host }: URL, closed: () => void) {
+    this.#host = host;
+    this.#socket = connect({ host: hostname, port: Number(port), noDelay: true });
+    this.#socket.setTimeout(patienceMs, () => this.#end(new Error("no answer in time")));
+    this.#socket.on("error", (cause) => this.#end(cause));
+    this.#socket.on("close", () => {
+      closed();
+      this.#end(new Error("the connection was closed before the answer was whole"));
+    });
+    this.#socket.on("data", (chunk: Buffer) => this.#take(chunk));
+  }
+
+  async exchange({ method, path, headers, body }: Prepared): Promise<Answered> {
+    let head = `${method} ${path} HTTP/1.1\r\nhost: ${this.#host}\r\n`;
+    for (const [name, value] of Object.entries(headers)) head += `${name}: ${value}\r\n`;
+    return await new Promise((resolve, reject) => {
+      this.#exchange = { resolve, reject };
+      this.#socket.cork();
+      this.#socket.write(`${head}\r\n`, "latin1");
+      if (body.length > 0) this.#socket.write(body);
+      this.#socket.uncork();
+    });
+  }
+
+  destroy(): void {
+    this.#socket.destroy();
+  }
+
+  #end(cause: Error): void {
+    this.#exchange?.reject(cause);
+    this.#exchange = null;
+    this.#socket.destroy();
+  }
+
+  #take(chunk: Buffer): void {
+    this.#received = this.#received.length === 0 ? chunk : Buffer.concat([this.#received, chunk]);
+    let answer: ReturnType<typeof readAnswer>;
+    try {
+      answer = readAnswer(this.#received);
+    } catch (thrown) {
+      this.#end(thrown instanceof Error ? thrown : new Error(String(thrown)));
+      return;
+    }
+    if (answer === null) return;
+    this.#received = Buffer.alloc(0);
+    const { resolve } = this.#exchange ?? {};
+    this.#exchange = null;
+    if (answer.closes) this.#socket.destroy();
+    resolve?.(answer);
+  }
+}
+
+/** The answer in `bytes`, or null if it is not whole yet. @throws if its length cannot be told */
+function readAnswer(bytes: Buffer): (Answered & { readonly closes: boolean }) | null {
+  const end = bytes.indexOf("\r\n\r\n");
+  if (end < 0) return null;
+  const head = bytes.toString("latin1", 0, end).toLowerCase();
+  const text = bodyOf(bytes.subarray(end + 4), head);
+  if (text === null) return null;
+  return {
+    status: Number(head.slice(9, 12)),
+    text,
+    retryAfter: head.includes("\r\nretry-after:"),
+    closes: head.includes("\r\nconnection: close"),
+  };
+}
+
+function bodyOf(bytes: Buffer, head: string): string | null {
+  const length = /\r\ncontent-length: *(\d+)/.exec(head)?.[1];
+  if (length !== undefined) {
+    return bytes.length < Number(length) ? null : bytes.toString("utf8", 0, Number(length));
+  }
+  if (!/\r\ntransfer-encoding: *chunked/.test(head)) throw new Error(`no length: ${head}`);
+  const parts: Buffer[] = [];
+  for (let at = 0; ;) {
+    const line = bytes.indexOf("\r\n", at);
+    if (line < 0) return null;
+    const size = Number.parseInt(bytes.toString("latin1", at, line), 16);
+    const next = line + 2 + size + 2;
+    if (bytes.length < next) return null;
+    if (size === 0) return Buffer.concat(parts).toString("utf8");
+    parts.push(bytes.subarray(line + 2, line + 2 + size));
+    at = next;
+  }
 }
 
 /** A POST of JSON. */
