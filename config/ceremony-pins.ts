@@ -1,7 +1,6 @@
-/** PINs for a ceremony: from a file descriptor, or asked for at the terminal without echo. Never from an argument or the environment. */
-import { openSync, readFileSync } from "node:fs";
-import { ReadStream } from "node:tty";
+/** PINs for a ceremony: from a file descriptor, or asked for at the terminal. */
 import { CommandError, exitCodes } from "../plugins/client/commands.ts";
+import { openPrompt, readDescriptor } from "./prompt.ts";
 
 const longestPin = 255;
 
@@ -36,13 +35,10 @@ function descriptor(text: string): [string, number] {
 }
 
 function fromDescriptor(token: string, fd: number): string {
-  try {
-    return checked(token, readFileSync(fd, "utf8").replace(/\r?\n$/, ""));
-  } catch (cause) {
-    if (cause instanceof CommandError) throw cause;
-    const message = `the PIN of "${token}" cannot be read from descriptor ${fd}`;
-    throw new CommandError(exitCodes.environment, message, { cause });
-  }
+  return checked(
+    token,
+    readDescriptor(fd, `the PIN of "${token}" cannot be read from descriptor ${fd}`),
+  );
 }
 
 function checked(token: string, pin: string): string {
@@ -51,38 +47,8 @@ function checked(token: string, pin: string): string {
 }
 
 async function ask(token: string): Promise<string> {
-  using terminal = openTerminal(token);
-  process.stderr.write(`PIN of the token "${token}": `);
-  let pin = "";
-  for await (const chunk of terminal.stream) {
-    for (const key of String(chunk)) {
-      if (key === "\u0003") throw new CommandError(exitCodes.failed, "no PIN was given");
-      if (key === "\r" || key === "\n") {
-        process.stderr.write("\n");
-        return checked(token, pin);
-      }
-      pin = key === "\u007f" ? pin.slice(0, -1) : pin + key;
-    }
-  }
-  throw new CommandError(exitCodes.environment, "the terminal went away");
-}
-
-function openTerminal(token: string): { readonly stream: ReadStream } & Disposable {
-  try {
-    const stream = new ReadStream(openSync("/dev/tty", "r"));
-    stream.setRawMode(true);
-    return {
-      stream,
-      [Symbol.dispose]: () => {
-        stream.setRawMode(false);
-        stream.destroy();
-      },
-    };
-  } catch (cause) {
-    throw new CommandError(
-      exitCodes.environment,
-      `the PIN of "${token}" is needed, but there is no terminal; give it with --pin-fd ${token}=NUMBER`,
-      { cause },
-    );
-  }
+  using prompt = openPrompt(
+    `the PIN of "${token}" is needed, but there is no terminal; give it with --pin-fd ${token}=NUMBER`,
+  );
+  return checked(token, await prompt.ask(`PIN of the token "${token}": `, "no PIN was given"));
 }

@@ -5,15 +5,9 @@
  * Two things keep writers apart. A session lock refuses a second writer politely. The fence is a row: opening a partition gives it a
  * new generation, and a transaction of an older generation fails whole, whatever its process believes.
  */
-import {
-  type Commit,
-  type Committed,
-  type Partition,
-  type PartitionShape,
-  type Reader,
-  type StorageDriver,
-} from "../../core/storage.ts";
-import { checkCommit, checkPartitionName, checkShape } from "./bounds.ts";
+import type { Reader, StorageDriver } from "../../core/storage.ts";
+import { checkPartitionName, checkShape } from "./bounds.ts";
+import { ComposedPartition } from "./partition.ts";
 import { createPartition, layOutDatabase, requirePartition } from "./postgres-layout.ts";
 import { PostgresReader } from "./postgres-reader.ts";
 import { findServer, type PostgresOptions, readonlyPool } from "./postgres-server.ts";
@@ -40,7 +34,7 @@ export function postgresDriver(options: PostgresOptions): StorageDriver {
       checkPartitionName(name);
       checkShape(shape);
       const writer = await PostgresWriter.open(options, name, shape);
-      const partition = new PostgresPartition(
+      const partition = new ComposedPartition(
         new PostgresReader(pool, writer.layout, name),
         writer,
         shape,
@@ -61,38 +55,4 @@ export function postgresDriver(options: PostgresOptions): StorageDriver {
       await pool.end();
     },
   };
-}
-
-class PostgresPartition implements Partition {
-  readonly #reader: PostgresReader;
-  readonly #writer: PostgresWriter;
-  readonly #shape: PartitionShape;
-
-  constructor(reader: PostgresReader, writer: PostgresWriter, shape: PartitionShape) {
-    this.#reader = reader;
-    this.#writer = writer;
-    this.#shape = shape;
-  }
-
-  async commit(commit: Commit): Promise<Committed> {
-    checkCommit(this.#shape, commit);
-    return await this.#writer.commit(commit);
-  }
-
-  async get(table: string, key: Uint8Array) {
-    return await this.#reader.get(table, key);
-  }
-
-  async scan(...question: Parameters<Reader["scan"]>) {
-    return await this.#reader.scan(...question);
-  }
-
-  async read(...question: Parameters<Reader["read"]>) {
-    return await this.#reader.read(...question);
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#reader[Symbol.asyncDispose]();
-    await this.#writer[Symbol.asyncDispose]();
-  }
 }

@@ -5,15 +5,9 @@
  */
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import type {
-  Commit,
-  Committed,
-  Partition,
-  PartitionShape,
-  Reader,
-  StorageDriver,
-} from "../../core/storage.ts";
-import { checkCommit, checkPartitionName, checkShape } from "./bounds.ts";
+import type { Reader, StorageDriver } from "../../core/storage.ts";
+import { checkPartitionName, checkShape } from "./bounds.ts";
+import { ComposedPartition } from "./partition.ts";
 import { Checkpoints } from "./checkpoints.ts";
 import { CommitQueue } from "./commit-queue.ts";
 import { createFile, requireFile } from "./sqlite-file.ts";
@@ -56,7 +50,7 @@ export function sqliteDriver(options: SqliteOptions): StorageDriver {
         { path, lockPath: join(directory, `${name}.lock`), name, shape },
         checkpoints,
       );
-      const partition = new SqlitePartition(new SqliteReader(path, name), queue, shape);
+      const partition = new ComposedPartition(new SqliteReader(path, name), queue, shape);
       open.add(partition);
       return partition;
     },
@@ -71,39 +65,4 @@ export function sqliteDriver(options: SqliteOptions): StorageDriver {
       await checkpoints[Symbol.asyncDispose]();
     },
   };
-}
-
-class SqlitePartition implements Partition {
-  readonly #reader: SqliteReader;
-  readonly #queue: CommitQueue;
-  readonly #shape: PartitionShape;
-
-  constructor(reader: SqliteReader, queue: CommitQueue, shape: PartitionShape) {
-    this.#reader = reader;
-    this.#queue = queue;
-    this.#shape = shape;
-  }
-
-  async commit(commit: Commit): Promise<Committed> {
-    checkCommit(this.#shape, commit);
-    return await this.#queue.commit(commit);
-  }
-
-  async get(table: string, key: Uint8Array) {
-    return await this.#reader.get(table, key);
-  }
-
-  async scan(...question: Parameters<Reader["scan"]>) {
-    return await this.#reader.scan(...question);
-  }
-
-  async read(...question: Parameters<Reader["read"]>) {
-    return await this.#reader.read(...question);
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    // The writer last: the last connection that closes empties the write-ahead log, and only a writing one can.
-    await this.#reader[Symbol.asyncDispose]();
-    await this.#queue[Symbol.asyncDispose]();
-  }
 }

@@ -1,15 +1,10 @@
 /** Another CA is put into use while certificates are issued: issuer, ct, log and the vault itself, on a SoftHSM token. */
 import { randomBytes, X509Certificate } from "node:crypto";
-import * as v from "valibot";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { sha256 } from "../../core/crypto/hash.ts";
-import { encodeVerdict } from "../../core/formats/verdict.ts";
 import { formatName } from "../../core/formats/x509.ts";
-import { definePlugin } from "../../core/plugin.ts";
 import type { StorageDriver } from "../../core/storage.ts";
 import { addChain, getRoots } from "../../events/ct.ts";
 import { bindChain, generateKey } from "../../events/hsm.ts";
-import { authenticate } from "../../events/identity.ts";
 import { activateIssuer, issueCertificate, trustBundle } from "../../events/issuer.ts";
 import { authorityExtensions } from "../../hsm/ceremony/profiles.ts";
 import ct from "../../plugins/ct/plugin.ts";
@@ -22,12 +17,13 @@ import {
   softKey,
   subjectKeyId,
 } from "../crypto/soft-authority.ts";
+import { believer } from "../support/believer.ts";
 import { bootForTest, type TestInstallation } from "../support/boot.ts";
 import "../support/matchers.ts";
 import { memoryStorage } from "../support/memory-storage.ts";
 import { demoKeys, type SoftVault, softVault } from "../support/vault.ts";
 import { key, prove } from "./issuer-house.ts";
-import { principal, provenance } from "./issuer-rooms.ts";
+import { principal } from "./issuer-rooms.ts";
 
 const rootKey = softKey("P-384");
 const rootName = formatName({ commonName: "test root" });
@@ -51,33 +47,7 @@ const chainOf = (commonName: string, publicKey: Uint8Array, term = validity): Ui
   root,
 ];
 
-/** Says of everybody that they are the principal, under identity's own seal. */
-const identity = definePlugin({
-  name: "identity",
-  summary: "believes everybody",
-  config: v.strictObject({}),
-  offers: [authenticate],
-  needs: [],
-  emits: [],
-  follows: [],
-  vouchesTo: ["hsm"],
-  reaches: [],
-}).implement(async ({ seals, clock }) => {
-  await Promise.resolve();
-  return {
-    handlers: {
-      async authenticate({ idToken, publicKeyHash }) {
-        await Promise.resolve();
-        const tokenDigest = sha256(new TextEncoder().encode(idToken));
-        const verifiedAtMs = BigInt(clock.now().getTime());
-        const nonce = new Uint8Array(randomBytes(16));
-        const word = { principal, tokenDigest, publicKeyHash, verifiedAtMs, nonce };
-        const verdict = encodeVerdict(word);
-        return { principal, provenance, sealed: { verdict, mac: seals.seal("hsm", verdict) } };
-      },
-    },
-  };
-});
+const identity = believer(principal);
 
 let vault: SoftVault;
 let storage: StorageDriver;

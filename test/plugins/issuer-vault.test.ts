@@ -1,6 +1,5 @@
 /** Issuer, ct, log and the vault itself, on a SoftHSM token: what the rooms promise each other, they keep. */
-import { randomBytes, X509Certificate } from "node:crypto";
-import * as v from "valibot";
+import { X509Certificate } from "node:crypto";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { sha256 } from "../../core/crypto/hash.ts";
 import { importPublicKey } from "../../core/crypto/keys.ts";
@@ -15,16 +14,13 @@ import {
   sctSignatureInput,
   treeHeadSignatureInput,
 } from "../../core/formats/sct.ts";
-import { encodeVerdict } from "../../core/formats/verdict.ts";
 import {
   extensionOids,
   findExtension,
   formatName,
   parseCertificate,
 } from "../../core/formats/x509.ts";
-import { definePlugin } from "../../core/plugin.ts";
 import { getEntries, getProofByHash, getSth } from "../../events/ct.ts";
-import { authenticate } from "../../events/identity.ts";
 import { issueCertificate } from "../../events/issuer.ts";
 import ct from "../../plugins/ct/plugin.ts";
 import issuer from "../../plugins/issuer/plugin.ts";
@@ -37,10 +33,11 @@ import {
   softKey,
   subjectKeyId,
 } from "../crypto/soft-authority.ts";
+import { believer } from "../support/believer.ts";
 import { bootForTest, type TestInstallation } from "../support/boot.ts";
 import { demoKeys, type SoftVault, softVault } from "../support/vault.ts";
 import { key, prove } from "./issuer-house.ts";
-import { principal, provenance } from "./issuer-rooms.ts";
+import { principal } from "./issuer-rooms.ts";
 
 const rootKey = softKey("P-384");
 const rootName = formatName({ commonName: "test root" });
@@ -68,33 +65,7 @@ function issuingChain(publicKey: Uint8Array): Uint8Array[] {
   return [issuing, root];
 }
 
-/** Says of everybody that they are the principal, under identity's own seal. */
-const identity = definePlugin({
-  name: "identity",
-  summary: "believes everybody",
-  config: v.strictObject({}),
-  offers: [authenticate],
-  needs: [],
-  emits: [],
-  follows: [],
-  vouchesTo: ["hsm"],
-  reaches: [],
-}).implement(async ({ seals, clock }) => {
-  await Promise.resolve();
-  return {
-    handlers: {
-      async authenticate({ idToken, publicKeyHash }) {
-        await Promise.resolve();
-        const tokenDigest = sha256(new TextEncoder().encode(idToken));
-        const verifiedAtMs = BigInt(clock.now().getTime());
-        const nonce = new Uint8Array(randomBytes(16));
-        const word = { principal, tokenDigest, publicKeyHash, verifiedAtMs, nonce };
-        const verdict = encodeVerdict(word);
-        return { principal, provenance, sealed: { verdict, mac: seals.seal("hsm", verdict) } };
-      },
-    },
-  };
-});
+const identity = believer(principal);
 
 let vault: SoftVault;
 let installation: TestInstallation;
