@@ -1,4 +1,5 @@
 /** Statements and what they answer, with every column as the server sent it. */
+import { setTimeout as sleep } from "node:timers/promises";
 import type pg from "pg";
 
 /** The rows of one statement, every column as text: the package reads every answer as UTF-8, whatever form is asked for. */
@@ -39,4 +40,36 @@ export function codeOf(thrown: unknown): string | null {
 export function isLostConnection(thrown: unknown): boolean {
   const code = codeOf(thrown);
   return code === null || !/^[0-9A-Z]{5}$/.test(code) || /^(?:08|57P0)/.test(code);
+}
+
+/** How long a connection is given to say goodbye. */
+const goodbyeMs = 1_000;
+
+/**
+ * What `work` comes to, or the loss of the connection if that comes first: of statements that were under way when a connection broke,
+ * the package may answer none.
+ */
+export async function unlessLost<T>(client: pg.Client, work: Promise<T>): Promise<T> {
+  const { promise: lost, reject } = Promise.withResolvers<never>();
+  const end = (): void => reject(new Error("the connection to the server is lost"));
+  client.once("end", end).once("error", end);
+  // Whichever is second has nobody who waits for it.
+  work.catch(() => undefined);
+  lost.catch(() => undefined);
+  try {
+    return await Promise.race([work, lost]);
+  } finally {
+    client.off("end", end).off("error", end);
+  }
+}
+
+/** Closes a connection, whatever state it is in. */
+export async function closeConnection(client: pg.Client): Promise<void> {
+  const left = new AbortController();
+  const goodbye = client.end().catch(() => undefined);
+  await Promise.race([
+    goodbye,
+    sleep(goodbyeMs, undefined, { signal: left.signal }).catch(() => undefined),
+  ]);
+  left.abort();
 }

@@ -2,7 +2,7 @@
 import { readFile } from "node:fs/promises";
 import pg from "pg";
 import { UnsafeStorage } from "../../core/storage.ts";
-import { codeOf, isLostConnection, textOf } from "./postgres-query.ts";
+import { closeConnection, codeOf, isLostConnection, textOf, unlessLost } from "./postgres-query.ts";
 
 /** Where the database is. */
 export interface PostgresOptions {
@@ -40,7 +40,7 @@ export async function findServer(options: PostgresOptions): Promise<pg.Client> {
   const close = async (spared?: pg.Client) => {
     await Promise.all(
       clients.map(async ({ client }) => {
-        if (client !== spared) await client.end();
+        if (client !== spared) await closeConnection(client);
       }),
     );
   };
@@ -58,7 +58,7 @@ export async function findServer(options: PostgresOptions): Promise<pg.Client> {
     );
   }
   try {
-    await checkSettings(chosen.client, options);
+    await unlessLost(chosen.client, checkSettings(chosen.client, options));
     await close(chosen.client);
     return chosen.client;
   } catch (thrown) {
@@ -100,13 +100,13 @@ export function readonlyPool(options: PostgresOptions): ReadingPool {
   const once = async <T>(read: (client: pg.Client) => Promise<T>): Promise<T> => {
     const client = await take();
     try {
-      const value = await read(client);
-      if (ended) await client.end();
+      const value = await unlessLost(client, read(client));
+      if (ended) await closeConnection(client);
       else idle.push(client);
       return value;
     } catch (thrown) {
       // Not lent again: what state it is in is not known.
-      await client.end().catch(() => undefined);
+      await closeConnection(client);
       throw thrown;
     } finally {
       giveBack();
@@ -119,13 +119,13 @@ export function readonlyPool(options: PostgresOptions): ReadingPool {
         return await once(read);
       } catch (thrown) {
         if (!isLostConnection(thrown)) throw thrown;
-        for (const client of idle.splice(0)) await client.end().catch(() => undefined);
+        for (const client of idle.splice(0)) await closeConnection(client);
         return await once(read);
       }
     },
     async end() {
       ended = true;
-      for (const client of idle.splice(0)) await client.end();
+      for (const client of idle.splice(0)) await closeConnection(client);
     },
   };
 }
@@ -163,17 +163,17 @@ async function connectTo(
   const name = `${host}:${port}`;
   try {
     await client.connect();
-    const recovery = await textOf(client, "SELECT pg_is_in_recovery()");
+    const recovery = await unlessLost(client, textOf(client, "SELECT pg_is_in_recovery()"));
     return { client, name, isWritable: recovery === "f" };
   } catch (cause) {
-    await client.end().catch(() => undefined);
+    await closeConnection(client);
     throw new Error(`${name}: ${sentence(cause)}`, { cause });
   }
 }
 
 async function connectReading(options: PostgresOptions): Promise<pg.Client> {
   const client = await findServer(options);
-  await client.query("SET default_transaction_read_only = on");
+  await unlessLost(client, client.query("SET default_transaction_read_only = on"));
   return client;
 }
 

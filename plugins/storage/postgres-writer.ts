@@ -25,7 +25,14 @@ import {
   readStatements,
   writeStatements,
 } from "./postgres-group.ts";
-import { bytesOf, isLostConnection, rowsOf, textOf } from "./postgres-query.ts";
+import {
+  bytesOf,
+  closeConnection,
+  isLostConnection,
+  rowsOf,
+  textOf,
+  unlessLost,
+} from "./postgres-query.ts";
 import { findServer, type PostgresOptions } from "./postgres-server.ts";
 
 /** What one transaction may carry; more waits for the next. */
@@ -81,7 +88,7 @@ export class PostgresWriter implements AsyncDisposable {
       const lengths = await readLengths(client, layout);
       return new PostgresWriter({ options, name, client, layout, generation, lengths });
     } catch (thrown) {
-      await client.end();
+      await closeConnection(client);
       throw thrown;
     }
   }
@@ -118,7 +125,7 @@ export class PostgresWriter implements AsyncDisposable {
     if (this.#isClosed) return;
     this.#isClosed = true;
     if (this.#isRunning) await new Promise<void>((resolve) => (this.#idle = resolve));
-    await this.#client.end().catch(() => undefined);
+    await closeConnection(this.#client);
   }
 
   async #run(): Promise<void> {
@@ -153,8 +160,8 @@ export class PostgresWriter implements AsyncDisposable {
     for (;;) {
       let plan: Plan | null = null;
       try {
-        plan = await this.#plan(commits, group);
-        await this.#execute(plan);
+        plan = await unlessLost(this.#client, this.#plan(commits, group));
+        await unlessLost(this.#client, this.#execute(plan));
         this.#grow(plan);
         return plan.outcomes;
       } catch (thrown) {
@@ -209,15 +216,15 @@ export class PostgresWriter implements AsyncDisposable {
 
   /** A new connection under a new generation; gives the name of the last group that took place. */
   async #reconnect(): Promise<Uint8Array> {
-    await this.#client.end().catch(() => undefined);
+    await closeConnection(this.#client);
     const untilMs = performance.now() + findAgainMs;
     for (;;) {
       try {
         const client = await findServer(this.#options);
         try {
-          return await this.#takeOver(client);
+          return await unlessLost(client, this.#takeOver(client));
         } catch (thrown) {
-          await client.end().catch(() => undefined);
+          await closeConnection(client);
           throw thrown;
         }
       } catch (thrown) {

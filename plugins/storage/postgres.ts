@@ -9,6 +9,7 @@ import type { Reader, StorageDriver } from "../../core/storage.ts";
 import { checkPartitionName, checkShape } from "./bounds.ts";
 import { ComposedPartition } from "./partition.ts";
 import { createPartition, layOutDatabase, requirePartition } from "./postgres-layout.ts";
+import { closeConnection } from "./postgres-query.ts";
 import { PostgresReader } from "./postgres-reader.ts";
 import { findServer, type PostgresOptions, readonlyPool } from "./postgres-server.ts";
 import { PostgresWriter } from "./postgres-writer.ts";
@@ -27,7 +28,7 @@ export function postgresDriver(options: PostgresOptions): StorageDriver {
         await layOutDatabase(client);
         await createPartition(client, name, shape);
       } finally {
-        await client.end();
+        await closeConnection(client);
       }
     },
     async open(name, shape) {
