@@ -1,7 +1,7 @@
 /** Real PostgreSQL servers from Debian's package, each in a folder of its own, on a socket and a port of its own. */
 import { execFileSync, spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { chownSync, existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { chownSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -102,10 +102,12 @@ class Server implements TestPostgres {
     const running = this.#process;
     if (running?.pid === undefined || running.exitCode !== null) return;
     const gone = once(running, "exit");
-    // The whole group: backends that outlive their postmaster would keep the shared memory.
-    process.kill(-running.pid, "SIGKILL");
+    // Its children have sessions of their own: stopped, it makes no more, and none of them outlives it.
+    process.kill(running.pid, "SIGSTOP");
+    const children = childrenOf(running.pid);
+    for (const pid of [...children, running.pid]) end(pid);
     await gone;
-    rmSync(join(this.#data, "postmaster.pid"), { force: true });
+    while (children.some((pid) => existsSync(`/proc/${pid}/exe`))) await sleep(10);
     this.#process = null;
   }
 
@@ -136,6 +138,31 @@ class Server implements TestPostgres {
 
   get #data(): string {
     return join(this.host, "data");
+  }
+}
+
+function childrenOf(parent: number): readonly number[] {
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .filter((pid) => parentOf(pid) === parent)
+    .map(Number);
+}
+
+/** The fourth field of /proc/PID/stat; the second may hold anything in parentheses. */
+function parentOf(pid: string): number | null {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
+    return Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]);
+  } catch {
+    return null;
+  }
+}
+
+function end(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch {
+    // It has ended by itself, which is as good.
   }
 }
 
