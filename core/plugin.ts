@@ -164,7 +164,7 @@ export interface Context<
   readonly pin: () => Promise<string>;
   /** Every room's health, asked for now; throws on use unless the manifest oversees. */
   readonly peers: () => Promise<Readonly<{ [room: string]: Health }>>;
-  /** What every room counts, asked for now; rooms that do not answer are left out. Throws on use unless the manifest measures. */
+  /** What every room counts, as it stands when this is called; rooms that do not answer are left out. Throws on use unless the manifest measures. */
   readonly metrics: () => Promise<readonly (readonly Metric[])[]>;
 }
 

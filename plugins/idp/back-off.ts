@@ -2,7 +2,7 @@
 
 /** Counts failures by name. */
 export interface BackOff {
-  /** Milliseconds until `key` may try again; 0 for now. */
+  /** Milliseconds until `key` may try again; 0 if it may at once. */
   readonly waitMs: (key: string) => number;
   readonly failed: (key: string) => void;
   readonly succeeded: (key: string) => void;
