@@ -201,10 +201,9 @@ it.each([
       return { type: provider.type, namespace: namespaceOf(provider, fixedOf(provider, binding)) };
     });
     const seen = new Set<string>();
-    const arbitrary = fc
-      .constantFrom(...issuers)
-      .chain((issuer) => fc.tuple(fc.constant(issuer), claimsOf(issuer)));
-    const property = fc.property(arbitrary, ([issuer, claims]) => {
+    const drawn = (among: readonly Issuer[]) =>
+      fc.constantFrom(...among).chain((issuer) => fc.tuple(fc.constant(issuer), claimsOf(issuer)));
+    const hold = ([issuer, claims]: readonly [Issuer, Claims]) => {
       let mapped;
       try {
         mapped = issuer.map(claims);
@@ -225,10 +224,14 @@ it.each([
       expect(new Set(among.map(({ type }) => type)), san.value).toEqual(
         new Set([issuer.provider.type]),
       );
-    });
-    fc.assert(property, { numRuns: 8_000 });
-    // The property says nothing about issuers that never named anybody.
-    expect([...seen].toSorted()).toEqual(issuers.map(({ url }) => url).toSorted());
+    };
+    fc.assert(fc.property(drawn(issuers), hold), { numRuns: 8_000 });
+    // The property says nothing about issuers that never named anybody: few of their tokens do, so they draw more.
+    const silent = () => issuers.filter(({ url }) => !seen.has(url));
+    for (let draws = 0; draws < 50 && silent().length > 0; draws += 1) {
+      fc.assert(fc.property(drawn(silent()), hold), { numRuns: 1_000 });
+    }
+    expect(silent()).toEqual([]);
   },
 );
 
