@@ -99,7 +99,6 @@ async function expectKept(): Promise<void> {
 
 test.for(onTheWay.flatMap((it) => (["before", "after"] as const).map((when) => ({ ...it, when }))))(
   "an error $when $point of $log loses nothing that was answered",
-  { timeout: 30_000 },
   async ({ log: name, point, when }) => {
     const hits = points.hits;
     points.set(`${point}.${when}`, { kind: "error" });
@@ -112,7 +111,6 @@ test.for(onTheWay.flatMap((it) => (["before", "after"] as const).map((when) => (
 
 test.for(onTheWay.map(({ log: name, point }) => ({ log: name, point })))(
   "a second error while it recovers from one at $point of $log loses nothing either",
-  { timeout: 60_000 },
   async ({ log: name, point }) => {
     const hits = points.hits;
     points.set(`${point}.after`, { kind: "error" });

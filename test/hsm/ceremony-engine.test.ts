@@ -45,7 +45,7 @@ test("goes on after kill -9 at each persisted transition", async () => {
   // The last kill came after the seal: nothing is left to do.
   requireWhole(at);
   await expect(performCeremony(at.request)).rejects.toThrow(/never repeated/);
-}, 120_000);
+});
 
 test.for([
   ["C_GenerateKeyPair", 1],
@@ -53,24 +53,20 @@ test.for([
   ["C_Sign", 1],
   ["C_Sign", 2],
   ["C_Finalize", 1],
-] as const)(
-  "goes on after kill -9 before call %s number %i",
-  { timeout: 60_000 },
-  async ([name, number]) => {
-    using at = ceremonyHome();
-    await rehearseCeremony(at.request);
-    expect(await killed(at.request, { call: { name, number } })).toBeNull();
-    await performCeremony(at.request);
-    requireWhole(at);
-  },
-);
+] as const)("goes on after kill -9 before call %s number %i", async ([name, number]) => {
+  using at = ceremonyHome();
+  await rehearseCeremony(at.request);
+  expect(await killed(at.request, { call: { name, number } })).toBeNull();
+  await performCeremony(at.request);
+  requireWhole(at);
+});
 
 test("stops with a reason when it was killed between the token and its PIN", async () => {
   using at = ceremonyHome();
   await rehearseCeremony(at.request);
   expect(await killed(at.request, { call: { name: "C_InitPIN", number: 1 } })).toBeNull();
   await expect(performCeremony(at.request)).rejects.toThrow(/PIN/);
-}, 60_000);
+});
 
 test("goes on after failing at any line of the transcript", async () => {
   using whole = ceremonyHome();
@@ -98,7 +94,7 @@ test("goes on after failing at any line of the transcript", async () => {
     await runCeremony(at.request, "perform");
     requireWhole(at);
   }
-}, 120_000);
+});
 
 test("refuses a ceremony that was not rehearsed, and a script that was changed since", async () => {
   using at = ceremonyHome();
@@ -207,7 +203,7 @@ test("refuses a transcript of which any byte was changed, any line removed or do
       );
     }
   }
-}, 60_000);
+});
 
 test("refuses files that differ from the transcript, another script and another key", async () => {
   using at = ceremonyHome();

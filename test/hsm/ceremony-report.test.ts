@@ -32,7 +32,7 @@ beforeAll(async () => {
   const request = at.script(second.replace("HASH", String(key?.detail["publicKeySha256"])));
   await runCeremony(request, "rehearse");
   await runCeremony(request, "perform");
-}, 60_000);
+});
 afterAll(() => at[Symbol.dispose]());
 
 /** Text without marks, one space between words. */

@@ -88,7 +88,7 @@ describe("chancery sign also", () => {
     ).toBe(1);
   });
 
-  test("signs and verifies what does not fit memory's share", { timeout: 20_000 }, async () => {
+  test("signs and verifies what does not fit memory's share", async () => {
     await writeFile(join(box.folder, "large"), Buffer.alloc(64 * 1024 * 1024 + 1, "large"));
     const out = fresh();
     const signed = await box.chancery(
@@ -114,7 +114,7 @@ describe("chancery sign and a log that is", () => {
     ["busy for ever", [503, 503, 503, 503, 503], 3],
     ["broken", [500], 1],
     ["refusing", [400], 1],
-  ])("%s", { timeout: 20_000 }, async ([, statuses, code]) => {
+  ])("%s", async ([, statuses, code]) => {
     box.behaviour.before.set("/api/v1/log/entries", [...statuses]);
     const out = fresh();
     const finished = await box.chancery(

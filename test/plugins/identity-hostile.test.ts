@@ -122,4 +122,4 @@ it("gives up on an issuer that drips, for all who wait at once", async () => {
   expect(all.every(({ status }) => status === "rejected")).toBe(true);
   expect(performance.now() - started).toBeLessThan(7_000);
   expect(issuer.server.requests.length).toBe(1);
-}, 10_000);
+});

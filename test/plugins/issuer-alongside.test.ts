@@ -64,7 +64,7 @@ beforeAll(async () => {
       authority("issuing-ca-3", "rsa-2048"),
     ],
   });
-}, 30_000);
+});
 afterEach(async () => await house?.dispose());
 afterAll(() => vault.dispose());
 

@@ -88,7 +88,7 @@ beforeAll(async () => {
     home: vault.home,
     pin: vault.pin,
   });
-}, 30_000);
+});
 
 afterAll(async () => {
   await installation.dispose();

@@ -75,4 +75,4 @@ test("two logs append under load, restart, and are clean", async () => {
   });
   expect(findings).toEqual([]);
   await second.storage[Symbol.asyncDispose]();
-}, 30_000);
+});

@@ -105,7 +105,7 @@ test("tiles, bundles and proofs are right around the boundary of a tile", async 
   await bench.restart();
   await bench.check();
   expect(await bench.fsck()).toEqual([]);
-}, 30_000);
+});
 
 test("all asks of one publication travel in one tick, and its head rides in the next commit", async () => {
   const bench = await started("rfc6962");
@@ -219,7 +219,7 @@ test("pushes back when the pool is full, and loses nothing it has taken", async 
   const { head } = await bench.ask(latestHead, { log: "one" });
   expect(head.size).toBe(BigInt(bench.promised.length));
   expect(await bench.fsck()).toEqual([]);
-}, 30_000);
+});
 
 test("refuses to start without its partition", async () => {
   const bench = new LogBench("rekor-v1");

@@ -62,13 +62,13 @@ describe("the policy's file", () => {
     const version = async () => (await room.ask(decide, question)).policyVersion;
     expect(await version()).toBe("one");
     await write("default: allow\nversion: two\n");
-    await expect.poll(version, { timeout: 5_000 }).toBe("two");
+    await expect.poll(version).toBe("two");
     await write("default: perhaps\n");
-    await expect.poll(() => room.health()["policy"]?.status, { timeout: 5_000 }).toBe("degraded");
+    await expect.poll(() => room.health()["policy"]?.status).toBe("degraded");
     expect(await version()).toBe("two");
     await rm(join(home, "policy.yaml"));
     await write("default: allow\nversion: three\n");
-    await expect.poll(() => room.health()["policy"]?.status, { timeout: 5_000 }).toBe("ok");
+    await expect.poll(() => room.health()["policy"]?.status).toBe("ok");
     expect(await version()).toBe("three");
     await rm(home, { recursive: true });
   });

@@ -12,7 +12,8 @@ import {
   post,
   raw,
 } from "../support/bad-input.ts";
-import { freshPlace, type Instance, type Place, startInstance } from "../support/instance.ts";
+import { type Instance, type Place, startInstance } from "../support/instance.ts";
+import { preparedPlace } from "../support/prepared.ts";
 import { demoToken, signOnce } from "../support/signer.ts";
 
 const email = "eve@example.com";
@@ -23,7 +24,7 @@ let token: string;
 let before: Effects;
 
 beforeAll(async () => {
-  place = await freshPlace();
+  place = await preparedPlace();
   instance = await startInstance(place);
   token = await demoToken(instance, email);
   await signOnce(instance, token, email);

@@ -2,13 +2,8 @@
 import { copyFile, mkdir, mkdtemp, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import {
-  chancery,
-  freshPlace,
-  type Instance,
-  type Place,
-  startInstance,
-} from "../support/instance.ts";
+import { chancery, type Instance, type Place, startInstance } from "../support/instance.ts";
+import { preparedPlace } from "../support/prepared.ts";
 import { installSigstoreClient, type SigstoreClient } from "../support/sigstore-client.ts";
 
 /** The parts of a bundle that these tests change. */
@@ -35,7 +30,7 @@ let signed: Bundle;
 let attested: Bundle;
 
 beforeAll(async () => {
-  [client, place] = await Promise.all([installSigstoreClient(), freshPlace()]);
+  [client, place] = await Promise.all([installSigstoreClient(), preparedPlace()]);
   instance = await startInstance(place);
   const options = { fulcioURL: instance.origin, rekorURL: instance.origin };
   signed = (await client.run({
@@ -149,7 +144,7 @@ describe("is refused", () => {
   });
 
   test("another instance's root", async () => {
-    const elsewhere = await freshPlace();
+    const elsewhere = await preparedPlace();
     await using other = await startInstance(elsewhere);
     const foreign = { ...(await trust()), ...(await trust(other)) };
     await expect(

@@ -244,7 +244,7 @@ test("who sends a header byte by byte, or promises a body and sends none, is ans
     if (reply) expectQuietError(reply);
   }
   expect(look()).toEqual(before);
-}, 60_000);
+});
 
 test("the table was not short", () => {
   expect(cases).toBeGreaterThan(1_500);

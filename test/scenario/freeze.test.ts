@@ -10,49 +10,44 @@ import { Stranger } from "../support/stranger.ts";
 import { monitor } from "../plugins/ct-house.ts";
 
 let stranger: Stranger;
-const long = { timeout: 120_000 };
 
 beforeAll(async () => {
   stranger = await Stranger.arrive();
 });
 afterAll(async () => await stranger?.[Symbol.asyncDispose]());
 
-test(
-  "a log is frozen: its entries are refused and shown, and everything else goes on",
-  long,
-  async () => {
-    const bundle = await stranger.buildV2();
-    const [entry] = bundle.verificationMaterial.tlogEntries;
-    stranger.bundles.push({ when: "in v2 before the freeze", bundle });
-    const refused = await stranger.operate("freeze-log", "rekor-v2");
-    expect(refused).toMatchObject({ code: 1 });
-    expect(refused.stderr).toContain("create its successor first");
-    const before = await checkpoint();
-    const stream = stranger.stream();
-    expect(await stranger.operate("freeze-log", "rekor-v2", "--without-successor")).toMatchObject({
-      code: 0,
-    });
-    expect(await stranger.signAndVerify("after the freeze")).toContain("issuing CA");
-    for (const again of [false, true]) {
-      if (again) {
-        await expectKept(stranger.instance.origin, await stream.end());
-        await stranger.restart();
-      }
-      const posted = await postAgain(entry?.canonicalizedBody ?? "");
-      expect(posted.status).toBe(405);
-      expect(await posted.text()).toContain("the log is frozen and takes no more entries");
-      expect(await checkpoint()).toBe(before);
-      const tile = await fetch(
-        `${stranger.instance.origin}/tile/entries/000.p/${before.split("\n")[1]}`,
-      );
-      expect(tile.status).toBe(200);
+test("a log is frozen: its entries are refused and shown, and everything else goes on", async () => {
+  const bundle = await stranger.buildV2();
+  const [entry] = bundle.verificationMaterial.tlogEntries;
+  stranger.bundles.push({ when: "in v2 before the freeze", bundle });
+  const refused = await stranger.operate("freeze-log", "rekor-v2");
+  expect(refused).toMatchObject({ code: 1 });
+  expect(refused.stderr).toContain("create its successor first");
+  const before = await checkpoint();
+  const stream = stranger.stream();
+  expect(await stranger.operate("freeze-log", "rekor-v2", "--without-successor")).toMatchObject({
+    code: 0,
+  });
+  expect(await stranger.signAndVerify("after the freeze")).toContain("issuing CA");
+  for (const again of [false, true]) {
+    if (again) {
+      await expectKept(stranger.instance.origin, await stream.end());
+      await stranger.restart();
     }
-    await stranger.verifyAll();
-    await stranger.expectClean();
-  },
-);
+    const posted = await postAgain(entry?.canonicalizedBody ?? "");
+    expect(posted.status).toBe(405);
+    expect(await posted.text()).toContain("the log is frozen and takes no more entries");
+    expect(await checkpoint()).toBe(before);
+    const tile = await fetch(
+      `${stranger.instance.origin}/tile/entries/000.p/${before.split("\n")[1]}`,
+    );
+    expect(tile.status).toBe(200);
+  }
+  await stranger.verifyAll();
+  await stranger.expectClean();
+});
 
-test("a successor takes what the frozen log refuses", long, async () => {
+test("a successor takes what the frozen log refuses", async () => {
   const frozen = await checkpoint();
   const created = await stranger.operate(
     "create-log",
@@ -88,7 +83,7 @@ test("a successor takes what the frozen log refuses", long, async () => {
   expect(again.stdout).toContain("was done before");
 });
 
-test("the CT log gets its next shard, and certificates go there by their dates", long, async () => {
+test("the CT log gets its next shard, and certificates go there by their dates", async () => {
   const { origin } = stranger.instance;
   const now = new Date(Date.now() - 1_000).toISOString().replace(/\.\d+Z$/, "Z");
   const flags = ["--format", "rfc6962", "--start", now, "--end", "2099-01-01"];
@@ -121,7 +116,7 @@ test("the CT log gets its next shard, and certificates go there by their dates",
   expect(await stranger.operate("freeze-log", "ct")).toMatchObject({ code: 0 });
 });
 
-test("Rekor v1 gets its next tree, in which indices go on", long, async () => {
+test("Rekor v1 gets its next tree, in which indices go on", async () => {
   const { origin } = stranger.instance;
   const flags = ["--format", "rekor-v1", "--serve"];
   const early = await stranger.operate("create-log", "rekor-b", ...flags);

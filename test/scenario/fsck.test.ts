@@ -22,7 +22,7 @@ beforeAll(async () => {
     expect(stamped.status).toBe(200);
   }
   expect(await chancery(place.home, "fsck")).toMatchObject({ code: 0 });
-}, 60_000);
+});
 afterAll(async () => await place?.remove());
 
 interface Shown {

@@ -5,13 +5,8 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { equalBytes } from "../../core/formats/encoding.ts";
 import { leafHash } from "../../core/formats/merkle.ts";
-import {
-  chancery,
-  freshPlace,
-  type Instance,
-  type Place,
-  startInstance,
-} from "../support/instance.ts";
+import { chancery, type Instance, type Place, startInstance } from "../support/instance.ts";
+import { preparedPlace } from "../support/prepared.ts";
 import { installSigstoreClient, type SigstoreClient } from "../support/sigstore-client.ts";
 
 interface Entry {
@@ -49,7 +44,7 @@ let instance: Instance;
 let signingConfig: { rekorTlogUrls: { majorApiVersion: number }[] };
 
 beforeAll(async () => {
-  [client, place] = await Promise.all([installSigstoreClient(), freshPlace()]);
+  [client, place] = await Promise.all([installSigstoreClient(), preparedPlace()]);
   instance = await startInstance(place);
   signingConfig = await targetOf(target);
 });

@@ -40,11 +40,9 @@ test("goes on serving when nobody reads what it prints, and stops when its termi
   terminal.child.stdout?.destroy();
   terminal.child.stderr?.destroy();
   await expect
-    .poll(async () => (await readdir(place.home).catch(() => [])).length, { timeout: 30_000 })
+    .poll(async () => (await readdir(place.home).catch(() => [])).length)
     .toBeGreaterThan(0);
-  await expect
-    .poll(async () => await isReady(place), { timeout: 30_000, interval: 100 })
-    .toBe(true);
+  await expect.poll(async () => await isReady(place), { interval: 100 }).toBe(true);
   expect(await interrupt(terminal.child, "SIGHUP")).toBe(0);
   await place.remove();
 });
@@ -130,7 +128,7 @@ function open(place: Place): Opened {
 }
 
 async function said(terminal: Opened, words: string): Promise<void> {
-  await expect.poll(() => terminal.stdout, { timeout: 60_000, interval: 20 }).toContain(words);
+  await expect.poll(() => terminal.stdout, { interval: 20 }).toContain(words);
 }
 
 /** Sends what the terminal would send to everybody in it. */

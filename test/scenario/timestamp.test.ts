@@ -5,13 +5,8 @@ import { copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promi
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import {
-  chancery,
-  freshPlace,
-  type Instance,
-  type Place,
-  startInstance,
-} from "../support/instance.ts";
+import { chancery, type Instance, type Place, startInstance } from "../support/instance.ts";
+import { preparedPlace } from "../support/prepared.ts";
 import { installSigstoreClient, type SigstoreClient } from "../support/sigstore-client.ts";
 
 interface Bundle {
@@ -29,7 +24,7 @@ let instance: Instance;
 let folder: string;
 
 beforeAll(async () => {
-  [client, place] = await Promise.all([installSigstoreClient(), freshPlace()]);
+  [client, place] = await Promise.all([installSigstoreClient(), preparedPlace()]);
   instance = await startInstance(place);
   folder = await mkdtemp(join(tmpdir(), "chancery-timestamp-"));
   await writeFile(join(folder, "artifact"), artifact);

@@ -58,7 +58,7 @@ test("kill -9 in the middle of commits loses nothing acknowledged and frees the 
   }
   await using partition = await driver.open("room", shape);
   await partition.commit({ appends: [{ stream: "facts", value: encodeUtf8("f") }] });
-}, 30_000);
+});
 
 test("another process cannot write beside the one that does, but can read", async () => {
   const directory = fresh();
@@ -75,7 +75,7 @@ test("another process cannot write beside the one that does, but can read", asyn
     child.kill("SIGKILL");
     await ended;
   }
-}, 20_000);
+});
 
 test("commits called together become few transactions", async () => {
   const directory = fresh();

@@ -2,12 +2,13 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
-
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { freePort } from "./ports.ts";
 
 const start = new URL("../../deploy/start.ts", import.meta.url).pathname;
+/** What a supervisor is started with. */
+const startArgs = ["--import", new URL("compile-cache-child.ts", import.meta.url).pathname, start];
 const root = new URL("../../", import.meta.url).pathname;
 
 /** How a finished program left. */
@@ -58,6 +59,7 @@ export function environmentOf(place: Place): { [name: string]: string } {
   return {
     PATH: process.env["PATH"] ?? "",
     HOME: process.env["HOME"] ?? "/",
+    ...compileCache(),
     CHANCERY_HOME: place.home,
     CHANCERY_PORT: String(place.port),
     CHANCERY_TLS_PORT: String(place.tlsPort),
@@ -67,12 +69,17 @@ export function environmentOf(place: Place): { [name: string]: string } {
   };
 }
 
+function compileCache(): { [name: string]: string } {
+  const folder = process.env["NODE_COMPILE_CACHE"];
+  return folder === undefined ? {} : { NODE_COMPILE_CACHE: folder };
+}
+
 /** Runs `npm start -- ARGS` at `place` to its end. */
 export async function runStart(
   place: Place,
   args: readonly string[] = ["--once"],
 ): Promise<Finished> {
-  return await run(process.execPath, [start, ...args], environmentOf(place));
+  return await run(process.execPath, [...startArgs, ...args], environmentOf(place));
 }
 
 /** Runs the CLI against the home. */
@@ -85,7 +92,7 @@ export async function chancery(home: string, ...args: readonly string[]): Promis
   return await run(join(root, "chancery"), args, environment);
 }
 
-/** Runs a program to its end, at most two minutes. */
+/** Runs a program to its end, at most four minutes. */
 export async function run(
   program: string,
   args: readonly string[],
@@ -96,7 +103,7 @@ export async function run(
     env: { ...environment },
     cwd,
     stdio: ["ignore", "pipe", "pipe"],
-    timeout: 120_000,
+    timeout: 240_000,
   });
   const [stdout, stderr, [code]] = await Promise.all([
     text(child.stdout),
@@ -108,7 +115,7 @@ export async function run(
 
 /** Starts an instance at `place` and waits until it greets. */
 export async function startInstance(place: Place): Promise<Instance> {
-  const supervisor = spawn(process.execPath, [start], {
+  const supervisor = spawn(process.execPath, startArgs, {
     env: environmentOf(place),
     cwd: root,
     stdio: ["ignore", "pipe", "pipe"],
