@@ -39,10 +39,10 @@ async function machineOn(
   kinds: readonly string[],
 ): Promise<MachineReport> {
   using build = brokenBuild([...breakages, ...startsAnyhow]);
-  const say = (): void => undefined;
+  const say = (line: string): void => console.log(line);
   const run = { seed: 7, kinds, maxMs: 60_000, home, root: build.root, say };
-  // It will not recover: that it does not is no surprise, and the judge need not wait for it.
-  return await runMachine({ ...run, recoverWithinMs: 3_000 });
+  // It will not recover: that it does not is no surprise, and the judge need not wait for it. What is lost does not come back either.
+  return await runMachine({ ...run, recoverWithinMs: 3_000, settleWithinMs: 1_000 });
 }
 
 test("a build that does not sync its stores loses what it promised", { timeout }, async () => {

@@ -12,7 +12,8 @@ import { openStorage } from "../../config/load.ts";
 import { decodeBase64, decodeHex } from "../../core/formats/encoding.ts";
 import { fsckVault } from "../../hsm/commands.ts";
 import { fsckLogs } from "../../plugins/log/commands.ts";
-import { freshPlace, startInstance } from "../support/instance.ts";
+import { startInstance } from "../support/instance.ts";
+import { preparedPlace } from "../support/prepared.ts";
 import { demoToken, signOnce } from "../support/signer.ts";
 
 const email = "detect@example.com";
@@ -24,7 +25,7 @@ let remove: () => Promise<void>;
 let copies = 0;
 
 beforeAll(async () => {
-  const place = await freshPlace();
+  const place = await preparedPlace();
   remove = place.remove;
   folder = await mkdtemp(join(tmpdir(), "chancery-detect-"));
   ({ home } = place);

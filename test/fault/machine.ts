@@ -21,6 +21,8 @@ export interface MachineRun {
   readonly maxMs: number;
   /** How long every kind of request may take to succeed again (L9); 30 s if absent. */
   readonly recoverWithinMs?: number;
+  /** How long what is wrong may still come right, because a request is under way; 15 s if absent. */
+  readonly settleWithinMs?: number;
   /** Ends after the group in which it aborts. */
   readonly stop?: AbortSignal;
   /** Every kind once, instead of going on by lot. */
@@ -55,6 +57,7 @@ export interface MachineReport {
 
 const lanes = 3;
 const recoveredWithinMs = 30_000;
+const settledWithinMs = 15_000;
 /** After so many answers the next group falls on a new instance. */
 const longLife = 8_000;
 const attempts = 3;
@@ -137,7 +140,7 @@ async function live(
     const timing = new Timing();
     try {
       course.faults += await oneGroup({ ground, checker, timing, course }, chosen);
-      verdict = await checkQuietly(ground, checker);
+      verdict = await checkQuietly(ground, checker, run.settleWithinMs ?? settledWithinMs);
       timing.lap("check");
       if (!isSound(verdict)) broken = verdict.violations.join("; ");
     } catch (thrown) {
@@ -285,10 +288,10 @@ async function expectAnswers(origin: string, entryId: string): Promise<void> {
 }
 
 /** Lets the clients finish what they have begun, and looks at what is there. */
-async function checkQuietly(ground: Ground, checker: Checker): Promise<Verdict> {
+async function checkQuietly(ground: Ground, checker: Checker, withinMs: number): Promise<Verdict> {
   await ground.clients(0);
   // A request that its client has given up may still be under way: its intent is open as long.
-  for (const giveUpAt = performance.now() + 15_000; ;) {
+  for (const giveUpAt = performance.now() + withinMs; ;) {
     const verdict = checker.check();
     if (isSound(verdict) || performance.now() > giveUpAt) return verdict;
     await sleep(250);

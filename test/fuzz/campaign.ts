@@ -99,8 +99,10 @@ function look({ signatures }: House, stored: Stored) {
   return { effects: stored.effects(), signatures: signatures() };
 }
 
+/** The vault writes outcomes when it has nothing else to do; after that nothing comes any more. */
 async function settled(stored: Stored): Promise<void> {
-  for (let last = ""; last !== (last = stored.effects().content);) {
-    await new Promise((resolve) => setTimeout(resolve, 150));
+  const unfinished = (): number => stored.effects().rows["vault/vault.db unfinished"] ?? 0;
+  for (let last = ""; last !== (last = stored.effects().content) || unfinished() > 0;) {
+    await new Promise((resolve) => setTimeout(resolve, 40));
   }
 }

@@ -9,7 +9,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { expect, test } from "vitest";
+import { afterAll, beforeAll, expect, test } from "vitest";
 import { runCeremony } from "../../hsm/ceremony/run.ts";
 import {
   dryRunCeremony,
@@ -19,6 +19,21 @@ import {
   verifyTranscript,
 } from "../../hsm/commands.ts";
 import { ceremonyHome, type CeremonyHome, killed, smallScript } from "../support/ceremony.ts";
+
+/** A rehearsal is of a script and its parameters, wherever: one serves every home. */
+let rehearsed: CeremonyHome;
+beforeAll(async () => {
+  rehearsed = ceremonyHome();
+  await rehearseCeremony(rehearsed.request);
+});
+afterAll(() => rehearsed[Symbol.dispose]());
+
+const rehearsalPath = "ceremony/small.rehearsal.jsonl";
+function rehearsedHome(): CeremonyHome {
+  const at = ceremonyHome();
+  cpSync(join(rehearsed.home, rehearsalPath), join(at.home, rehearsalPath));
+  return at;
+}
 
 const transcriptPath = "ceremony/small.transcript.jsonl";
 
@@ -30,8 +45,7 @@ function requireWhole({ home, read }: CeremonyHome): void {
 }
 
 test("goes on after kill -9 at each persisted transition", async () => {
-  using at = ceremonyHome();
-  await rehearseCeremony(at.request);
+  using at = rehearsedHome();
   let kills = 0;
   // Five steps of three transitions, and the seal: each run is killed one transition later in its step.
   for (let step = 1; step <= 5; step += 1) {
@@ -54,16 +68,14 @@ test.for([
   ["C_Sign", 2],
   ["C_Finalize", 1],
 ] as const)("goes on after kill -9 before call %s number %i", async ([name, number]) => {
-  using at = ceremonyHome();
-  await rehearseCeremony(at.request);
+  using at = rehearsedHome();
   expect(await killed(at.request, { call: { name, number } })).toBeNull();
   await performCeremony(at.request);
   requireWhole(at);
 });
 
 test("stops with a reason when it was killed between the token and its PIN", async () => {
-  using at = ceremonyHome();
-  await rehearseCeremony(at.request);
+  using at = rehearsedHome();
   expect(await killed(at.request, { call: { name: "C_InitPIN", number: 1 } })).toBeNull();
   await expect(performCeremony(at.request)).rejects.toThrow(/PIN/);
 });
@@ -113,8 +125,7 @@ test("refuses a ceremony that was not rehearsed, and a script that was changed s
 });
 
 test("refuses another script or other parameters for a ceremony that was begun", async () => {
-  using at = ceremonyHome();
-  await rehearseCeremony(at.request);
+  using at = rehearsedHome();
   expect(await killed(at.request, { transition: 4 })).toBeNull();
   const other = { ...at.request, parameters: { organization: "Other" } };
   await expect(performCeremony(other)).rejects.toThrow(/other parameters/);
@@ -123,9 +134,8 @@ test("refuses another script or other parameters for a ceremony that was begun",
 });
 
 test("refuses a swapped token: same label, another serial number or other keys", async () => {
-  using at = ceremonyHome();
-  using other = ceremonyHome();
-  for (const { request } of [at, other]) await rehearseCeremony(request);
+  using at = rehearsedHome();
+  using other = rehearsedHome();
   // After the first key.
   expect(await killed(at.request, { transition: 6 })).toBeNull();
   expect(await killed(other.request, { transition: 6 })).toBeNull();

@@ -107,10 +107,10 @@ async function expectAlive(row: Row): Promise<void> {
 /** What was accepted is booked and published a little later, and the vault writes outcomes when it has time. */
 async function settled(): Promise<void> {
   const unfinished = (): number => stored.effects().rows["vault/vault.db unfinished"] ?? 0;
-  const untilMs = performance.now() + 10_000;
+  const untilMs = performance.now() + 60_000;
   for (let last = ""; last !== (last = stored.effects().content) || unfinished() > 0;) {
     if (performance.now() > untilMs) throw new Error("the instance does not come to rest");
-    await new Promise((resolve) => setTimeout(resolve, 1_000));
+    await new Promise((resolve) => setTimeout(resolve, 250));
   }
 }
 

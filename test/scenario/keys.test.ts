@@ -3,14 +3,14 @@ import { X509Certificate } from "node:crypto";
 import { readdir, readFile, stat } from "node:fs/promises";
 import { join, relative } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { chancery, freshPlace, type Place, run, runStart } from "../support/instance.ts";
+import { chancery, type Place, run } from "../support/instance.ts";
+import { preparedPlace } from "../support/prepared.ts";
 
 const module = "/usr/lib/softhsm/libsofthsm2.so";
 let place: Place & { readonly remove: () => Promise<void> };
 
 beforeAll(async () => {
-  place = await freshPlace();
-  expect(await runStart(place)).toMatchObject({ code: 0 });
+  place = await preparedPlace();
 });
 
 afterAll(async () => await place?.remove());

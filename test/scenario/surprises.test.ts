@@ -5,6 +5,7 @@ import { cp, mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/pro
 import { basename, dirname, join } from "node:path";
 import { expect, test } from "vitest";
 import { environmentOf, freshPlace, type Place, run, runStart } from "../support/instance.ts";
+import { preparedPlace } from "../support/prepared.ts";
 
 const start = new URL("../../deploy/start.ts", import.meta.url).pathname;
 
@@ -48,8 +49,7 @@ test("goes on serving when nobody reads what it prints, and stops when its termi
 });
 
 test("a home that moved uses its own tokens, never those where it came from, and none without token or PIN starts", async () => {
-  const place = await freshPlace();
-  expect(await runStart(place)).toMatchObject({ code: 0 });
+  const place = await preparedPlace();
   const moved = { ...place, home: join(dirname(place.home), "Ada's home") };
   await cp(place.home, moved.home, { recursive: true });
   await rm(join(moved.home, "tokens"), { recursive: true });

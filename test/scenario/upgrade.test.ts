@@ -3,7 +3,8 @@ import { readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { parse, stringify } from "yaml";
-import { chancery, freshPlace, runStart, startInstance } from "../support/instance.ts";
+import { chancery, startInstance } from "../support/instance.ts";
+import { preparedPlace } from "../support/prepared.ts";
 
 interface Sections {
   [section: string]: unknown;
@@ -12,11 +13,10 @@ interface Sections {
   http: { rekorV2Log?: unknown };
 }
 
-let place: Awaited<ReturnType<typeof freshPlace>>;
+let place: Awaited<ReturnType<typeof preparedPlace>>;
 
 beforeAll(async () => {
-  place = await freshPlace();
-  expect(await runStart(place)).toMatchObject({ code: 0 });
+  place = await preparedPlace();
   await makeOld(place.home);
 });
 afterAll(async () => await place.remove());

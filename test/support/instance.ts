@@ -69,7 +69,8 @@ export function environmentOf(place: Place): { [name: string]: string } {
   };
 }
 
-function compileCache(): { [name: string]: string } {
+/** Where programs keep what their sources were compiled to. */
+export function compileCache(): { [name: string]: string } {
   const folder = process.env["NODE_COMPILE_CACHE"];
   return folder === undefined ? {} : { NODE_COMPILE_CACHE: folder };
 }

@@ -75,7 +75,7 @@ export class Stranger implements AsyncDisposable {
         if (one === null) await sleep(50);
         else acknowledged.push(one);
         // Not to measure, but to be there whenever something happens.
-        await sleep(20);
+        await sleep(80);
       }
     });
     return {
