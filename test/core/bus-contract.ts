@@ -10,10 +10,10 @@ import "../support/matchers.ts";
 
 const anything = { question: v.any(), answer: v.any(), failures: [] } as const;
 /** Answers what it is asked. */
-export const echo = ask("right", "echo", { ...anything, deadlineMs: 2_000 });
+export const echo = ask("right", "echo", { ...anything, deadlineMs: 20_000 });
 /** Answers in batches. */
-const gather = ask("right", "gather", { ...anything, deadlineMs: 2_000, batched: true });
-const silent = ask("right", "silent", { ...anything, deadlineMs: 2_000 });
+const gather = ask("right", "gather", { ...anything, deadlineMs: 20_000, batched: true });
+const silent = ask("right", "silent", { ...anything, deadlineMs: 20_000 });
 const happened = fact("right", "happened", v.strictObject({ size: uint, hash: bytes }));
 
 const nothing = { summary: "", config: v.any(), reaches: [] } as const;
@@ -45,7 +45,7 @@ export interface Ends extends AsyncDisposable {
 }
 
 /** A stamp of the plugin `left`. */
-export const stamp = (remainingMs = 2_000): Stamp => ({
+export const stamp = (remainingMs = 20_000): Stamp => ({
   from: "left",
   trace: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
   deadlineAtMs: Date.now() + remainingMs,
@@ -127,8 +127,9 @@ function failing(connected: Connect): void {
     await using ends = await connected();
     await ends.right.ready();
     const before = performance.now();
-    await expect(ends.left.ask(silent, null, stamp())).toFailWith("overloaded");
-    expect(performance.now() - before).toBeLessThan(1_000);
+    // And not at its deadline.
+    await expect(ends.left.ask(silent, null, stamp(60_000))).toFailWith("overloaded");
+    expect(performance.now() - before).toBeLessThan(30_000);
   });
 
   test("fails at its deadline when the answerer is slow, and once only", async () => {
@@ -139,15 +140,18 @@ function failing(connected: Connect): void {
       await new Promise((resolve) => setTimeout(resolve, 300));
     });
     await ends.right.ready();
-    await expect(ends.left.ask(echo, null, stamp(100))).toFailWith("deadline-exceeded");
-    await new Promise((resolve) => setTimeout(resolve, 300));
+    // On a busy machine a question may come so late that nobody begins to answer it.
+    for (let withinMs = 100; calls === 0; withinMs *= 2) {
+      await expect(ends.left.ask(echo, null, stamp(withinMs))).toFailWith("deadline-exceeded");
+      await new Promise((resolve) => setTimeout(resolve, 300));
+    }
     expect(calls).toBe(1);
   });
 
   test("waits for an answerer to appear, and no longer than told", async () => {
     await using ends = await connected();
     await expect(ends.left.awaitAnswerer(echo, "left", 30)).toFailWith("overloaded");
-    const waiting = ends.left.awaitAnswerer(echo, "left", 2_000);
+    const waiting = ends.left.awaitAnswerer(echo, "left", 60_000);
     ends.right.answer(echo, async () => null);
     await ends.right.ready();
     await expect(waiting).resolves.toBeUndefined();
@@ -196,7 +200,7 @@ function batching(connected: Connect): void {
     ends.right.answer(gather, async (question) => question);
     await ends.right.ready();
     const value = new Uint8Array(3_000_000).fill(1);
-    const asked = Array.from({ length: 6 }, () => ends.left.ask(gather, value, stamp(5_000)));
+    const asked = Array.from({ length: 6 }, () => ends.left.ask(gather, value, stamp(60_000)));
     for (const answer of await Promise.all(asked)) {
       // Compared by length first: a deep comparison of megabytes is slow.
       expect(answer).toHaveLength(value.length);
@@ -226,7 +230,7 @@ function waking(connected: Connect): void {
     await ends.right.ready();
     const answer = ends.left.ask(echo, "kept", stamp());
     await accepted;
-    await ends.right.drain(1_000);
+    await ends.right.drain(20_000);
     await expect(answer).resolves.toBe("kept");
   });
 }

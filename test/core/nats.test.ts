@@ -61,7 +61,7 @@ const refusals = async (connection: NatsConnection, act: () => void): Promise<st
   })();
   act();
   await connection.flush();
-  await new Promise((resolve) => setTimeout(resolve, 30));
+  await expect.poll(() => seen.length).toBeGreaterThan(0);
   return seen;
 };
 
@@ -73,7 +73,7 @@ const letterNow = (change: Partial<QuestionLetter> = {}): QuestionLetter => {
 };
 const key = (): Uint8Array => nats.pairKeys("left", "right") ?? new Uint8Array();
 
-/** Publishes a message as `left` and says how many answers come within a moment. */
+/** Publishes messages as `left`, waits until each was answered or refused, and says how. */
 const answersTo = async (make: () => readonly Uint8Array[]) => {
   const calls: unknown[] = [];
   const bus = await busOf("right");
@@ -86,8 +86,12 @@ const answersTo = async (make: () => readonly Uint8Array[]) => {
   const answers: Uint8Array[] = [];
   connection.subscribe("_INBOX.left.x", { callback: (_, { data }) => void answers.push(data) });
   // Made only now: what was sent before the answerer was there is refused for that alone.
-  for (const message of make()) connection.publish(subject, message, { reply: "_INBOX.left.x" });
+  const messages = make();
+  for (const message of messages) connection.publish(subject, message, { reply: "_INBOX.left.x" });
   await connection.flush();
+  const settled = (): number => answers.length + warnings.length;
+  await expect.poll(settled).toBeGreaterThanOrEqual(messages.length);
+  // Nothing comes after that.
   await new Promise((resolve) => setTimeout(resolve, 50));
   return { calls, answers };
 };
@@ -287,11 +291,12 @@ describe("when the server", () => {
       warnings.filter((line) => line.startsWith("bus-disconnected")).length;
     await expect.poll(gone).toBe(2);
     const before = performance.now();
-    await expect(ends.left.ask(echo, 2, stamp())).toFailWith("overloaded");
-    expect(performance.now() - before).toBeLessThan(100);
+    // At once, and not at its deadline.
+    await expect(ends.left.ask(echo, 2, stamp(60_000))).toFailWith("overloaded");
+    expect(performance.now() - before).toBeLessThan(30_000);
 
     await nats.start();
-    await ends.left.awaitAnswerer(echo, "left", 5_000);
+    await ends.left.awaitAnswerer(echo, "left", 60_000);
     await expect(ends.left.ask(echo, 3, stamp())).resolves.toBe(3);
   });
 
@@ -299,14 +304,14 @@ describe("when the server", () => {
     const ends = { left: await busOf("left"), right: await busOf("right") };
     ends.right.answer(echo, async () => await new Promise(() => undefined));
     await ends.right.ready();
-    const asked = ends.left.ask(echo, 1, stamp(10_000));
+    const asked = ends.left.ask(echo, 1, stamp(120_000));
     const outcome = expect(asked).toFailWith("deadline-exceeded");
     await ends.left.ready();
     await nats.kill();
     await nats.start();
     const before = performance.now();
     await outcome;
-    expect(performance.now() - before).toBeLessThan(4_000);
+    expect(performance.now() - before).toBeLessThan(60_000);
   });
 });
 

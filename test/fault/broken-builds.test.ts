@@ -7,8 +7,13 @@ import { type Breakage, brokenBuild } from "./broken-build.ts";
 import { type MachineReport, runMachine } from "./machine.ts";
 import { prepareHome, type PreparedHome } from "./prepared-home.ts";
 
-/** The start checks of a log: that it is no older than the vault, and the vault no older than it. */
+/** The checks of a start: that a log is no older than the vault, and the vault no older than it; and that one artifact can be signed. */
 const startsAnyhow: readonly Breakage[] = [
+  {
+    file: "deploy/start.ts",
+    from: "const proofMs = await prove(settings.home, instance, asked.signal);",
+    to: "const proofMs: number | null = 0;",
+  },
   {
     file: "plugins/log/state.ts",
     from: "if (signed.size > durable.size) {",
@@ -39,7 +44,7 @@ async function machineOn(
   kinds: readonly string[],
 ): Promise<MachineReport> {
   using build = brokenBuild([...breakages, ...startsAnyhow]);
-  const say = (line: string): void => console.log(line);
+  const say = (): void => undefined;
   const run = { seed: 7, kinds, maxMs: 60_000, home, root: build.root, say };
   // It will not recover: that it does not is no surprise, and the judge need not wait for it. What is lost does not come back either.
   return await runMachine({ ...run, recoverWithinMs: 3_000, settleWithinMs: 1_000 });

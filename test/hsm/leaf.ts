@@ -26,11 +26,13 @@ const name = formatName({ commonName: "issuing", organization: "test" });
 const subject = generateKeyPairSync("ec", { namedCurve: "P-256" });
 const subjectSpki = spki(subject.publicKey);
 
-/** The time of every leaf and certificate of this process. */
+/** The time from which on this process's certificates are valid. */
 export const startedAt = new Date(Math.floor(Date.now() / 1_000) * 1_000);
 
 /** What a leaf or its verdict has otherwise than it should. */
 export interface LeafChange {
+  /** Now, in whole seconds, unless the clock is held still. */
+  readonly atMs?: number;
   readonly mac?: Uint8Array;
   readonly verifiedAtMs?: number;
   readonly publicKeyHash?: Uint8Array;
@@ -47,7 +49,9 @@ export interface LeafChange {
 
 /** A precertificate, its certificate and the verdict for both. */
 export function newLeaf(issuingKey: Uint8Array, change: LeafChange = {}) {
-  const notBefore = new Date(startedAt.getTime() + (change.notBeforeMs ?? 0));
+  // A verdict counts for a minute: each leaf is of its own time, however long the tests before it took.
+  const at = change.atMs ?? Math.floor(Date.now() / 1_000) * 1_000;
+  const notBefore = new Date(at + (change.notBeforeMs ?? 0));
   const claims = { oidcIssuer: issuerUrl, subject: "s", extensions: [] };
   const fields = {
     serial: randomSerial(),
@@ -70,7 +74,7 @@ export function newLeaf(issuingKey: Uint8Array, change: LeafChange = {}) {
     },
     tokenDigest: randomBytes(32),
     publicKeyHash: change.publicKeyHash ?? createHash("sha256").update(subjectSpki).digest(),
-    verifiedAtMs: BigInt(startedAt.getTime() + (change.verifiedAtMs ?? 0)),
+    verifiedAtMs: BigInt(at + (change.verifiedAtMs ?? 0)),
     nonce: new Uint8Array(16),
   });
   const mac = change.mac ?? testSeals("identity").seal("hsm", verdict);

@@ -12,7 +12,7 @@ import { fsckVault } from "../../hsm/commands.ts";
 import { keyObject } from "../../hsm/public-key.ts";
 import { bootForTest, type TestInstallation } from "../support/boot.ts";
 import { softVault, type SoftVault } from "../support/vault.ts";
-import { newLeaf, selfIssued, startedAt } from "./leaf.ts";
+import { type LeafChange, newLeaf, selfIssued, startedAt } from "./leaf.ts";
 
 const issuerUrl = "http://localhost:8420/oidc";
 const policy = "1.3.6.1.4.1.57264.2";
@@ -60,7 +60,7 @@ test("a certificate signed without SCT list is the only one of its verdict and s
   });
   const { config, home, pin, entry } = bare;
   const own = await bootForTest({ entries: [entry], config: { hsm: config }, home, pin, clock });
-  const { pre, final, verdict } = newLeaf(bare.keys["issuing-ca"] ?? new Uint8Array(), {
+  const { pre, final, verdict } = leafOf(bare.keys["issuing-ca"] ?? new Uint8Array(), {
     end: { kind: "none" },
   });
   const certified = async (tbs: Uint8Array) =>
@@ -86,7 +86,7 @@ afterAll(async () => {
 
 describe("certificates", () => {
   test("signs a precertificate and then its certificate, once each", async () => {
-    const leaf = newLeaf(vault.keys["issuing-ca"] ?? new Uint8Array());
+    const leaf = leafOf(vault.keys["issuing-ca"] ?? new Uint8Array());
     const [signature = new Uint8Array()] = await certify(leaf.pre, leaf);
     const key = keyObject(vault.keys["issuing-ca"] ?? new Uint8Array());
     expect(verify("sha256", leaf.pre, key, signature)).toBe(true);
@@ -99,21 +99,21 @@ describe("certificates", () => {
 
   test("refuses a certificate whose list of SCTs is not one", async () => {
     for (const list of [new Uint8Array(), encodeUtf8("anything at all")]) {
-      const leaf = newLeaf(vault.keys["issuing-ca"] ?? new Uint8Array(), { list });
+      const leaf = leafOf(vault.keys["issuing-ca"] ?? new Uint8Array(), { list });
       await certify(leaf.pre, leaf);
       await expect(certify(leaf.final, leaf)).rejects.toMatchObject({ code: "lint-refused" });
     }
   });
 
   test("refuses a certificate without its precertificate", async () => {
-    const leaf = newLeaf(vault.keys["issuing-ca"] ?? new Uint8Array());
+    const leaf = leafOf(vault.keys["issuing-ca"] ?? new Uint8Array());
     await expect(certify(leaf.final, leaf)).rejects.toMatchObject({ code: "guard-refused" });
   });
 
   test("refuses a certificate that is not its precertificate's", async () => {
-    const leaf = newLeaf(vault.keys["issuing-ca"] ?? new Uint8Array());
+    const leaf = leafOf(vault.keys["issuing-ca"] ?? new Uint8Array());
     await certify(leaf.pre, leaf);
-    const other = newLeaf(vault.keys["issuing-ca"] ?? new Uint8Array());
+    const other = leafOf(vault.keys["issuing-ca"] ?? new Uint8Array());
     await expect(certify(other.final, leaf)).rejects.toMatchObject({ code: "guard-refused" });
   });
 
@@ -130,7 +130,7 @@ describe("certificates", () => {
     ["another issuer's key identifier", { authorityKeyId: randomBytes(20) }, "lint-refused"],
     ["neither poison nor SCTs", { end: { kind: "none" } as const }, "lint-refused"],
   ])("refuses %s", async (_, change, code) => {
-    const leaf = newLeaf(vault.keys["issuing-ca"] ?? new Uint8Array(), change);
+    const leaf = leafOf(vault.keys["issuing-ca"] ?? new Uint8Array(), change);
     await expect(certify(leaf.pre, leaf)).rejects.toMatchObject({ code });
   });
 });
@@ -266,6 +266,11 @@ describe("logs", () => {
     });
   });
 });
+
+/** A leaf of the time at which the clock stands. */
+function leafOf(issuingKey: Uint8Array, change: LeafChange = {}) {
+  return newLeaf(issuingKey, { atMs: now.getTime(), ...change });
+}
 
 async function certify(tbs: Uint8Array, { verdict }: ReturnType<typeof newLeaf>) {
   const signable = { purpose: "certificate" as const, tbs, verdict };

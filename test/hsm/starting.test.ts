@@ -170,10 +170,9 @@ test("calls unknown-signed what a killed vault had begun, and holds its lock unt
   const { child, signing } = await hangingChild(0);
   await signing;
   await expect(boot()).rejects.toThrow(/another vault holds/);
-  const during = await fsckVault({ home: vault.home });
-  expect(during.findings.map(({ message }) => message).join()).toMatch(
-    /1 attempts have no outcome/,
-  );
+  const found = async () =>
+    (await fsckVault({ home: vault.home })).findings.map(({ message }) => message).join();
+  await expect.poll(found).toMatch(/1 attempts have no outcome/);
   child.kill("SIGKILL");
   await once(child, "exit");
   {

@@ -91,7 +91,7 @@ export type AuditHouse = Awaited<ReturnType<typeof bootAudit>>;
 export async function trailOf(storage: StorageDriver, records: number) {
   const trail = readTrail(await storage.openReader("audit"));
   for (let tries = 0; (await trail.head()).sequence < records; tries++) {
-    if (tries > 200) throw new Error(`the trail has ${(await trail.head()).sequence} records`);
+    if (tries > 3_000) throw new Error(`the trail has ${(await trail.head()).sequence} records`);
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
   return trail;

@@ -63,7 +63,7 @@ test("a deadline that passes is told, and one that has passed asks nobody", asyn
   expect((await client.call(create, { credentials, key }, { options })).code).toBe(4);
   resolve(issueCertificate);
   door.answer["issueCertificate"] = issueCertificate;
-  const head = { "grpc-timeout": "200m" };
+  const head = { "grpc-timeout": "60S" };
   const late = await rawCall(door, { ...head }, promise);
   expect(late.trailer["grpc-status"] ?? "0").toBe("0");
 });
@@ -92,7 +92,7 @@ test("a call that is cancelled leaves its place", async () => {
   for (let tries = 0; ; tries++) {
     const { code } = await own.call(create, { credentials, key });
     if (code === 0) break;
-    expect([code, tries < 50]).toEqual([14, true]);
+    expect([code, tries < 1_000]).toEqual([14, true]);
     await pause(20);
   }
   resolve(issueCertificate);
@@ -101,8 +101,9 @@ test("a call that is cancelled leaves its place", async () => {
 test("a full door and one that is knocked at too often say when to come back", async () => {
   await using strict = await bootDoor({ limits: { requestsPerSecondPerClient: 1 } });
   using own = grpcClient(`localhost:${strict.tlsPort}`, strict.certificate, noRetries);
-  const codes = [];
-  for (let at = 0; at < 4; at++) codes.push(await own.call("CA/GetTrustBundle", {}));
+  // At once, so that however slow the machine is they are more than one a second.
+  const calls = Array.from({ length: 20 }, async () => await own.call("CA/GetTrustBundle", {}));
+  const codes = await Promise.all(calls);
   const refused = codes.filter(({ code }) => code === 8);
   expect(refused.length).toBeGreaterThan(0);
   expect(refused[0]?.metadata["retry-after"]).toMatch(/^[1-9]/);

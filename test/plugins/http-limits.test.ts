@@ -20,6 +20,7 @@ it("ends a connection whose client does not read, and holds its answer no longer
   socket.on("error", () => undefined);
   socket.write("GET /logs/ct/tile/0/000 HTTP/1.1\r\nHost: x\r\n\r\n");
   socket.pause();
+  while (door.heard.length === 0) await sleep(5);
   await sleep(900);
   let received = 0;
   socket.on("data", (part) => (received += part.length));
@@ -36,6 +37,7 @@ it("ends an HTTP/2 stream whose client does not read", async () => {
   const stream = session.request({ ":path": "/logs/ct/tile/0/000" });
   stream.on("error", () => undefined);
   stream.pause();
+  while (door.heard.length === 0) await sleep(5);
   await sleep(900);
   let received = 0;
   stream.on("data", (part: Uint8Array) => (received += part.length));
@@ -107,8 +109,9 @@ it("leaves connections beyond its limit, and lives", async () => {
   third.on("error", () => undefined);
   await once(third, "close");
   for (const socket of idle) socket.destroy();
-  await sleep(50);
-  expect((await http1(at(door.port))(get("/healthz"))).status).toBe(200);
+  // It learns a little later that they are gone.
+  const health = async () => (await http1(at(door.port))(get("/healthz"))).status;
+  await expect.poll(health).toBe(200);
 });
 
 it("drops an idle connection and one that sends its header slowly", async () => {
@@ -161,7 +164,7 @@ it("answers reads while writes are full, and probes while both are", async () =>
 });
 
 it("says that it is not ready before it shuts its doors, and closes connections as they answer", async () => {
-  door = await bootDoor({ limits: { drainNoticeMs: 500 } });
+  door = await bootDoor({ limits: { drainNoticeMs: 2_000 } });
   const send = http1(at(door.port));
   const disposed = door.dispose();
   await sleep(50);
@@ -188,7 +191,7 @@ it("ends an HTTP/2 connection that opens and resets streams as fast as it can", 
     }
     await sleep(1);
   }
-  expect(gone || session.closed || session.destroyed).toBe(true);
+  await expect.poll(() => gone || session.closed || session.destroyed).toBe(true);
   session.destroy();
   using send = http2(at(door.tlsPort));
   expect((await send(get("/healthz"))).status).toBe(200);

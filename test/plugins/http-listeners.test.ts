@@ -114,7 +114,7 @@ it("says 503 and when to come back once too much is in flight, and 429 to whoeve
   expect((await fetch(`${small.origin}/api/v1/log`)).status).toBe(200);
   await using slow = await bootDoor({ limits: { requestsPerSecondPerClient: 2, slowStartMs: 0 } });
   const statuses = [];
-  for (let time = 0; time < 5; time++)
+  while (statuses.length < 5 || (statuses.length < 200 && statuses.at(-1) === 200))
     statuses.push((await fetch(`${slow.origin}/healthz`)).status);
   expect(statuses.slice(0, 2)).toEqual([200, 200]);
   expect(statuses.at(-1)).toBe(429);
@@ -128,12 +128,16 @@ it("finishes what it accepted while it drains, and takes nothing more", async ()
   const waiting = fetch(`${draining.origin}/api/v1/log`, { headers: { connection: "close" } });
   while (draining.heard.length === 0) await new Promise((done) => setTimeout(done, 5));
   const disposed = draining.dispose();
-  await new Promise((done) => setTimeout(done, 50));
-  const late = connect(draining.port, "127.0.0.1");
-  const [refused] = await Promise.race([once(late, "error"), once(late, "connect")]);
-  late.destroy();
+  const knock = async () => {
+    const late = connect(draining.port, "127.0.0.1");
+    const [refused] = (await Promise.race([once(late, "error"), once(late, "connect")])) as [
+      NodeJS.ErrnoException?,
+    ];
+    late.destroy();
+    return refused?.code;
+  };
+  await expect.poll(knock).toBe("ECONNREFUSED");
   resolve(describeLog);
   expect((await waiting).status).toBe(200);
   await disposed;
-  expect(refused).toMatchObject({ code: "ECONNREFUSED" });
 });

@@ -9,6 +9,7 @@ import {
   refuse,
 } from "../support/identity.ts";
 import { issuerKey, type IssuerKey, signToken } from "../support/issuer.ts";
+import { leastCpuMs } from "../support/cpu-time.ts";
 
 let key: IssuerKey;
 beforeAll(async () => {
@@ -99,9 +100,7 @@ it("TC-J4 TC-F1 refuses: five parts, two parts, one part, and a flood of dots in
     "..",
     ".".repeat(16_384),
   ]) {
-    const started = performance.now();
-    await refuse(bad, booted.present);
-    expect(performance.now() - started).toBeLessThan(50);
+    expect(await leastCpuMs(async () => await refuse(bad, booted.present))).toBeLessThan(50);
   }
   await expect(booted.present("a".repeat(16_385))).rejects.toMatchObject({ code: "malformed" });
   expect(source.fetched).toEqual([]);

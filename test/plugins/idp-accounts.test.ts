@@ -154,12 +154,17 @@ describe("signing in with a password", () => {
       return process.cpuUsage(before).user;
     };
     const [known, unknown] = [[] as number[], [] as number[]];
-    for (let round = 0; round < 4; round++) {
+    // The least of each is the hash alone, once it was seen undisturbed.
+    const ratioNow = () => Math.min(...known) / Math.min(...unknown);
+    for (
+      let round = 0;
+      round < 4 || (round < 20 && Math.abs(Math.log2(ratioNow())) > 0.9);
+      round++
+    ) {
       known.push(await timed(email));
       unknown.push(await timed(`nobody${round}@example.com`));
     }
-    // The least of each is the hash alone.
-    const ratio = Math.min(...known) / Math.min(...unknown);
+    const ratio = ratioNow();
     expect(ratio).toBeGreaterThan(0.5);
     expect(ratio).toBeLessThan(2);
     expect(told.join()).not.toContain("example.com");

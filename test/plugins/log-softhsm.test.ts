@@ -8,6 +8,7 @@ import { lastSigned } from "../../events/hsm.ts";
 import { appendEntry, latestHead } from "../../events/log.ts";
 import { fsckLogs } from "../../plugins/log/commands.ts";
 import log from "../../plugins/log/plugin.ts";
+import { tables } from "../../plugins/log/rows.ts";
 import { sqliteDriver } from "../../plugins/storage/sqlite.ts";
 import { bootForTest } from "../support/boot.ts";
 import { demoKeys, softVault } from "../support/vault.ts";
@@ -37,7 +38,6 @@ async function boot() {
 
 test("two logs append under load, restart, and are clean", async () => {
   const first = await boot();
-  const startedAt = performance.now();
   const count = 300;
   await Promise.all(
     Array.from({ length: count }, async (_, n) => {
@@ -45,8 +45,6 @@ test("two logs append under load, restart, and are clean", async () => {
       await first.ask(appendEntry, { log: "ct", entry: precertificate(n) }, "ct");
     }),
   );
-  // Far below what it does, so that a busy machine does not fail it.
-  expect(performance.now() - startedAt).toBeLessThan(10_000);
   await first.dispose();
   await first.storage[Symbol.asyncDispose]();
 
@@ -56,6 +54,9 @@ test("two logs append under load, restart, and are clean", async () => {
     const { head } = await second.ask(latestHead, { log: name });
     expect(head.size).toBe(BigInt(count));
     expect(parseNote(head.checkpoint).signatures.length).toBe(1);
+    // Many entries share a head, or it would be the disk's speed that counts.
+    await using reader = await second.storage.openReader(`log-${name}`);
+    expect((await reader.scan(tables.heads, { limit: count })).length).toBeLessThan(count / 2);
     signed.set(name, await second.ask(lastSigned, { key }, "log"));
     expect(signed.get(name)?.size).toBe(BigInt(count));
   }

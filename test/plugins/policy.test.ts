@@ -10,6 +10,7 @@ import { policyJsonSchema } from "../../plugins/policy/json-schema.ts";
 import { lintPolicy } from "../../plugins/policy/lint.ts";
 import { parsePolicy } from "../../plugins/policy/read.ts";
 import { request } from "./policy-request.ts";
+import { leastCpuMs } from "../support/cpu-time.ts";
 
 /** What a policy with this one rule, which allows, says: true if the rule applies. */
 function applies(condition: object, change: object = {}): boolean {
@@ -41,13 +42,14 @@ describe("a pattern", () => {
     expect(compileGlob(pattern)(value)).toBe(expected);
   });
 
-  test("cannot be made slow", () => {
+  test("cannot be made slow", async () => {
     const matches = compileGlob("*a".repeat(256));
     const value = "a".repeat(4_096);
-    const startedAt = performance.now();
-    expect(matches(`${value}b`)).toBe(false);
-    expect(matches(value)).toBe(true);
-    expect(performance.now() - startedAt).toBeLessThan(500);
+    const both = (): void => {
+      expect(matches(`${value}b`)).toBe(false);
+      expect(matches(value)).toBe(true);
+    };
+    expect(await leastCpuMs(both)).toBeLessThan(500);
   });
 
   const text = fc.stringMatching(/^[ab/]{0,8}$/);

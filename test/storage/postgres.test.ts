@@ -186,6 +186,8 @@ test.for([
     server.sql("SELECT pg_reload_conf()");
   };
   reload(`SET ${name} = ${value}`);
+  // The server reads it when it comes to it.
+  await expect.poll(() => server.sql(`SHOW ${name}`)).toBe(value);
   await expect
     .poll(async () => await driver.create("room", shape).catch((thrown: Error) => thrown.message))
     .toMatch(`PostgreSQL's ${name} is ${value}, with which acknowledged commits can be lost`);

@@ -78,6 +78,8 @@ class Server implements TestPostgres {
       shared_buffers: "16MB",
       max_connections: "60",
       log_min_messages: "panic",
+      // It would take transaction numbers whenever it likes.
+      autovacuum: "off",
       ...this.#settings,
     };
     const args = Object.entries(settings).flatMap(([name, value]) => ["-c", `${name}=${value}`]);
@@ -87,7 +89,7 @@ class Server implements TestPostgres {
       detached: true,
     });
     this.#process = started;
-    for (let attempt = 0; attempt < 300 && started.exitCode === null; attempt++) {
+    for (let attempt = 0; attempt < 1_200 && started.exitCode === null; attempt++) {
       try {
         this.sql("SELECT 1");
         return;
