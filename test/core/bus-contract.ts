@@ -10,10 +10,10 @@ import "../support/matchers.ts";
 
 const anything = { question: v.any(), answer: v.any(), failures: [] } as const;
 /** Answers what it is asked. */
-export const echo = ask("right", "echo", { ...anything, deadlineMs: 20_000 });
+export const echo = ask("right", "echo", { ...anything, deadlineMs: 120_000 });
 /** Answers in batches. */
-const gather = ask("right", "gather", { ...anything, deadlineMs: 20_000, batched: true });
-const silent = ask("right", "silent", { ...anything, deadlineMs: 20_000 });
+const gather = ask("right", "gather", { ...anything, deadlineMs: 120_000, batched: true });
+const silent = ask("right", "silent", { ...anything, deadlineMs: 120_000 });
 const happened = fact("right", "happened", v.strictObject({ size: uint, hash: bytes }));
 
 const nothing = { summary: "", config: v.any(), reaches: [] } as const;

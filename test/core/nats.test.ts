@@ -156,7 +156,7 @@ describe("permissions", () => {
     await ends.emitter.ready();
     ends.emitter.wake("right");
     await expect.poll(() => woken).toBe(1);
-    const asked = ends.follower.ask(happened, {}, { ...stamp(), from: "outsider" });
+    const asked = ends.follower.ask(happened, {}, { ...stamp(5_000), from: "outsider" });
     await expect(asked).resolves.toEqual({ facts: [] });
   });
 });

@@ -164,7 +164,7 @@ it("answers reads while writes are full, and probes while both are", async () =>
 });
 
 it("says that it is not ready before it shuts its doors, and closes connections as they answer", async () => {
-  door = await bootDoor({ limits: { drainNoticeMs: 2_000 } });
+  door = await bootDoor({ limits: { drainNoticeMs: 1_500 } });
   const send = http1(at(door.port));
   const disposed = door.dispose();
   await sleep(50);
