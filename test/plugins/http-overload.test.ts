@@ -40,8 +40,9 @@ it("sheds writes in their API's own words before anything is spent on them, and 
 it("tells a client what is left to it, and when to come back", async () => {
   const limits = { requestsPerSecondPerClient: 1, burstPerClient: 5, slowStartMs: 0 };
   await using limited = await bootDoor({ limits });
-  const seen = [];
-  for (let time = 0; time < 8; time++) seen.push(await fetch(`${limited.origin}/ping`));
+  const seen: Response[] = [];
+  while (seen.length < 8 || (seen.length < 200 && seen.at(-1)?.status === 200))
+    seen.push(await fetch(`${limited.origin}/ping`));
   expect(seen.map(({ status }) => status).slice(0, 5)).toEqual([200, 200, 200, 200, 200]);
   expect(seen[0]?.headers.get("ratelimit-policy")).toBe(`"client";q=5;w=5`);
   expect(seen[0]?.headers.get("ratelimit")).toMatch(/^"client";r=5;t=1$/);

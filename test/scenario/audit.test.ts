@@ -9,6 +9,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { chancery, type Instance, startInstance } from "../support/instance.ts";
 import { preparedPlace } from "../support/prepared.ts";
+import { patience } from "../fault/patience.ts";
 import { expectReady, signThroughKill } from "../support/kill-stream.ts";
 import { expectKept } from "../support/oracle.ts";
 import { type Acknowledged, demoToken, signOnce } from "../support/signer.ts";
@@ -49,7 +50,7 @@ const sign = async (email: string) =>
 
 /** A question to the trail, once it has followed everything. */
 async function asked(...args: readonly string[]) {
-  for (let tries = 0; tries < 50; tries++) {
+  for (let tries = 0; tries < 300; tries++) {
     const answer = await chancery(place.home, ...args, "--json");
     if (answer.stderr === "") return { code: answer.code, ...parse(answer.stdout) };
     await sleep(100);
@@ -71,7 +72,7 @@ test("what two sign is theirs, and the third is refused by the rule that says so
   const since = Date.now();
   let refused = await sign("mallory@example.com");
   while (refused.code === 0) {
-    if (Date.now() - since > 10_000) throw new Error("the policy is not read again");
+    if (Date.now() - since > 60_000) throw new Error("the policy is not read again");
     await rm(`${artifact()}.mallory@example.com.json`);
     refused = await sign("mallory@example.com");
   }
@@ -108,10 +109,14 @@ test("garbage costs a row a second, whoever sends it and however much", async ()
     for (let time = 0; time < 50; time++) expect(await post()).toBe(400);
   });
   await Promise.all(lanes);
+  const told = async (): Promise<number> => {
+    const now = (await asked("audit", "head")) as unknown as { handled: { [of: string]: number } };
+    return (now.handled["issuer/main"] ?? 0) - (before.handled["issuer/main"] ?? 0);
+  };
+  await expect.poll(told).toBeGreaterThanOrEqual(1);
+  // All of it, with what was counted in the last second.
   await sleep(2_100);
-  const after = (await asked("audit", "head")) as unknown as { handled: { [of: string]: number } };
-  const facts = (after.handled["issuer/main"] ?? 0) - (before.handled["issuer/main"] ?? 0);
-  expect(facts).toBeGreaterThanOrEqual(1);
+  const facts = await told();
   expect(facts).toBeLessThanOrEqual((Date.now() - startedAt) / 1_000 + 2);
 });
 
@@ -166,7 +171,7 @@ test("a second signal ends a drain at once, and nothing that was answered is los
     }
   }
   await stopped;
-  expect(performance.now() - secondAt).toBeLessThan(2_000);
+  expect(performance.now() - secondAt).toBeLessThan(patience(2_000));
   isOver = true;
   await Promise.all(lanes);
   instance = await startInstance(place);

@@ -195,7 +195,7 @@ const cases: readonly (readonly [string, Damage, RegExp])[] = [
   ],
   [
     "a root's signature",
-    change("trust/tuf/1.root.json", /"sig": "3045|"sig": "3046|"sig": "3044/, '"sig": "3040'),
+    change("trust/tuf/1.root.json", /"sig": "30/, '"sig": "31'),
     /root: 0 of the 1 signatures/,
   ],
   [
