@@ -8,13 +8,14 @@ import { createRemoteJWKSet, type JWTPayload, jwtVerify } from "jose";
 import type { Page } from "puppeteer-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { startBrowser, type TestBrowser } from "../support/browser.ts";
-import { freshPlace, type Instance, run, startInstance } from "../support/instance.ts";
+import { type Instance, run, startInstance } from "../support/instance.ts";
 import { post, startClient } from "../support/oauth-client.ts";
+import { preparedPlace } from "../support/prepared.ts";
 import { installSigstoreClient, type SigstoreClient } from "../support/sigstore-client.ts";
 
 const email = "ada@example.com";
 const launcher = new URL("../../chancery", import.meta.url).pathname;
-let place: Awaited<ReturnType<typeof freshPlace>>;
+let place: Awaited<ReturnType<typeof preparedPlace>>;
 let instance: Instance;
 let browser: TestBrowser;
 let sigstore: SigstoreClient;
@@ -22,7 +23,7 @@ let issuer = "";
 let secret = "";
 
 beforeAll(async () => {
-  place = await freshPlace();
+  place = await preparedPlace();
   [instance, browser, sigstore] = await Promise.all([
     startInstance(place),
     startBrowser(),
@@ -64,7 +65,7 @@ function startLogin(...args: readonly string[]) {
   const child = spawn(launcher, ["login", ...args], {
     env: { PATH: process.env["PATH"], CHANCERY_HOME: place.home, XDG_RUNTIME_DIR: folderOf(place) },
     stdio: ["ignore", "pipe", "pipe"],
-    timeout: 60_000,
+    timeout: 240_000,
   });
   let asked = "";
   const { promise: told, resolve } = Promise.withResolvers<string>();

@@ -7,7 +7,7 @@ import { Failure } from "../../events/failure.ts";
 import { bootForTest } from "../support/boot.ts";
 import "../support/matchers.ts";
 
-const terms = { failures: ["not-found"], deadlineMs: 1_000 } as const;
+const terms = { failures: ["not-found"], deadlineMs: 30_000 } as const;
 const shout = ask("loud", "shout", {
   question: v.strictObject({ text: v.string() }),
   answer: v.strictObject({ text: v.string(), trace: v.string() }),

@@ -19,14 +19,14 @@ const seal = ask("vault", "seal", {
   question: v.strictObject({ text: v.string() }),
   answer: v.strictObject({ sealed: v.string() }),
   failures: [],
-  deadlineMs: 3_000,
+  deadlineMs: 30_000,
   batched: true,
 });
 const request = ask("office", "request", {
   question: v.strictObject({ text: v.string() }),
   answer: v.strictObject({ sealed: v.string(), trace: v.string(), sealTrace: v.string() }),
   failures: [],
-  deadlineMs: 5_000,
+  deadlineMs: 30_000,
 });
 const granted = fact("office", "granted", v.strictObject({ text: v.string() }));
 const nothing = { summary: "", config: v.strictObject({}), reaches: [] } as const;

@@ -16,6 +16,7 @@ export async function startBrowser(): Promise<TestBrowser> {
   const executablePath = execFileSync("which", ["chromium"], { encoding: "utf8" }).trim();
   const browser: Browser = await puppeteer.launch({
     executablePath,
+    timeout: 120_000,
     // Root has no other way; what is opened here is our own.
     args: ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"],
   });
@@ -25,7 +26,7 @@ export async function startBrowser(): Promise<TestBrowser> {
       if (/content security|refused to/i.test(message.text())) complaints.push(message.text());
     });
     page.on("pageerror", (error) => complaints.push(String(error)));
-    page.setDefaultTimeout(15_000);
+    page.setDefaultTimeout(120_000);
     return page;
   };
   return {

@@ -40,7 +40,7 @@ export async function startCli(): Promise<Cli> {
   const start: Cli["start"] = async (args, environment, input = "") =>
     await new Promise((resolve) => {
       const env = { PATH: process.env["PATH"] ?? "", CHANCERY_HOME: box.home, ...environment };
-      const options = { cwd: box.folder, env, timeout: 20_000 };
+      const options = { cwd: box.folder, env, timeout: 240_000 };
       const child = execFile(launcher, args, options, (error, stdout, stderr) => {
         const code = error === null ? 0 : typeof error.code === "number" ? error.code : -1;
         resolve({ code, stdout, stderr });

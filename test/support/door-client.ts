@@ -1,6 +1,6 @@
 /** Clients that may say anything to a door, over a port or a Unix socket, in HTTP/1.1, the same inside TLS, and HTTP/2. */
 import { request as plainRequest } from "node:http";
-import { connect as connectHttp2, type ClientHttp2Session } from "node:http2";
+import { connect as connectHttp2, constants, type ClientHttp2Session } from "node:http2";
 import { connect, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
 
@@ -66,16 +66,19 @@ export function openHttp2(where: Where): ClientHttp2Session {
   return session;
 }
 
-/** HTTP/2 over TLS, a stream a request. Header fields that HTTP/2 does not have are left out. */
+/**
+ * HTTP/2 over TLS, a stream a request. Header fields that HTTP/2 does not have are left out. What comes to a connection after the last
+ * that it takes was not looked at, and is sent again (RFC 9113 §8.7).
+ */
 export function http2(where: Where): Transport & Disposable {
   let session = openHttp2(where);
-  const send: Transport = async ({ method, path, headers = {}, body = "" }) => {
+  const sendOnce = async ({ method, path, headers = {}, body = "" }: Wish) => {
     if (session.closed || session.destroyed) session = openHttp2(where);
     const bytes = Buffer.from(body);
     const fields = Object.fromEntries(
       Object.entries(headers).filter(([name]) => !/^(?:host|connection)$/i.test(name)),
     );
-    return await new Promise((resolve) => {
+    return await new Promise<Reply | "refused">((resolve) => {
       const stream = session.request(
         { ...fields, ":method": method, ":path": path, ":authority": "localhost" },
         { endStream: bytes.length === 0 },
@@ -88,10 +91,23 @@ export function http2(where: Where): Transport & Disposable {
       stream.on("data", (part: Uint8Array) => parts.push(part));
       stream.on("error", () => undefined);
       stream.on("close", () =>
-        resolve(head ? { ...head, body: Buffer.concat(parts).toString("latin1") } : nothing),
+        resolve(
+          head
+            ? { ...head, body: Buffer.concat(parts).toString("latin1") }
+            : stream.rstCode === constants.NGHTTP2_REFUSED_STREAM
+              ? "refused"
+              : nothing,
+        ),
       );
       if (bytes.length > 0) stream.end(bytes);
     });
+  };
+  const send: Transport = async (wish) => {
+    const first = await sendOnce(wish);
+    if (first !== "refused") return first;
+    session.close();
+    const again = await sendOnce(wish);
+    return again === "refused" ? nothing : again;
   };
   return Object.assign(send, { [Symbol.dispose]: () => session.destroy() });
 }
