@@ -82,7 +82,7 @@ export async function raw(port: number, head: string): Promise<{ status: number;
     socket.on("data", (chunk) => (said += chunk.toString("latin1")));
     socket.on("close", () => resolve(said));
     socket.on("error", reject);
-    socket.setTimeout(10_000, () => socket.destroy());
+    socket.setTimeout(60_000, () => socket.destroy());
   });
   const [status = "0"] = /^HTTP\/1\.1 (\d{3})/.exec(text)?.slice(1) ?? [];
   return { status: Number(status), body: text.slice(text.indexOf("\r\n\r\n") + 4) };
