@@ -25,7 +25,6 @@ const startsAnyhow: readonly Breakage[] = [
     to: "if (published.size >= 0n) return;",
   },
 ];
-const timeout = 240_000;
 /** A start would wait half a minute for the signature that proves it; that there is none, the judge sees at once. */
 const startsUnproven: Breakage = {
   file: "deploy/start.ts",
@@ -51,7 +50,7 @@ async function machineOn(
   return await runMachine({ ...run, recoverWithinMs: 3_000, settleWithinMs: 1_000 });
 }
 
-test("a build that does not sync its stores loses what it promised", { timeout }, async () => {
+test("a build that does not sync its stores loses what it promised", async () => {
   // Set and read back alike: the product believes that it syncs.
   const everySetting = { from: "synchronous: 2", to: "synchronous: 0" };
   const { verdict } = await machineOn(
@@ -62,7 +61,7 @@ test("a build that does not sync its stores loses what it promised", { timeout }
   expect(verdict.violations.join()).toMatch(/L2: \d+ promises of \S+ are not kept/);
 });
 
-test("a build that publishes before it commits loses what it promised", { timeout }, async () => {
+test("a build that publishes before it commits loses what it promised", async () => {
   const file = "plugins/log/sequencer.ts";
   const { verdict } = await machineOn(
     [
@@ -84,7 +83,7 @@ test("a build that publishes before it commits loses what it promised", { timeou
   expect(verdict.violations.join()).toMatch(/L2: \d+ promises of \S+ are not kept/);
 });
 
-test("a build without the guard forks over an old backup", { timeout }, async () => {
+test("a build without the guard forks over an old backup", async () => {
   const file = "hsm/guard.ts";
   const { verdict } = await machineOn(
     [

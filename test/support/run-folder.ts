@@ -48,10 +48,12 @@ export async function oncePerRun(
   const folder = join(runFolder(), name);
   const [done, failed] = [`${folder}.done`, `${folder}.failed`];
   if (isFirst(folder)) {
-    await make(folder).then(
-      () => announce(done, ""),
-      (reason: unknown) => announce(failed, String(reason)),
-    );
+    try {
+      await make(folder);
+      announce(done, "");
+    } catch (reason) {
+      announce(failed, String(reason));
+    }
   }
   while (!existsSync(done)) {
     if (existsSync(failed)) throw new Error(`${name}: ${readFileSync(failed, "utf8")}`);
