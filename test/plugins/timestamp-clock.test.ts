@@ -70,6 +70,8 @@ describe("tells no time", () => {
     await expect.poll(confirmed).toBe(true);
     const again = parseTimestampResponse((await asked(house)).response).genTime.getTime();
     expect(again).toBeGreaterThanOrEqual(genTime);
+    // A clock that creeps back is stamped over by as much as a step, which the next installation does not know of.
+    await sleep(200);
   });
 });
 

@@ -4,8 +4,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { grpcClient } from "../support/grpc-client.ts";
-import { type Instance, type Place, startInstance } from "../support/instance.ts";
-import { preparedPlace } from "../support/prepared.ts";
+import { freshPlace, type Instance, type Place, startInstance } from "../support/instance.ts";
 import { freePort } from "../support/ports.ts";
 import { demoToken } from "../support/signer.ts";
 
@@ -15,7 +14,7 @@ let instance: Instance;
 let token: string;
 
 beforeAll(async () => {
-  place = { ...(await preparedPlace()), metricsPort: await freePort() };
+  place = { ...(await freshPlace()), metricsPort: await freePort() };
   instance = await startInstance(place);
   token = await demoToken(instance, email);
 });
