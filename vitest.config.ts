@@ -11,7 +11,6 @@ export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
     globalSetup: ["test/support/run-folder.ts"],
-    setupFiles: ["test/support/fixed-draws.ts"],
     // Against what hangs, not against what is slow: on a machine that others keep busy everything takes several times as long.
     testTimeout: 300_000,
     hookTimeout: 300_000,

@@ -2,7 +2,7 @@
 import { existsSync, globSync, readdirSync } from "node:fs";
 import { posix } from "node:path";
 import { describe, expect, test } from "vitest";
-import { codeLines, codeOf, exportsOf, files, productFiles, read } from "./source.ts";
+import { codeLines, codeOf, exportsOf, files, importsOf, productFiles, read } from "./source.ts";
 
 const maxCodeLines = 300;
 
@@ -39,6 +39,13 @@ test("default exports are plugins and providers only", () => {
       !/^(hsm|plugins\/[a-z]+)\/plugin\.ts$|^plugins\/identity\/providers\//.test(file),
   );
   expect(others).toEqual([]);
+});
+
+test("properties draw the same in every run", () => {
+  const drawing = files.filter((file) =>
+    importsOf(file).some((name) => /^(?:@fast-check\/vitest|fast-check)$/.test(name)),
+  );
+  expect(drawing).toEqual(["test/support/fixed-draws.ts"]);
 });
 
 describe("patterns that are not used", () => {

@@ -1,4 +1,4 @@
-import { fc, test as property } from "@fast-check/vitest";
+import { fc, test as property } from "../support/fixed-draws.ts";
 import { expect, test } from "vitest";
 import { Malformed } from "../../core/formats/malformed.ts";
 import { decode, encode, maxDepth, maxMessageBytes } from "../../core/wire.ts";

@@ -1,5 +1,5 @@
 import { createPublicKey, generateKeyPairSync, sign } from "node:crypto";
-import { fc, test as property } from "@fast-check/vitest";
+import { fc, test as property } from "../support/fixed-draws.ts";
 import { describe, expect, test } from "vitest";
 import {
   verifyDigest,

@@ -1,7 +1,7 @@
 /** DSSE envelopes: the encoding of the specification's own example, and an envelope that the public-good instance logged. */
 import { createHash, verify, X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { fc, test as property } from "@fast-check/vitest";
+import { fc, test as property } from "../support/fixed-draws.ts";
 import { describe, expect, test } from "vitest";
 import { formatEnvelope, pae, parseEnvelope } from "../../core/formats/dsse.ts";
 import { decodeBase64, decodeUtf8, encodeUtf8 } from "../../core/formats/encoding.ts";

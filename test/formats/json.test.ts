@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { fc, test as property } from "@fast-check/vitest";
+import { fc, test as property } from "../support/fixed-draws.ts";
 import { expect, test } from "vitest";
 import { canonicalize } from "../../core/formats/jcs.ts";
 import { maxJsonDepth, parseJson, parseJsonBytes } from "../../core/formats/json.ts";

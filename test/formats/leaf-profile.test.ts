@@ -1,6 +1,6 @@
 import { X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { fc, test as property } from "@fast-check/vitest";
+import { fc, test as property } from "../support/fixed-draws.ts";
 import { expect, test } from "vitest";
 import { decodeBase64, encodeHex, encodeUtf8 } from "../../core/formats/encoding.ts";
 import { fulcioExtensions, readFulcioExtensions } from "../../core/formats/fulcio-oids.ts";

@@ -1,4 +1,4 @@
-import { fc, test as property } from "@fast-check/vitest";
+import { fc, test as property } from "../support/fixed-draws.ts";
 import { expect, test } from "vitest";
 import { formatCheckpoint, parseCheckpoint } from "../../core/formats/checkpoint.ts";
 import { Malformed } from "../../core/formats/malformed.ts";

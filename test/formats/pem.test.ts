@@ -1,5 +1,5 @@
 import { generateKeyPairSync } from "node:crypto";
-import { fc, test as property } from "@fast-check/vitest";
+import { fc, test as property } from "../support/fixed-draws.ts";
 import { expect, test } from "vitest";
 import { Malformed } from "../../core/formats/malformed.ts";
 import { formatPem, parsePem, parsePemBlocks } from "../../core/formats/pem.ts";

@@ -1,7 +1,7 @@
 /** Rekor v1 entries, rebuilt byte for byte from what real bundles hold, and everything that must not be read as one. */
 import { createPublicKey, verify } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { fc, test as property } from "@fast-check/vitest";
+import { fc, test as property } from "../support/fixed-draws.ts";
 import { describe, expect, test } from "vitest";
 import {
   decodeBase64,

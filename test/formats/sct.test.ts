@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { fc, test as property } from "@fast-check/vitest";
+import { fc, test as property } from "../support/fixed-draws.ts";
 import { describe, expect, test } from "vitest";
 import { sha256 } from "../../core/crypto/hash.ts";
 import { importPublicKey } from "../../core/crypto/keys.ts";

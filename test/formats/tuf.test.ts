@@ -1,7 +1,7 @@
 /** TUF metadata against the public-good repository's own, and by property. */
 import { createPublicKey, generateKeyPairSync, sign, verify } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { fc, test as property } from "@fast-check/vitest";
+import { fc, test as property } from "../support/fixed-draws.ts";
 import { describe, expect, test } from "vitest";
 import { encodeHex } from "../../core/formats/encoding.ts";
 import { type JsonValue, parseJson } from "../../core/formats/json.ts";

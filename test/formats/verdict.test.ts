@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { fc, test } from "@fast-check/vitest";
+import { fc, test } from "../support/fixed-draws.ts";
 import { decodeUtf8, encodeUtf8 } from "../../core/formats/encoding.ts";
 import { Malformed } from "../../core/formats/malformed.ts";
 import { decodeVerdict, encodeVerdict, type VerdictFields } from "../../core/formats/verdict.ts";

@@ -2,7 +2,7 @@
  * Sends mutated requests to every route of a house and holds each answer and its effects against the outcome rules. A failing
  * request is made as small as possible and comes with the seed that makes it again.
  */
-import { fc } from "@fast-check/vitest";
+import { fc } from "../support/fixed-draws.ts";
 import { expect } from "vitest";
 import { http1, type Reply } from "../support/door-client.ts";
 import { doorRows, type Row } from "../support/door-material.ts";

@@ -1,6 +1,6 @@
 /** Over all providers at once: no two principals with one name and issuer, and no name in another's namespace. */
 import { readFileSync } from "node:fs";
-import { fc } from "@fast-check/vitest";
+import { fc } from "../support/fixed-draws.ts";
 import { expect, it } from "vitest";
 import { encodeUtf8 } from "../../core/formats/encoding.ts";
 import { Malformed } from "../../core/formats/malformed.ts";

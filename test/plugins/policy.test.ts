@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { fc, test as prop } from "@fast-check/vitest";
+import { fc, test as prop } from "../support/fixed-draws.ts";
 import { describe, expect, test } from "vitest";
 import { parseCases, runCases } from "../../plugins/policy/cases.ts";
 import { diffPolicies, redecide } from "../../plugins/policy/diff.ts";

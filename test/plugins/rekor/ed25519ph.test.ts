@@ -1,6 +1,6 @@
 /** Ed25519ph over a digest: RFC 8032 §7.3, and damage to it. */
 import { createHash } from "node:crypto";
-import { fc, test as property } from "@fast-check/vitest";
+import { fc, test as property } from "../../support/fixed-draws.ts";
 import { ed25519, ed25519ph } from "@noble/curves/ed25519.js";
 import { expect, test } from "vitest";
 import { concat, decodeHex, encodeUtf8 } from "../../../core/formats/encoding.ts";
