@@ -5,6 +5,7 @@ import { makeInstance } from "./genesis.ts";
 import type { Instance } from "../config/schema.ts";
 import { readInstance } from "./home.ts";
 import { introduceStorage } from "../config/storage.ts";
+import { endLeftovers } from "./leftovers.ts";
 import { addStorage, readMetricsPort, readProcesses } from "./placement.ts";
 import { isPortFree } from "./ports.ts";
 import { findProcess, forgetProcess, recordProcess } from "./processes.ts";
@@ -38,7 +39,11 @@ async function start(settings: Settings): Promise<number> {
   if (found !== null) await refuseSecondStart(settings.home);
   const instance = found ?? (await makeInstance(settings, asked.signal));
   if (instance === null) return 0;
-  if (found !== null) await upgrade(settings.home, found);
+  if (found !== null) {
+    // Before anybody looks whose the ports are.
+    await endLeftovers(settings.home);
+    await upgrade(settings.home, found);
+  }
   const metricsPort = await readMetricsPort(settings.home, settings.metricsPort);
   await refuseBusyPorts(instance, metricsPort);
   const processes = await readProcesses(settings.home);
