@@ -64,7 +64,8 @@ async function install(folder: string): Promise<void> {
   await writeFile(join(folder, "package.json"), '{"private": true}');
   // npm chooses versions by the Node that runs it, so it must meet this one first.
   const PATH = `${dirname(process.execPath)}:${process.env["PATH"] ?? ""}`;
-  const args = ["install", "--no-audit", "--no-fund", "--ignore-scripts", `sigstore@${version}`];
+  const flags = ["--no-audit", "--no-fund", "--ignore-scripts", "--fetch-retries=5"];
+  const args = ["install", ...flags, `sigstore@${version}`];
   await promisify(execFile)("npm", args, { cwd: folder, env: { ...process.env, PATH } });
 }
 
