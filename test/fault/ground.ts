@@ -9,7 +9,7 @@ import { copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promi
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { compileCache, environmentOf, type Place } from "../support/instance.ts";
+import { environmentOf, type Place } from "../support/instance.ts";
 import { softHsmModule } from "../support/vault.ts";
 import { volatileDisk, type VolatileDisk } from "./disk.ts";
 import type { PreparedHome } from "./prepared-home.ts";
@@ -131,7 +131,6 @@ export class Ground implements AsyncDisposable {
       NO_FAKE_STAT: "1",
       NODE_OPTIONS: `--import ${join(here, "inside-child.ts")}`,
       CHANCERY_FAULT_INSIDE: join(this.folder, "inside"),
-      ...(this.root === checkout && compileCache()),
       ...more,
     };
     const natsConfiguration = join(this.folder, "nats.conf");
@@ -151,6 +150,8 @@ export class Ground implements AsyncDisposable {
       {
         env: {
           ...environmentOf(this.place),
+          // Another checkout's is its own, and goes with it.
+          ...(this.root !== checkout && { NODE_COMPILE_CACHE: join(this.root, "compiled") }),
           CHANCERY_FAULT_LAUNCH: join(this.folder, "launch.json"),
         },
         cwd: this.root,

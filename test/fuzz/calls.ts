@@ -1,6 +1,6 @@
 /** gRPC calls that were good until something was done to them: to a field, to the message, to its frame. */
 import { create, toBinary } from "@bufbuild/protobuf";
-import { fc } from "../support/fixed-draws.ts";
+import { fc } from "@fast-check/vitest";
 import { CreateSigningCertificateRequestSchema } from "../../plugins/http/proto/fulcio-messages.ts";
 import { openHttp2 } from "../support/door-client.ts";
 import { byteMutants, textMutants } from "./mutations.ts";

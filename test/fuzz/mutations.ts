@@ -1,5 +1,5 @@
 /** Requests that were good until something was done to them: to the JSON's structure, to the bytes inside its strings, to the whole. */
-import { fc } from "../support/fixed-draws.ts";
+import { fc } from "@fast-check/vitest";
 import type { Wish } from "../support/door-client.ts";
 
 type Json = null | boolean | number | string | Json[] | { [name: string]: Json };

@@ -1,5 +1,5 @@
 /** Mutated tokens against the way every token is verified: bytes flipped in what was signed, and odd claims signed all the same. */
-import { fc } from "../support/fixed-draws.ts";
+import { fc } from "@fast-check/vitest";
 import { Malformed } from "../../core/formats/malformed.ts";
 import { createIssuers, known } from "../../plugins/identity/issuers.ts";
 import { createMockIssuer } from "../../plugins/identity/kit/mock-issuer.ts";

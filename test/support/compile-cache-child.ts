@@ -1,6 +1,6 @@
 /**
- * Loaded into the supervisor with `node --import`: its children, like every other program of a test, keep what their sources were
- * compiled to. Nothing else about them is otherwise than in a user's instance.
+ * Loaded into supervisors by `NODE_OPTIONS`: their children, like every other program of a test, keep what their sources were compiled
+ * to. Nothing else about them is otherwise than in a user's instance.
  */
 import childProcess from "node:child_process";
 import { syncBuiltinESMExports } from "node:module";
@@ -13,14 +13,16 @@ const executed = promisify(execFile);
 interface Options {
   readonly env?: NodeJS.ProcessEnv;
 }
-const keeping = (options: Options): Options => ({ ...options, env: { ...options.env, ...kept } });
+/** Whoever gets no environment of its own inherits this process's. */
+const keeping = (options: Options = {}): Options =>
+  options.env === undefined ? options : { ...options, env: { ...options.env, ...kept } };
 
 Object.assign(childProcess, {
-  spawn: (command: string, args: readonly string[], options: Options) =>
+  spawn: (command: string, args: readonly string[], options?: Options) =>
     spawn(command, args, keeping(options)),
   // The supervisor uses its promise alone.
   execFile: Object.assign(() => undefined, {
-    [promisify.custom]: async (command: string, args: readonly string[], options: Options) =>
+    [promisify.custom]: async (command: string, args: readonly string[], options?: Options) =>
       await executed(command, args, keeping(options)),
   }),
 });

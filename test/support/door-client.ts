@@ -1,6 +1,6 @@
 /** Clients that may say anything to a door, over a port or a Unix socket, in HTTP/1.1, the same inside TLS, and HTTP/2. */
 import { request as plainRequest } from "node:http";
-import { connect as connectHttp2, constants, type ClientHttp2Session } from "node:http2";
+import { connect as connectHttp2, type ClientHttp2Session } from "node:http2";
 import { connect, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
 
@@ -66,6 +66,9 @@ export function openHttp2(where: Where): ClientHttp2Session {
   return session;
 }
 
+/** REFUSED_STREAM of RFC 9113 §7. */
+const refusedStream = 7;
+
 /**
  * HTTP/2 over TLS, a stream a request. Header fields that HTTP/2 does not have are left out. What comes to a connection after the last
  * that it takes was not looked at, and is sent again (RFC 9113 §8.7).
@@ -94,7 +97,7 @@ export function http2(where: Where): Transport & Disposable {
         resolve(
           head
             ? { ...head, body: Buffer.concat(parts).toString("latin1") }
-            : stream.rstCode === constants.NGHTTP2_REFUSED_STREAM
+            : stream.rstCode === refusedStream
               ? "refused"
               : nothing,
         ),

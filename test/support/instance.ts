@@ -7,8 +7,6 @@ import { join } from "node:path";
 import { freePort } from "./ports.ts";
 
 const start = new URL("../../deploy/start.ts", import.meta.url).pathname;
-/** What a supervisor is started with. */
-const startArgs = ["--import", new URL("compile-cache-child.ts", import.meta.url).pathname, start];
 const root = new URL("../../", import.meta.url).pathname;
 
 /** How a finished program left. */
@@ -69,10 +67,12 @@ export function environmentOf(place: Place): { [name: string]: string } {
   };
 }
 
-/** Where programs keep what their sources were compiled to. */
-export function compileCache(): { [name: string]: string } {
+/** Where programs keep what their sources were compiled to, and how a supervisor tells its children. */
+function compileCache(): { [name: string]: string } {
   const folder = process.env["NODE_COMPILE_CACHE"];
-  return folder === undefined ? {} : { NODE_COMPILE_CACHE: folder };
+  if (folder === undefined) return {};
+  const { href } = new URL("compile-cache-child.ts", import.meta.url);
+  return { NODE_COMPILE_CACHE: folder, NODE_OPTIONS: `--import ${href}` };
 }
 
 /** Runs `npm start -- ARGS` at `place` to its end. */
@@ -80,7 +80,7 @@ export async function runStart(
   place: Place,
   args: readonly string[] = ["--once"],
 ): Promise<Finished> {
-  return await run(process.execPath, [...startArgs, ...args], environmentOf(place));
+  return await run(process.execPath, [start, ...args], environmentOf(place));
 }
 
 /** Runs the CLI against the home. */
@@ -116,7 +116,7 @@ export async function run(
 
 /** Starts an instance at `place` and waits until it greets. */
 export async function startInstance(place: Place): Promise<Instance> {
-  const supervisor = spawn(process.execPath, startArgs, {
+  const supervisor = spawn(process.execPath, [start], {
     env: environmentOf(place),
     cwd: root,
     stdio: ["ignore", "pipe", "pipe"],
