@@ -12,10 +12,11 @@ import {
   type Committed,
   Conflict,
   type PartitionShape,
+  Superseded,
   UnsafeStorage,
 } from "../../core/storage.ts";
 import { shapeText } from "./bounds.ts";
-import { type PartitionLayout, requirePartition } from "./postgres-layout.ts";
+import { fencedCode, type PartitionLayout, requirePartition } from "./postgres-layout.ts";
 import {
   cellName,
   expectedCells,
@@ -28,6 +29,7 @@ import {
 import {
   bytesOf,
   closeConnection,
+  codeOf,
   isLostConnection,
   rowsOf,
   textOf,
@@ -49,12 +51,27 @@ interface Waiting {
   readonly reject: (reason: Error) => void;
 }
 
+/** A lease that is this process's own, by its term. */
+export interface HeldLease {
+  readonly name: string;
+  readonly term: string;
+}
+
+/** A partition to be opened. */
+export interface Opening {
+  readonly name: string;
+  readonly shape: PartitionShape;
+  /** Whoever takes turns with others writes by its turn; whoever does not, only if nobody else does. */
+  readonly lease: HeldLease | null;
+}
+
 /** The only writer of a partition, as far as it knows; the server knows better. */
 export class PostgresWriter implements AsyncDisposable {
   readonly layout: PartitionLayout;
   readonly #options: PostgresOptions;
   readonly #name: string;
   readonly #lengths: Map<string, bigint>;
+  readonly #isLeased: boolean;
   #client: pg.Client;
   #generation: string;
   #gathering: Waiting[] = [];
@@ -63,30 +80,29 @@ export class PostgresWriter implements AsyncDisposable {
   #failed: Error | null = null;
   #idle: (() => void) | null = null;
 
-  /** Takes the session lock and a new generation. @throws {MissingPartition} @throws if another process writes. */
-  static async open(
-    options: PostgresOptions,
-    name: string,
-    shape: PartitionShape,
-  ): Promise<PostgresWriter> {
+  /**
+   * Takes a new generation, which fences whoever wrote before.
+   *
+   * @throws {MissingPartition} @throws {Superseded} if the lease is another's by now
+   * @throws without a lease if another process writes
+   */
+  static async open(options: PostgresOptions, opening: Opening): Promise<PostgresWriter> {
+    const { name, shape, lease } = opening;
     const client = await findServer(options);
     try {
       const layout = await requirePartition(client, name);
       if (shapeText(layout.shape) !== shapeText(shape)) {
         throw new Error(`partition "${name}" has another shape: ${shapeText(layout.shape)}`);
       }
-      if (!(await takeLock(client, layout))) {
+      if (!(await takeLock(client, layout)) && lease === null) {
         throw new Error(
           `partition "${name}" is open for writing already, here or in another process; stop that one first`,
         );
       }
-      const generation = await textOf(
-        client,
-        "UPDATE chancery.partitions SET generation = generation + 1 WHERE id = $1 RETURNING generation",
-        [layout.id],
-      );
+      const generation = await nextGeneration(client, layout, lease);
       const lengths = await readLengths(client, layout);
-      return new PostgresWriter({ options, name, client, layout, generation, lengths });
+      const isLeased = lease !== null;
+      return new PostgresWriter({ options, name, client, layout, generation, lengths, isLeased });
     } catch (thrown) {
       await closeConnection(client);
       throw thrown;
@@ -100,7 +116,9 @@ export class PostgresWriter implements AsyncDisposable {
     readonly layout: PartitionLayout;
     readonly generation: string;
     readonly lengths: Map<string, bigint>;
+    readonly isLeased: boolean;
   }) {
+    this.#isLeased = opened.isLeased;
     this.#options = opened.options;
     this.#name = opened.name;
     this.#client = opened.client;
@@ -228,7 +246,7 @@ export class PostgresWriter implements AsyncDisposable {
           throw thrown;
         }
       } catch (thrown) {
-        const isFinal = thrown instanceof Fenced || thrown instanceof UnsafeStorage;
+        const isFinal = thrown instanceof Superseded || thrown instanceof UnsafeStorage;
         if (isFinal || performance.now() > untilMs) throw thrown;
         await sleep(retryMs);
       }
@@ -236,7 +254,9 @@ export class PostgresWriter implements AsyncDisposable {
   }
 
   async #takeOver(client: pg.Client): Promise<Uint8Array> {
-    if (!(await takeLock(client, this.layout))) throw new Error("the session lock is held still");
+    if (!(await takeLock(client, this.layout)) && !this.#isLeased) {
+      throw new Error("the session lock is held still");
+    }
     // Waits for a transaction of the old connection that is under way, and ends every one that is not.
     const [row] = await withoutWarnings(
       client,
@@ -247,7 +267,7 @@ export class PostgresWriter implements AsyncDisposable {
           [this.layout.id, this.#generation],
         ),
     );
-    if (row === undefined) throw new Fenced("another process has opened this partition since");
+    if (row === undefined) throw new Superseded("another process has opened this partition since");
     this.#client = client;
     this.#generation = String(row[0]);
     return bytesOf(row[1]);
@@ -255,17 +275,32 @@ export class PostgresWriter implements AsyncDisposable {
 
   #fail(cause: unknown, sent: readonly Waiting[]): void {
     const reason = cause instanceof Error ? cause.message : String(cause);
-    this.#failed = new Error(
-      `partition "${this.#name}": ${reason}; whether the last commits took place is unknown, restart to find out`,
-      { cause },
-    );
+    const said = `partition "${this.#name}": ${reason}; whether the last commits took place is unknown, restart to find out`;
+    const isSuperseded = cause instanceof Superseded || codeOf(cause) === fencedCode;
+    this.#failed = isSuperseded ? new Superseded(said, { cause }) : new Error(said, { cause });
     for (const { reject } of [...sent, ...this.#gathering.splice(0)]) reject(this.#failed);
   }
 }
 
-/** Another writer has a newer generation: this one never writes again. */
-class Fenced extends Error {
-  override readonly name = "Fenced";
+/** A new generation of the partition; under a lease only while it is held, which nobody can take before this is done. */
+async function nextGeneration(
+  client: pg.Client,
+  { id }: PartitionLayout,
+  lease: HeldLease | null,
+): Promise<string> {
+  const next =
+    "UPDATE chancery.partitions SET generation = generation + 1 WHERE id = $1 RETURNING generation";
+  if (lease === null) return await textOf(client, next, [id]);
+  await client.query("BEGIN");
+  const held = await rowsOf(
+    client,
+    "SELECT term FROM chancery.leases WHERE name = $1 AND term = $2 FOR SHARE",
+    [lease.name, lease.term],
+  );
+  if (held.length === 0) throw new Superseded("another process has taken over");
+  const generation = await textOf(client, next, [id]);
+  await client.query("COMMIT");
+  return generation;
 }
 
 async function takeLock(client: pg.Client, { id }: PartitionLayout): Promise<boolean> {
