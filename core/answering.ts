@@ -61,6 +61,7 @@ export class Answering {
   /** Begins to answer an ask. */
   answer(ask: Ask, answerer: Answerer): void {
     const { line } = this.#options;
+    this.begin();
     const end = line.subscribe(askSubject(ask, "*"), line.name, (message) => {
       this.#receive(ask, answerer, message);
     });
@@ -112,7 +113,8 @@ export class Answering {
   /** Why a genuine letter is not answered. */
   #objection(ask: Ask, { id, sentAtMs, items }: QuestionLetter): string | null {
     const nowMs = this.#options.clock.now().getTime();
-    if (this.#startedAtMs === null || sentAtMs < this.#startedAtMs) return "it was sent before this process answered";
+    if (this.#startedAtMs === null || sentAtMs < this.#startedAtMs)
+      return "it was sent before this process answered";
     const untilMs = items.reduce(
       (latest, { deadlineAtMs }) => Math.max(latest, deadlineAtMs),
       items.length === 0 ? sentAtMs + ask.deadlineMs : 0,

@@ -53,9 +53,10 @@ export class PostgresLease implements Lease {
     const client = await findServer(options);
     try {
       await unlessLost(client, layOutDatabase(client));
-      await client.query("INSERT INTO chancery.leases VALUES ($1, 0, '', 0) ON CONFLICT DO NOTHING", [
-        name,
-      ]);
+      await client.query(
+        "INSERT INTO chancery.leases VALUES ($1, 0, '', 0) ON CONFLICT DO NOTHING",
+        [name],
+      );
       return new PostgresLease(options, name, client);
     } catch (thrown) {
       await closeConnection(client);

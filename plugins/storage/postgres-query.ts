@@ -39,7 +39,7 @@ export function codeOf(thrown: unknown): string | null {
 /** True if the server did not say what is wrong: the connection is gone, or the server is going down or coming up. */
 export function isLostConnection(thrown: unknown): boolean {
   const code = codeOf(thrown);
-  return code === null || !/^[0-9A-Z]{5}$/.test(code) || /^(?:08|57P0)/.test(code);
+  return code === null || !/^[0-9A-Z]{5}$/.test(code) || /^(?:08|57P0|25P03)/.test(code);
 }
 
 /** How long a connection is given to say goodbye. */

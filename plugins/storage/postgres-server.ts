@@ -22,6 +22,8 @@ export interface PostgresOptions {
 const rawTypes = { getTypeParser: () => (value: unknown) => value };
 const connectMs = 5_000;
 const statementMs = 30_000;
+/** A process that is paused in the middle of a transaction keeps others waiting no longer than this. */
+const idleInTransactionMs = 10_000;
 const poolSize = 4;
 
 /**
@@ -154,6 +156,7 @@ async function connectTo(
     application_name: "chancery",
     connectionTimeoutMillis: connectMs,
     statement_timeout: statementMs,
+    idle_in_transaction_session_timeout: idleInTransactionMs,
     keepAlive: true,
     pipeline: true,
     types: rawTypes,

@@ -94,10 +94,13 @@ export class PostgresWriter implements AsyncDisposable {
       if (shapeText(layout.shape) !== shapeText(shape)) {
         throw new Error(`partition "${name}" has another shape: ${shapeText(layout.shape)}`);
       }
-      if (!(await takeLock(client, layout)) && lease === null) {
-        throw new Error(
-          `partition "${name}" is open for writing already, here or in another process; stop that one first`,
-        );
+      if (!(await takeLock(client, layout))) {
+        if (lease === null) {
+          throw new Error(
+            `partition "${name}" is open for writing already, here or in another process; stop that one first`,
+          );
+        }
+        await cutOff(client, layout, lease);
       }
       const generation = await nextGeneration(client, layout, lease);
       const lengths = await readLengths(client, layout);
@@ -280,6 +283,19 @@ export class PostgresWriter implements AsyncDisposable {
     this.#failed = isSuperseded ? new Superseded(said, { cause }) : new Error(said, { cause });
     for (const { reject } of [...sent, ...this.#gathering.splice(0)]) reject(this.#failed);
   }
+}
+
+/**
+ * Ends the connection of whoever wrote before, if the lease is ours: paused in the middle of a transaction it would keep its locks for
+ * as long as it likes. If it is alive, it finds with its next connection that it is fenced.
+ */
+async function cutOff(client: pg.Client, { id }: PartitionLayout, lease: HeldLease): Promise<void> {
+  await client.query(
+    `SELECT pg_terminate_backend(l.pid) FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+     WHERE d.datname = current_database() AND l.locktype = 'advisory' AND l.classid = $1 AND l.objid = $2 AND l.granted
+     AND EXISTS (SELECT FROM chancery.leases WHERE name = $3 AND term = $4)`,
+    [lockClass, id, lease.name, lease.term],
+  );
 }
 
 /** A new generation of the partition; under a lease only while it is held, which nobody can take before this is done. */
