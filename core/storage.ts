@@ -139,6 +139,11 @@ export class UnsafeStorage extends Error {
   override readonly name = "UnsafeStorage";
 }
 
+/** The storage does not answer now; it may come back. */
+export class StorageUnreachable extends Error {
+  override readonly name = "StorageUnreachable";
+}
+
 /** Another process has taken over: this one must write no more, and start again to wait for its turn. */
 export class Superseded extends Error {
   override readonly name = "Superseded";

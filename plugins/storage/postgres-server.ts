@@ -1,7 +1,7 @@
 /** Which server is written to, and that its settings lose no commit. */
 import { readFile } from "node:fs/promises";
 import pg from "pg";
-import { UnsafeStorage } from "../../core/storage.ts";
+import { StorageUnreachable, UnsafeStorage } from "../../core/storage.ts";
 import { closeConnection, codeOf, isLostConnection, textOf, unlessLost } from "./postgres-query.ts";
 
 /** Where the database is. */
@@ -30,7 +30,7 @@ const poolSize = 4;
  * A connection to the one server that accepts writes, proven to keep what it acknowledges.
  *
  * @throws {UnsafeStorage} if a setting loses commits, or more than one server accepts writes
- * @throws if none of the servers can be used now
+ * @throws {StorageUnreachable} if none of the servers can be used now
  */
 export async function findServer(options: PostgresOptions): Promise<pg.Client> {
   const found = await Promise.allSettled(
@@ -49,7 +49,7 @@ export async function findServer(options: PostgresOptions): Promise<pg.Client> {
   if (chosen === undefined) {
     await close();
     const reasons = found.map((one) => (one.status === "rejected" ? sentence(one.reason) : ""));
-    throw new Error(
+    throw new StorageUnreachable(
       `no PostgreSQL server of the configuration accepts writes: ${reasons.filter(Boolean).join("; ") || "all are standbys"}`,
     );
   }
