@@ -9,6 +9,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type pg from "pg";
 import { type Lease, Superseded } from "../../core/storage.ts";
+import { LeaseWatch, type SeenLease } from "./lease-watch.ts";
 import { layOutDatabase } from "./postgres-layout.ts";
 import { closeConnection, rowsOf, unlessLost } from "./postgres-query.ts";
 import { findServer, type PostgresOptions } from "./postgres-server.ts";
@@ -16,10 +17,6 @@ import type { HeldLease } from "./postgres-writer.ts";
 
 const beatMs = 500;
 const lookMs = 250;
-/** A holder whose connection was cut needs a moment to come back with another. */
-const sessionGoneMs = 1_000;
-/** A holder that is there and does nothing: it was paused, or its machine is unreachable. */
-const silentMs = 5_000;
 /** A holder that reaches no server for so long ends, as its writers do. */
 const blindMs = 30_000;
 /** What the row of a lease says of a session that nobody can have. */
@@ -28,14 +25,6 @@ const nobody = "";
 /** The name of our own connection. */
 const ownSession =
   "(SELECT a.pid || ' ' || extract(epoch FROM a.backend_start) FROM pg_stat_activity a WHERE a.pid = pg_backend_pid())";
-
-/** A lease as it was seen. */
-interface Seen {
-  readonly term: string;
-  readonly beat: string;
-  readonly isFree: boolean;
-  readonly isConnected: boolean;
-}
 
 /** One process's part in a lease. */
 export class PostgresLease implements Lease {
@@ -82,11 +71,11 @@ export class PostgresLease implements Lease {
 
   async taken(signal: AbortSignal): Promise<boolean> {
     const ended = AbortSignal.any([signal, this.#end.signal]);
-    const watch = new Watch();
+    const watch = new LeaseWatch();
     while (!ended.aborted) {
       try {
         const seen = await this.#look();
-        if (watch.isDue(seen) && (await this.#take(seen))) {
+        if (watch.isDue(seen, performance.now()) && (await this.#take(seen))) {
           this.#beating = this.#beat();
           return true;
         }
@@ -116,7 +105,7 @@ export class PostgresLease implements Lease {
     await this.#disconnect();
   }
 
-  async #look(): Promise<Seen> {
+  async #look(): Promise<SeenLease> {
     const client = await this.#connected();
     const sql = `SELECT l.term, l.beat, l.session = $2, EXISTS (SELECT FROM pg_stat_activity a WHERE a.pid || ' ' || extract(epoch FROM a.backend_start) = l.session) FROM chancery.leases l WHERE l.name = $1`;
     const [row] = await unlessLost(client, rowsOf(client, sql, [this.#name, nobody]));
@@ -127,7 +116,7 @@ export class PostgresLease implements Lease {
   }
 
   /** False if somebody else took it, or its holder has moved, since it was seen. */
-  async #take({ term, beat }: Seen): Promise<boolean> {
+  async #take({ term, beat }: SeenLease): Promise<boolean> {
     const client = await this.#connected();
     const sql = `UPDATE chancery.leases SET term = term + 1, beat = 0, session = ${ownSession} WHERE name = $1 AND term = $2 AND beat = $3 RETURNING term`;
     const taken = rowsOf(client, sql, [this.#name, term, beat]);
@@ -182,34 +171,5 @@ export class PostgresLease implements Lease {
     const client = this.#client;
     this.#client = null;
     if (client !== null) await closeConnection(client);
-  }
-}
-
-/** What a waiter has seen of a lease's holder, and since when. */
-class Watch {
-  #last: Seen | null = null;
-  #sinceMs = 0;
-  #goneSinceMs: number | null = null;
-
-  /** True if the lease may be taken as it was seen now. */
-  isDue(seen: Seen): boolean {
-    const nowMs = performance.now();
-    const isSame = this.#last?.term === seen.term && this.#last.beat === seen.beat;
-    this.#last = seen;
-    if (!isSame) {
-      this.#sinceMs = nowMs;
-      this.#goneSinceMs = null;
-    }
-    if (seen.isFree) return true;
-    if (seen.isConnected) this.#goneSinceMs = null;
-    else this.#goneSinceMs ??= nowMs;
-    const isGone = this.#goneSinceMs !== null && nowMs - this.#goneSinceMs >= sessionGoneMs;
-    return isGone || nowMs - this.#sinceMs >= silentMs;
-  }
-
-  /** Begins anew. */
-  forget(): void {
-    this.#last = null;
-    this.#goneSinceMs = null;
   }
 }
