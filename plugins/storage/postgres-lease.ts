@@ -9,11 +9,11 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type pg from "pg";
 import { type Lease, Superseded } from "../../core/storage.ts";
+import type { HeldLease } from "./postgres-fence.ts";
 import { LeaseWatch, type SeenLease } from "./lease-watch.ts";
 import { layOutDatabase } from "./postgres-layout.ts";
 import { closeConnection, rowsOf, unlessLost } from "./postgres-query.ts";
 import { findServer, type PostgresOptions } from "./postgres-server.ts";
-import type { HeldLease } from "./postgres-writer.ts";
 
 const beatMs = 500;
 const lookMs = 250;

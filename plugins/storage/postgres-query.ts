@@ -63,6 +63,25 @@ export async function unlessLost<T>(client: pg.Client, work: Promise<T>): Promis
   }
 }
 
+/**
+ * What `work` comes to, unless the server warns meanwhile: of a commit whose wait for the standby was broken off it says so in a notice
+ * only. Here it is durable, there perhaps not.
+ */
+export async function withoutWarnings<T>(client: pg.Client, work: () => Promise<T>): Promise<T> {
+  const warnings: string[] = [];
+  const listen = ({ message = "" }: { readonly message?: string | undefined }) => {
+    warnings.push(message);
+  };
+  client.on("notice", listen);
+  try {
+    const done = await work();
+    if (warnings.length > 0) throw new Error(`COMMIT came with a warning: ${warnings.join("; ")}`);
+    return done;
+  } finally {
+    client.off("notice", listen);
+  }
+}
+
 /** Closes a connection, whatever state it is in. */
 export async function closeConnection(client: pg.Client): Promise<void> {
   const left = new AbortController();

@@ -17,6 +17,7 @@ import {
 } from "../../core/storage.ts";
 import { shapeText } from "./bounds.ts";
 import { fencedCode, type PartitionLayout, requirePartition } from "./postgres-layout.ts";
+import { cutOff, type HeldLease, nextGeneration, takeLock } from "./postgres-fence.ts";
 import {
   cellName,
   expectedCells,
@@ -34,6 +35,7 @@ import {
   rowsOf,
   textOf,
   unlessLost,
+  withoutWarnings,
 } from "./postgres-query.ts";
 import { findServer, type PostgresOptions } from "./postgres-server.ts";
 
@@ -42,19 +44,11 @@ const maxGroupBytes = 32 * 1024 * 1024;
 /** How long a lost server is looked for before the outcome is given up as unknown. */
 const findAgainMs = 30_000;
 const retryMs = 100;
-/** First half of the key of the session lock; the second is the partition's number. */
-const lockClass = 0x43484e43;
 
 interface Waiting {
   readonly commit: Commit;
   readonly resolve: (committed: Committed) => void;
   readonly reject: (reason: Error) => void;
-}
-
-/** A lease that is this process's own, by its term. */
-export interface HeldLease {
-  readonly name: string;
-  readonly term: string;
 }
 
 /** A partition to be opened. */
@@ -285,44 +279,6 @@ export class PostgresWriter implements AsyncDisposable {
   }
 }
 
-/**
- * Ends the connection of whoever wrote before, if the lease is ours: paused in the middle of a transaction it would keep its locks for
- * as long as it likes. If it is alive, it finds with its next connection that it is fenced.
- */
-async function cutOff(client: pg.Client, { id }: PartitionLayout, lease: HeldLease): Promise<void> {
-  await client.query(
-    `SELECT pg_terminate_backend(l.pid) FROM pg_locks l JOIN pg_database d ON d.oid = l.database
-     WHERE d.datname = current_database() AND l.locktype = 'advisory' AND l.classid = $1 AND l.objid = $2 AND l.granted
-     AND EXISTS (SELECT FROM chancery.leases WHERE name = $3 AND term = $4)`,
-    [lockClass, id, lease.name, lease.term],
-  );
-}
-
-/** A new generation of the partition; under a lease only while it is held, which nobody can take before this is done. */
-async function nextGeneration(
-  client: pg.Client,
-  { id }: PartitionLayout,
-  lease: HeldLease | null,
-): Promise<string> {
-  const next =
-    "UPDATE chancery.partitions SET generation = generation + 1 WHERE id = $1 RETURNING generation";
-  if (lease === null) return await textOf(client, next, [id]);
-  await client.query("BEGIN");
-  const held = await rowsOf(
-    client,
-    "SELECT term FROM chancery.leases WHERE name = $1 AND term = $2 FOR SHARE",
-    [lease.name, lease.term],
-  );
-  if (held.length === 0) throw new Superseded("another process has taken over");
-  const generation = await textOf(client, next, [id]);
-  await client.query("COMMIT");
-  return generation;
-}
-
-async function takeLock(client: pg.Client, { id }: PartitionLayout): Promise<boolean> {
-  return (await textOf(client, "SELECT pg_try_advisory_lock($1, $2)", [lockClass, id])) === "t";
-}
-
 async function readLengths(
   client: pg.Client,
   { shape, stream }: PartitionLayout,
@@ -333,22 +289,6 @@ async function readLengths(
     lengths.set(name, BigInt(await textOf(client, sql, [])));
   }
   return lengths;
-}
-
-/** A commit whose wait for the standby was broken off is told in a notice only: here it is durable, there perhaps not. */
-async function withoutWarnings<T>(client: pg.Client, work: () => Promise<T>): Promise<T> {
-  const warnings: string[] = [];
-  const listen = ({ message = "" }: { readonly message?: string | undefined }) => {
-    warnings.push(message);
-  };
-  client.on("notice", listen);
-  try {
-    const done = await work();
-    if (warnings.length > 0) throw new Error(`COMMIT came with a warning: ${warnings.join("; ")}`);
-    return done;
-  } finally {
-    client.off("notice", listen);
-  }
 }
 
 /** Waits for all of them, then throws what the first that failed threw: a later one only says that the transaction had failed. */

@@ -209,7 +209,7 @@ async function sharedStorage(): Promise<{
   /** Takes the turn away from whoever has it. */
   readonly takeAway: () => void;
 }> {
-  const { create, open, openReader } = await filledStorage();
+  const storage = await filledStorage();
   const queue: { readonly begin: () => void; readonly lose: (why: Error) => void }[] = [];
   const lease = async (): Promise<Lease> => {
     const begun = Promise.withResolvers<boolean>();
@@ -232,7 +232,7 @@ async function sharedStorage(): Promise<{
     });
   };
   return {
-    of: () => ({ create, open, openReader, lease, async [Symbol.asyncDispose]() {} }),
+    of: () => ({ ...storage, lease, async [Symbol.asyncDispose]() {} }),
     takeAway: () => queue[0]?.lose(new Superseded("another process has taken over")),
   };
 }
