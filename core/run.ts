@@ -38,6 +38,13 @@ export interface ProcessArguments {
   readonly pinDescriptor: number | undefined;
 }
 
+/** Who is told what happens in a process. */
+export interface ProcessWitnesses {
+  readonly journal: (plugin: string) => Journal;
+  /** Told when the process must end; it may do so itself. */
+  readonly fatal: (reason: string, cause: unknown) => void;
+}
+
 /** @throws {TypeError} that says how the command is used. */
 export function parseProcessArguments(args: readonly string[]): ProcessArguments {
   const usage = "usage: node core/main.ts --home DIR --process NAME [--pin-fd N]";
@@ -71,13 +78,7 @@ export function parseProcessArguments(args: readonly string[]): ProcessArguments
 export async function startProcess(
   args: ProcessArguments,
   installed: Installed,
-  {
-    journal,
-    fatal,
-  }: {
-    journal: (plugin: string) => Journal;
-    fatal: (reason: string, cause: unknown) => void;
-  },
+  { journal, fatal }: ProcessWitnesses,
 ): Promise<Installation> {
   const { home, process, pinDescriptor } = args;
   const { entries, guests = [], placement, config, natsUrl, storage, fetch } = installed;
