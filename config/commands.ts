@@ -195,6 +195,8 @@ function wordsOf({ name }: Command): readonly string[] {
 
 /** Errors of formats and verification are named rather than imported: they are not ours to load. */
 const verdicts: readonly string[] = ["NotVerified", "Malformed", "KeyInsecure"];
+/** What a storage says that cannot be used now. */
+const outages: readonly string[] = ["UnsafeStorage", "StorageUnreachable"];
 
 function report(
   thrown: unknown,
@@ -203,9 +205,10 @@ function report(
   terminal: Terminal,
 ): ExitCode {
   const error = thrown instanceof Error ? thrown : new Error("unknown error");
-  const isVerdict = verdicts.includes(error.name);
-  const exitCode = error instanceof CommandError ? error.exitCode : exitCodes.failed;
-  const message = isVerdict || error instanceof CommandError ? error.message : internal(error);
+  const isSaid = [...verdicts, ...outages].includes(error.name);
+  const failed = outages.includes(error.name) ? exitCodes.environment : exitCodes.failed;
+  const exitCode = error instanceof CommandError ? error.exitCode : failed;
+  const message = isSaid || error instanceof CommandError ? error.message : internal(error);
   if (rest.includes("--json")) terminal.print(JSON.stringify({ error: message, exitCode }));
   const hint = exitCode === exitCodes.usage ? `; see chancery ${command.name} --help` : "";
   terminal.complain(`chancery ${command.name}: ${message}${hint}`);

@@ -9,6 +9,7 @@ import { CompositionError } from "../core/graph.ts";
 import type { Installed } from "../core/run.ts";
 import type { StorageDriver } from "../core/storage.ts";
 import { sqliteDriver } from "../plugins/storage/sqlite.ts";
+import { movedListeners, readJoined } from "./joined.ts";
 import { operator } from "./operator.ts";
 import { plugins } from "./plugins.ts";
 import {
@@ -39,13 +40,15 @@ export async function loadHome(home: string): Promise<Installed> {
   const root = resolve(home);
   const { origin, natsPort } = await readInstance(root);
   const configuration = await readConfiguration(root);
+  const joined = await readJoined(root);
   const authorities = configuration.outbound.authorityFiles.map((file) =>
     read(isAbsolute(file) ? file : join(root, file)),
   );
   return {
     entries: plugins,
     guests: [operator],
-    config: configuration.sections,
+    config:
+      joined === null ? configuration.sections : movedListeners(configuration.sections, joined),
     placement: configuration.placement,
     natsUrl: `nats://127.0.0.1:${natsPort}`,
     storage: await storageOf(root, configuration.storage),

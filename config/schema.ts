@@ -1,7 +1,8 @@
 /** The parts of a home that belong to no plugin: `instance.json`, and the reserved sections of `config.yaml`. */
 import * as v from "valibot";
 
-const port = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(65_535));
+/** A TCP port. */
+export const port = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(65_535));
 
 /** What genesis fixed for ever. */
 export const instance = v.strictObject({

@@ -42,19 +42,26 @@ export class Answering {
   readonly #inFlight = new InFlight();
   readonly #nonces: Nonces;
   readonly #ends: (() => Promise<void>)[] = [];
-  /** Letters from before are refused: the nonces of an earlier life are forgotten. */
-  readonly #startedAtMs: number;
+  /** Letters from before are refused: the nonces of an earlier life, or of another process, are not known here. */
+  #startedAtMs: number | null = null;
 
   constructor(options: AnsweringOptions) {
     this.#options = options;
     this.#maxInFlight = options.maxInFlight ?? 8_192;
     this.#nonces = new Nonces(options.maxRemembered);
-    this.#startedAtMs = options.clock.now().getTime();
+  }
+
+  /** Takes note that answering begins now; true the first time. */
+  begin(): boolean {
+    if (this.#startedAtMs !== null) return false;
+    this.#startedAtMs = this.#options.clock.now().getTime();
+    return true;
   }
 
   /** Begins to answer an ask. */
   answer(ask: Ask, answerer: Answerer): void {
     const { line } = this.#options;
+    this.begin();
     const end = line.subscribe(askSubject(ask, "*"), line.name, (message) => {
       this.#receive(ask, answerer, message);
     });
@@ -106,7 +113,8 @@ export class Answering {
   /** Why a genuine letter is not answered. */
   #objection(ask: Ask, { id, sentAtMs, items }: QuestionLetter): string | null {
     const nowMs = this.#options.clock.now().getTime();
-    if (sentAtMs < this.#startedAtMs) return "it was sent before this process answered";
+    if (this.#startedAtMs === null || sentAtMs < this.#startedAtMs)
+      return "it was sent before this process answered";
     const untilMs = items.reduce(
       (latest, { deadlineAtMs }) => Math.max(latest, deadlineAtMs),
       items.length === 0 ? sentAtMs + ask.deadlineMs : 0,

@@ -14,6 +14,8 @@ export const ExitCode = {
   pinRefused: 4,
   /** A commit's outcome is unknown: start it again, so that it reads back what is true. */
   storageInDoubt: 5,
+  /** Another process has taken over: start it again, so that it waits for its turn. */
+  superseded: 6,
 } as const;
 
 /** After these, starting again does harm or nothing. */

@@ -14,6 +14,7 @@ import type { Envelope, Health, Manifest, Plugin, Running } from "./plugin.ts";
 import { ownStores, type OwnStores, streamsOf } from "./stores.ts";
 import type { House, Surroundings } from "./surroundings.ts";
 import { createTracing, type Tracing } from "./trace.ts";
+import type { Turn } from "./turn.ts";
 
 /** A plugin that may run here. Its code is loaded only if it does. */
 export interface Entry {
@@ -27,10 +28,13 @@ export interface Installation extends AsyncDisposable {
   readonly health: () => { readonly [plugin: string]: Health };
   /** Puts an ask in the name of `asker`, as a plugin's context would. For the process itself and for tests. */
   readonly ask: (ask: Ask, question: unknown, asker: string) => Promise<unknown>;
+  /** Rejects when it cannot go on: rooms whose turn it became did not start, or the turn is another process's. */
+  readonly failed: Promise<never>;
 }
 
 /**
- * Starts the plugins placed in this process and returns once all of them answer.
+ * Starts the plugins placed in this process and returns once all of them answer; where processes take turns, once all of those answer
+ * that run in every process.
  *
  * @param config One section per plugin, by name. A section that belongs to nobody is an error.
  * @param here Which plugins run in this process; the others are reached over the bus.
@@ -45,7 +49,9 @@ export async function boot(
   const manifests = startOrder(entries.map(({ manifest }) => manifest));
   const sections = await configure(manifests, config);
   const tracing = createTracing(surroundings.clock);
-  const house = { manifests, sections, surroundings, tracing, here };
+  const { turn } = surroundings;
+  const present = (name: string): boolean => here(name) && turn?.isAway(name) !== true;
+  const house = { manifests, sections, surroundings, tracing, here: present };
   const placed = manifests.filter(({ name }) => here(name));
   const plugins = await Promise.all(placed.map((manifest) => load(entries, manifest)));
 
@@ -54,13 +60,12 @@ export async function boot(
   // Deferred first, so undone last, after every plugin has been disposed; also when a start fails.
   stack.defer(() => draining.abort());
   const tenants = new Map<string, Tenant>();
-  // Started one after the other: each may ask those before it.
-  for (const plugin of plugins) {
-    const tenant = await move(plugin, house, { stack, draining: draining.signal });
-    tenants.set(plugin.manifest.name, tenant);
-  }
-  await surroundings.bus.ready();
-  for (const tenant of tenants.values()) tenant.follow();
+  const moving = { house, tenants, draining: draining.signal };
+  const isSingle = ({ manifest }: Plugin): boolean => turn?.isSingle(manifest.name) === true;
+  const single = turn && takeTurn(turn, plugins.filter(isSingle), { ...moving, stack });
+  const failed = single ?? new Promise<never>(() => undefined);
+  const residents = plugins.filter((plugin) => !isSingle(plugin));
+  await Promise.race([moveAll(residents, { ...moving, stack }), failed]);
 
   const owned = stack.move();
   return {
@@ -70,6 +75,7 @@ export async function boot(
         ask,
         question,
       ),
+    failed,
     async [Symbol.asyncDispose]() {
       // The way in first: what it has accepted still needs every room at work.
       await Promise.allSettled([...tenants.values()].map(async ({ drain }) => await drain()));
@@ -122,6 +128,48 @@ async function load(entries: readonly Entry[], manifest: Manifest): Promise<Plug
     );
   }
   return plugin;
+}
+
+interface Moving {
+  readonly house: House;
+  readonly tenants: Map<string, Tenant>;
+  readonly stack: AsyncDisposableStack;
+  readonly draining: AbortSignal;
+}
+
+/** Started one after the other: each may ask those before it. */
+async function moveAll(plugins: readonly Plugin[], moving: Moving): Promise<void> {
+  const { house, tenants } = moving;
+  const { bus, turn } = house.surroundings;
+  const moved: Tenant[] = [];
+  for (const plugin of plugins) {
+    const { name } = plugin.manifest;
+    const tenant = await move(plugin, house, moving);
+    turn?.arrived(name);
+    tenants.set(name, tenant);
+    moved.push(tenant);
+  }
+  await bus.ready();
+  for (const tenant of moved) tenant.follow();
+}
+
+/** Moves the rooms in that run in one process at a time, once it is this one's turn. Never resolves; rejects when that fails or ends. */
+function takeTurn(
+  { lease }: Turn,
+  plugins: readonly Plugin[],
+  { stack, draining, ...moving }: Moving,
+): Promise<never> {
+  // Undone after the rooms of every process, which ask these.
+  const own = stack.use(new AsyncDisposableStack());
+  const moved = (async () => {
+    if (!(await lease.taken(draining))) return;
+    moving.house.surroundings.journal("core").info("turn-taken");
+    await moveAll(plugins, { ...moving, stack: own, draining });
+  })();
+  stack.defer(async () => await moved.catch(() => undefined));
+  const failed = Promise.race([moved.then(() => new Promise<never>(() => undefined)), lease.lost]);
+  failed.catch(() => undefined);
+  return failed;
 }
 
 async function move(

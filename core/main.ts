@@ -23,6 +23,7 @@ async function main(): Promise<void> {
   const { pinoJournal } = await import("./pino-journal.ts");
   const { exitCodeFor, parseProcessArguments, startProcess } = await import("./run.ts");
   const { loadHome } = await import("../config/load.ts");
+  const { Superseded } = await import("./storage.ts");
   const leave = (code: number): never => process.exit(code);
   const reasonOf = (thrown: unknown): string =>
     thrown instanceof Error ? thrown.message : String(thrown);
@@ -39,23 +40,35 @@ async function main(): Promise<void> {
   answerPings();
 
   const stopping = stopSignal(() => leave(ExitCode.crashed));
+  const over = Promise.withResolvers<never>();
+  over.promise.catch(() => undefined);
   try {
     const started = startProcess(args, await loadHome(args.home), {
       journal,
-      fatal: (reason) => {
+      fatal: (reason, cause) => {
+        if (cause instanceof Superseded) {
+          over.reject(cause);
+          return;
+        }
         core.error("storage-in-doubt", { reason });
         leave(ExitCode.storageInDoubt);
       },
     });
-    const installation = await Promise.race([started, stopping]);
+    const installation = await Promise.race([started, stopping, over.promise]);
     // Nothing has been accepted yet, and what is half open survives a crash, so there is nothing to drain.
     if (typeof installation === "string") return leave(ExitCode.ok);
     core.info("ready", { health: installation.health() });
-    core.info("draining", { why: await stopping });
+    const ended = Promise.race([over.promise, installation.failed]);
+    // What came in is finished also when another process has taken over: its own rooms answer what they can.
+    const why = await Promise.race([stopping, ended]).catch((thrown: unknown) => {
+      if (thrown instanceof Superseded) return thrown;
+      return crash("gave-up", thrown);
+    });
+    core.info("draining", { why: reasonOf(why) });
     setTimeout(() => crash("drain-timeout", new Error("did not drain in time")), longestDrainMs);
     await installation[Symbol.asyncDispose]();
     core.info("stopped");
-    return leave(ExitCode.ok);
+    return leave(why instanceof Superseded ? ExitCode.superseded : ExitCode.ok);
   } catch (thrown) {
     return crash("start-failed", thrown);
   }

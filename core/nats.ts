@@ -29,6 +29,8 @@ export interface NatsBusOptions {
   readonly pairKeys: PairKeys;
   readonly journal: (plugin: string) => Journal;
   readonly clock?: Clock;
+  /** False for rooms of which others may be answering elsewhere, and go on when this process begins. By default every room replaces. */
+  readonly replaces?: (room: string) => boolean;
   /** How long the first connection may take; afterwards it is restored for ever. */
   readonly connectWithinMs?: number;
 }
@@ -39,7 +41,7 @@ export interface NatsBusOptions {
  * @throws if the server cannot be reached in time or refuses an nkey.
  */
 export async function natsBus(options: NatsBusOptions): Promise<Bus> {
-  const { pairKeys, journal, clock = systemClock } = options;
+  const { pairKeys, journal, clock = systemClock, replaces = () => true } = options;
   await using opening = new AsyncDisposableStack();
   const seats = new Map<string, Seat>();
   await Promise.all(
@@ -65,7 +67,11 @@ export async function natsBus(options: NatsBusOptions): Promise<Bus> {
       await poll(ask, withinMs, async (leftMs) => await seatOf(asker).asker.probe(ask, leftMs));
     },
     answer(ask, answerer) {
-      seatOf(ask.room).answering.answer(ask, answerer);
+      const { line, answering } = seatOf(ask.room);
+      // What was asked of the room until now went to a process that is gone, or whose turn is over.
+      const isFirst = answering.begin();
+      if (isFirst && replaces(ask.room)) line.publish(startedSubject(ask.room), new Uint8Array());
+      answering.answer(ask, answerer);
     },
     wake(room) {
       const { line } = seatOf(room);
@@ -133,8 +139,6 @@ async function openLine(
   const connection = await connectPatiently(name, seed, [...servers], connectWithinMs);
   const line = new NatsLine(name, connection);
   void line.watch(journal(name));
-  // Before this process answers anything: what was asked of the room until now went to one that is gone.
-  line.publish(startedSubject(name), new Uint8Array());
   return line;
 }
 

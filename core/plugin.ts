@@ -53,6 +53,11 @@ export interface Manifest<
   readonly keeps?: Keeps;
   /** Names the partitions of a plugin with `keeps: { partitioned: true }` from its configuration; they are also its fact streams. */
   partitions?(config: Out<Config>): readonly string[];
+  /**
+   * True if it must run in one process at a time although it keeps nothing, where several processes run the same plugins. What keeps
+   * state does so anyway; all others run in every process, and remember nothing that another one would have to know.
+   */
+  readonly single?: boolean;
   /** Rooms whose immutable rows it reads through a read-only handle. */
   readonly reads?: readonly string[];
   /** Rooms it sends MACed statements to through third parties, as identity does to the vault. */

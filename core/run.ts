@@ -5,16 +5,17 @@ import { systemClock } from "./clock.ts";
 import { compositeBus } from "./composite.ts";
 import { ExitCode } from "./exit-codes.ts";
 import type { OutboundFetch } from "./fetch.ts";
-import { CompositionError } from "./graph.ts";
+import { CompositionError, startOrder } from "./graph.ts";
 import type { Journal } from "./journal.ts";
-import { boot, type Entry, type Installation } from "./kernel.ts";
+import { boot, configure, type Entry, type Installation } from "./kernel.ts";
 import { memoryBus } from "./memory.ts";
 import { natsBus } from "./nats.ts";
 import { readPin } from "./pin.ts";
 import { type Manifest, PinRefused, StartRefused } from "./plugin.ts";
 import { sealsFrom } from "./seals.ts";
 import { readNkeySeed, readPairKeys } from "./secrets.ts";
-import { MissingPartition, type StorageDriver, UnsafeStorage } from "./storage.ts";
+import { MissingPartition, type StorageDriver, Superseded, UnsafeStorage } from "./storage.ts";
+import { joinTurn } from "./turn.ts";
 
 /** An installation as its home describes it. */
 export interface Installed {
@@ -35,6 +36,13 @@ export interface ProcessArguments {
   readonly home: string;
   readonly process: string;
   readonly pinDescriptor: number | undefined;
+}
+
+/** Who is told what happens in a process. */
+export interface ProcessWitnesses {
+  readonly journal: (plugin: string) => Journal;
+  /** Told when the process must end; it may do so itself. */
+  readonly fatal: (reason: string, cause: unknown) => void;
 }
 
 /** @throws {TypeError} that says how the command is used. */
@@ -70,7 +78,7 @@ export function parseProcessArguments(args: readonly string[]): ProcessArguments
 export async function startProcess(
   args: ProcessArguments,
   installed: Installed,
-  { journal, fatal }: { journal: (plugin: string) => Journal; fatal: (reason: string) => void },
+  { journal, fatal }: ProcessWitnesses,
 ): Promise<Installation> {
   const { home, process, pinDescriptor } = args;
   const { entries, guests = [], placement, config, natsUrl, storage, fetch } = installed;
@@ -94,8 +102,20 @@ export async function startProcess(
 
   await using stack = new AsyncDisposableStack();
   stack.use(storage);
-  const remote = await natsBus({ servers: [natsUrl], plugins, pairKeys, journal });
-  const bus = stack.use(compositeBus(memoryBus(), remote, here));
+  const sections = await configure(startOrder(manifests), config);
+  const tenants = manifests.filter(({ name }) => here(name));
+  const turn = await joinTurn(storage, process, tenants, sections);
+  if (turn !== null) stack.use(turn.lease);
+  const remote = await natsBus({
+    servers: [natsUrl],
+    plugins,
+    pairKeys,
+    journal,
+    // A room that runs in every process does not end what another one's is answering.
+    replaces: (room) => turn === null || turn.isSingle(room),
+  });
+  const present = (room: string): boolean => here(room) && turn?.isAway(room) !== true;
+  const bus = stack.use(compositeBus(memoryBus(), remote, present));
   const surroundings = {
     bus,
     clock: systemClock,
@@ -105,6 +125,7 @@ export async function startProcess(
     fetch,
     home,
     fatal,
+    ...(turn !== null && { turn }),
     ...(pin !== undefined && { pin: async () => await Promise.resolve(pin) }),
   };
   const installation = await boot(entries, config, surroundings, here);
@@ -118,6 +139,7 @@ export function exitCodeFor(thrown: unknown): number {
   // What was released after a failed start failed too; the first failure decides.
   if (thrown instanceof SuppressedError) return exitCodeFor(thrown.suppressed);
   if (thrown instanceof PinRefused) return ExitCode.pinRefused;
+  if (thrown instanceof Superseded) return ExitCode.superseded;
   const isForTheOperator = [CompositionError, MissingPartition, StartRefused, UnsafeStorage].some(
     (refusal) => thrown instanceof refusal,
   );

@@ -99,6 +99,22 @@ export interface StorageDriver extends AsyncDisposable {
   open(name: string, shape: PartitionShape): Promise<Partition>;
   /** Opens a partition for reading only, beside its writer. @throws {MissingPartition} */
   openReader(name: string): Promise<Reader>;
+  /**
+   * Joins those of whom one at a time does the work called `name`. Absent where one process alone can reach the partitions anyhow.
+   * Once the driver has joined, it opens partitions for writing only while the lease is its own.
+   */
+  lease?(name: string): Promise<Lease>;
+}
+
+/**
+ * Whose turn it is, of several processes. It decides who works and not who may write: a holder that was paused does not know that it
+ * is one no more, and it is the generation of each partition that keeps it from writing. Disposing gives the turn to the next at once.
+ */
+export interface Lease extends AsyncDisposable {
+  /** Resolves with true when it is this process's turn, or with false when the signal aborts. */
+  taken(signal: AbortSignal): Promise<boolean>;
+  /** Rejects with {@link Superseded} when another has taken the turn, or when for long nobody could say whose it is. */
+  readonly lost: Promise<never>;
 }
 
 /** An expectation did not hold. */
@@ -121,4 +137,14 @@ export class MissingPartition extends Error {
 /** The storage as it is set up may lose what it acknowledges: an operator must see to it. */
 export class UnsafeStorage extends Error {
   override readonly name = "UnsafeStorage";
+}
+
+/** The storage does not answer now; it may come back. */
+export class StorageUnreachable extends Error {
+  override readonly name = "StorageUnreachable";
+}
+
+/** Another process has taken over: this one must write no more, and start again to wait for its turn. */
+export class Superseded extends Error {
+  override readonly name = "Superseded";
 }

@@ -6,6 +6,7 @@ import type { Journal } from "./journal.ts";
 import type { Manifest, Seals } from "./plugin.ts";
 import type { StorageDriver } from "./storage.ts";
 import type { Tracing } from "./trace.ts";
+import type { Turn } from "./turn.ts";
 
 /** Everything an installation touches. */
 export interface Surroundings {
@@ -21,6 +22,8 @@ export interface Surroundings {
   readonly pin?: () => Promise<string>;
   /** Told when the process must end, because a commit's outcome is unknown. By default it is journalled and health fails. */
   readonly fatal?: (reason: string, cause: unknown) => void;
+  /** Where several processes take turns with the rooms that must run once; absent where all rooms of this process run here. */
+  readonly turn?: Turn;
   /** How often followers look for facts without being woken. */
   readonly pollMs?: number;
   /** How long a start waits for a needed plugin of another process; 0 does not wait. */
@@ -35,6 +38,6 @@ export interface House {
   readonly sections: ReadonlyMap<string, unknown>;
   readonly surroundings: Surroundings;
   readonly tracing: Tracing;
-  /** True for the plugins placed in this process. */
+  /** True for the plugins that answer in this process. */
   readonly here: (name: string) => boolean;
 }

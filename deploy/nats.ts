@@ -52,6 +52,9 @@ export function formatNatsConfiguration(port: number, users: readonly NatsUser[]
     `max_pending: ${8 * maxPayloadBytes}`,
     "max_connections: 256",
     'write_deadline: "5s"',
+    // A process that is paused, or whose machine is gone, must not be handed questions for long.
+    'ping_interval: "3s"',
+    "ping_max: 2",
     "authorization: {",
     "  users: [",
     users.map(user).join("\n"),

@@ -16,6 +16,8 @@ export interface Settings {
   readonly publicUrl: string | undefined;
   /** Absolute path of the script of the genesis, the demo's if absent; only genesis looks at it. */
   readonly genesis?: string;
+  /** Absolute path of the home of an instance that this start adds a second service process to. */
+  readonly join?: string;
   /** Stop after the readiness proof. */
   readonly once: boolean;
 }
@@ -33,20 +35,23 @@ export function readSettings(
     metricsPort: readPort("CHANCERY_METRICS_PORT", environment),
     publicUrl: readOrigin(environment["CHANCERY_PUBLIC_URL"]),
     ...readGenesis(environment["CHANCERY_GENESIS"]),
-    once: readFlags(args).once,
+    ...readFlags(args),
   };
 }
 
-function readFlags(args: readonly string[]): { once: boolean } {
+function readFlags(args: readonly string[]): Pick<Settings, "once" | "join"> {
   try {
     const { values } = parseArgs({
       args: [...args],
-      options: { once: { type: "boolean", default: false } },
+      options: { once: { type: "boolean", default: false }, join: { type: "string" } },
       strict: true,
     });
-    return { once: values.once };
+    const { once, join } = values;
+    return { once, ...(join !== undefined && { join: resolve(join) }) };
   } catch {
-    throw new Refusal(`npm start knows only the flag --once, not "${args.join(" ")}"`);
+    throw new Refusal(
+      `npm start knows only the flags --once and --join FOLDER, not "${args.join(" ")}"`,
+    );
   }
 }
 

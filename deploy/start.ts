@@ -1,14 +1,15 @@
 /** `npm start`: makes an instance if there is none, runs it, proves that it works, and keeps it running. */
 import { writeAccess } from "./access.ts";
-import { callOf, greet, progress } from "./greeting.ts";
+import { greet, progress } from "./greeting.ts";
 import { makeInstance } from "./genesis.ts";
 import type { Instance } from "../config/schema.ts";
 import { readInstance } from "./home.ts";
 import { introduceStorage } from "../config/storage.ts";
 import { endLeftovers } from "./leftovers.ts";
 import { addStorage, readMetricsPort, readProcesses } from "./placement.ts";
-import { isPortFree } from "./ports.ts";
-import { findProcess, forgetProcess, recordProcess } from "./processes.ts";
+import { refuseJoined, runJoined } from "./join.ts";
+import { refuseBusyPorts, refuseSecondStart, stopRequest } from "./occupied.ts";
+import { forgetProcess, recordProcess } from "./processes.ts";
 import { proveReadiness } from "./proof.ts";
 import { Refusal, refuseFullDisk } from "./refusal.ts";
 import { readSettings, type Settings } from "./settings.ts";
@@ -22,7 +23,9 @@ async function main(): Promise<number> {
     process.umask(0o077);
     outliveReaders();
     const settings = readSettings(process.argv.slice(2), process.env);
-    return await start(settings).catch((problem: unknown) => {
+    const { join } = settings;
+    const running = join === undefined ? start(settings) : runJoined(settings, join);
+    return await running.catch((problem: unknown) => {
       throw refuseFullDisk(problem, settings.home);
     });
   } catch (problem) {
@@ -35,6 +38,7 @@ async function main(): Promise<number> {
 async function start(settings: Settings): Promise<number> {
   const startedAt = performance.now();
   const asked = stopRequest();
+  await refuseJoined(settings.home);
   const found = await readInstance(settings);
   if (found !== null) await refuseSecondStart(settings.home);
   const instance = found ?? (await makeInstance(settings, asked.signal));
@@ -92,49 +96,8 @@ async function prove(
   }
 }
 
-async function refuseSecondStart(home: string): Promise<void> {
-  const running = await findProcess(home, "supervisor");
-  if (running !== null) {
-    throw new Refusal(
-      `${home} is already running as process ${running.pid}; stop it with: ${callOf(home)} stop`,
-    );
-  }
-}
-
-async function refuseBusyPorts(
-  { port, tlsPort }: Instance,
-  metricsPort: number | undefined,
-): Promise<void> {
-  for (const [name, wanted] of [
-    ["CHANCERY_PORT", port],
-    ["CHANCERY_TLS_PORT", tlsPort],
-    ["CHANCERY_METRICS_PORT", metricsPort],
-  ] as const) {
-    if (wanted === undefined) continue;
-    if (await isPortFree(wanted)) continue;
-    throw new Refusal(
-      `port ${wanted} is in use by another program; stop that, or make a new instance with another ${name} and CHANCERY_HOME`,
-    );
-  }
-}
-
 /** Whoever read what is printed may leave before the instance does. */
 function outliveReaders(): void {
   process.stdout.on("error", () => undefined);
   process.stderr.on("error", () => undefined);
-}
-
-/** Resolves on the first SIGTERM, SIGINT or SIGHUP (the terminal was closed); a second one ends the process at once. */
-function stopRequest(): { readonly wait: Promise<void>; readonly signal: AbortSignal } {
-  const controller = new AbortController();
-  const wait = new Promise<void>((resolve) => {
-    for (const name of ["SIGTERM", "SIGINT", "SIGHUP"] as const) {
-      process.on(name, () => {
-        if (controller.signal.aborted) process.exit(1);
-        controller.abort();
-        resolve();
-      });
-    }
-  });
-  return { wait, signal: controller.signal };
 }

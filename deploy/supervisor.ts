@@ -33,7 +33,10 @@ const pinArgs = ["--pin-fd", "3"];
 export class Supervisor {
   readonly #home: string;
   readonly #instance: Instance;
-  readonly #processes: readonly PlannedProcess[];
+  /** Names of the children. */
+  readonly #names: readonly string[];
+  /** False where nats-server is another's. */
+  readonly #carries: boolean;
   /** Those that carry and are needed first: nats-server, then the processes in their order. */
   readonly #children: readonly Child[];
   /** Rejects with a {@link Refusal} when a child has gone for good. */
@@ -45,10 +48,16 @@ export class Supervisor {
   /** What journals say from before is another run's. */
   readonly #since = new Date().toISOString();
 
-  constructor(home: string, instance: Instance, processes: readonly PlannedProcess[]) {
+  /** @param carries False where the processes use a nats-server that somebody else runs. */
+  constructor(
+    home: string,
+    instance: Instance,
+    processes: readonly PlannedProcess[],
+    carries = true,
+  ) {
     this.#home = home;
     this.#instance = instance;
-    this.#processes = processes;
+    this.#carries = carries;
     this.failed = new Promise((_, reject) => (this.#fail = reject));
     this.failed.catch(() => undefined);
     const events = {
@@ -61,7 +70,9 @@ export class Supervisor {
         void this.#explain(name, code).then(this.#fail);
       },
     };
-    const plans = [this.#natsPlan(), ...processes.map((planned) => this.#processPlan(planned))];
+    const carrying = carries ? [this.#natsPlan()] : [];
+    const plans = [...carrying, ...processes.map((planned) => this.#processPlan(planned))];
+    this.#names = plans.map(({ name }) => name);
     this.#children = plans.map((plan) => new Child(plan, events));
   }
 
@@ -75,7 +86,7 @@ export class Supervisor {
     const recorded = await recordedNames(this.#home);
     const left = recorded.filter((name) => name !== "supervisor" && name !== "nats");
     for (const name of [...left, "nats"]) await endLeftover(this.#home, name);
-    if (!(await isPortFree(this.#instance.natsPort))) {
+    if (this.#carries && !(await isPortFree(this.#instance.natsPort))) {
       throw new Refusal(
         `port ${this.#instance.natsPort}, fixed for this home's own nats-server at genesis, is in use by another program; stop that program`,
       );
@@ -148,9 +159,8 @@ export class Supervisor {
 
   /** What the process says that others wait for: the first that had to be restarted, else the first that complains. */
   async #cause(): Promise<string | null> {
-    const names = ["nats", ...this.#processes.map(({ name }) => name)];
-    const suspects = names.filter((name) => this.#restarted.has(name));
-    for (const name of suspects.length > 0 ? suspects : names) {
+    const suspects = this.#names.filter((name) => this.#restarted.has(name));
+    for (const name of suspects.length > 0 ? suspects : this.#names) {
       const said = await lastError(join(this.#home, "journal", `${name}.jsonl`), this.#since);
       if (said !== null) return said;
     }

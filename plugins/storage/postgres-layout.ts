@@ -4,14 +4,13 @@
  */
 import type pg from "pg";
 import { parseJson } from "../../core/formats/json.ts";
-import { MissingPartition, type PartitionShape } from "../../core/storage.ts";
+import { MissingPartition, type PartitionShape, UnsafeStorage } from "../../core/storage.ts";
 import { shapeText } from "./bounds.ts";
 import { codeOf, rowsOf, textOf } from "./postgres-query.ts";
 
 /** Raised by the fence, and by nothing else. */
 export const fencedCode = "CH001";
 const uniqueViolation = "23505";
-const layoutVersion = 1;
 /** Two starts may lay out one database at once; this number says which of their locks is meant. */
 const layoutLock = 0x43484e43;
 
@@ -25,10 +24,10 @@ export interface PartitionLayout {
   readonly stream: (name: string) => string;
 }
 
-const layout = `
-CREATE SCHEMA IF NOT EXISTS chancery;
-CREATE TABLE IF NOT EXISTS chancery.layout (version integer PRIMARY KEY);
-CREATE TABLE IF NOT EXISTS chancery.partitions (
+/** What each version added to the one before it. What has been released is never changed, only added to. */
+const migrations: readonly string[] = [
+  `
+CREATE TABLE chancery.partitions (
   id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   name text NOT NULL UNIQUE,
   shape text NOT NULL,
@@ -36,7 +35,7 @@ CREATE TABLE IF NOT EXISTS chancery.partitions (
   -- Which group of commits was the last: it answers whether one whose connection broke took place.
   last_group bytea NOT NULL
 );
-CREATE OR REPLACE FUNCTION chancery.fence(partition integer, writer bigint, this_group bytea) RETURNS void
+CREATE FUNCTION chancery.fence(partition integer, writer bigint, this_group bytea) RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN
   UPDATE chancery.partitions SET last_group = this_group WHERE id = partition AND generation = writer;
@@ -44,17 +43,56 @@ BEGIN
     RAISE EXCEPTION 'another process has opened this partition since' USING ERRCODE = '${fencedCode}';
   END IF;
 END $$;
-INSERT INTO chancery.layout VALUES (${layoutVersion}) ON CONFLICT DO NOTHING;
-`;
+`,
+  `
+CREATE TABLE chancery.leases (
+  name text PRIMARY KEY,
+  -- Grows when the lease changes hands.
+  term bigint NOT NULL,
+  -- Which connection of the server's the holder has; empty if it gave the lease back.
+  session text NOT NULL,
+  -- Grows while the holder is alive.
+  beat bigint NOT NULL
+);
+`,
+];
+/** The version that this release works with. */
+export const layoutVersion = migrations.length;
 
-/** Makes the schema if it is not there. @throws if it is another release's. */
+/**
+ * Makes the schema if it is not there, and brings that of an older release up to this one's: all or nothing, and beside processes of
+ * the older release, because a version only adds to the one before it.
+ *
+ * @throws {UnsafeStorage} if it is a newer release's.
+ */
 export async function layOutDatabase(client: pg.Client): Promise<void> {
-  await client.query(`BEGIN; SELECT pg_advisory_xact_lock(${layoutLock}); ${layout} COMMIT`);
+  await client.query("BEGIN");
+  try {
+    await client.query("SELECT pg_advisory_xact_lock($1)", [layoutLock]);
+    await client.query(
+      "CREATE SCHEMA IF NOT EXISTS chancery; CREATE TABLE IF NOT EXISTS chancery.layout (version integer PRIMARY KEY)",
+    );
+    const version = await versionOf(client);
+    for (const migration of migrations.slice(version)) await client.query(migration);
+    if (version < layoutVersion) {
+      await client.query("DELETE FROM chancery.layout");
+      await client.query("INSERT INTO chancery.layout VALUES ($1)", [layoutVersion]);
+    }
+    await client.query("COMMIT");
+  } catch (thrown) {
+    await client.query("ROLLBACK").catch(() => undefined);
+    throw thrown;
+  }
+}
+
+/** The version of the database's layout; 0 if it has none. @throws {UnsafeStorage} if this release does not know it */
+async function versionOf(client: pg.Client): Promise<number> {
   const rows = await rowsOf(client, "SELECT version FROM chancery.layout");
-  const versions = rows.map(([version]) => String(version));
-  if (versions.length === 1 && versions[0] === String(layoutVersion)) return;
-  throw new Error(
-    `the database has storage layout ${versions.join(" and ")}, this is for ${layoutVersion}`,
+  const versions = rows.map(([version]) => Number(version));
+  const [version = 0, ...more] = versions;
+  if (more.length === 0 && version <= layoutVersion) return version;
+  throw new UnsafeStorage(
+    `the database has storage layout ${versions.join(" and ")}, this release knows none beyond ${layoutVersion}: use the release that made it, or a later one`,
   );
 }
 
@@ -105,6 +143,7 @@ export async function requirePartition(client: pg.Client, name: string): Promise
 async function findPartition(client: pg.Client, name: string): Promise<PartitionLayout | null> {
   const schema = await textOf(client, "SELECT to_regclass('chancery.partitions') IS NULL");
   if (schema === "t") return null;
+  await versionOf(client);
   const found = "SELECT id, shape FROM chancery.partitions WHERE name = $1";
   const [row] = await rowsOf(client, found, [name]);
   if (row === undefined) return null;

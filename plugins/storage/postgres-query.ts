@@ -39,7 +39,7 @@ export function codeOf(thrown: unknown): string | null {
 /** True if the server did not say what is wrong: the connection is gone, or the server is going down or coming up. */
 export function isLostConnection(thrown: unknown): boolean {
   const code = codeOf(thrown);
-  return code === null || !/^[0-9A-Z]{5}$/.test(code) || /^(?:08|57P0)/.test(code);
+  return code === null || !/^[0-9A-Z]{5}$/.test(code) || /^(?:08|57P0|25P03)/.test(code);
 }
 
 /** How long a connection is given to say goodbye. */
@@ -60,6 +60,25 @@ export async function unlessLost<T>(client: pg.Client, work: Promise<T>): Promis
     return await Promise.race([work, lost]);
   } finally {
     client.off("end", end).off("error", end);
+  }
+}
+
+/**
+ * What `work` comes to, unless the server warns meanwhile: of a commit whose wait for the standby was broken off it says so in a notice
+ * only. Here it is durable, there perhaps not.
+ */
+export async function withoutWarnings<T>(client: pg.Client, work: () => Promise<T>): Promise<T> {
+  const warnings: string[] = [];
+  const listen = ({ message = "" }: { readonly message?: string | undefined }) => {
+    warnings.push(message);
+  };
+  client.on("notice", listen);
+  try {
+    const done = await work();
+    if (warnings.length > 0) throw new Error(`COMMIT came with a warning: ${warnings.join("; ")}`);
+    return done;
+  } finally {
+    client.off("notice", listen);
   }
 }
 

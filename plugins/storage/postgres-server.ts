@@ -1,7 +1,7 @@
 /** Which server is written to, and that its settings lose no commit. */
 import { readFile } from "node:fs/promises";
 import pg from "pg";
-import { UnsafeStorage } from "../../core/storage.ts";
+import { StorageUnreachable, UnsafeStorage } from "../../core/storage.ts";
 import { closeConnection, codeOf, isLostConnection, textOf, unlessLost } from "./postgres-query.ts";
 
 /** Where the database is. */
@@ -22,13 +22,15 @@ export interface PostgresOptions {
 const rawTypes = { getTypeParser: () => (value: unknown) => value };
 const connectMs = 5_000;
 const statementMs = 30_000;
+/** A process that is paused in the middle of a transaction keeps others waiting no longer than this. */
+const idleInTransactionMs = 10_000;
 const poolSize = 4;
 
 /**
  * A connection to the one server that accepts writes, proven to keep what it acknowledges.
  *
  * @throws {UnsafeStorage} if a setting loses commits, or more than one server accepts writes
- * @throws if none of the servers can be used now
+ * @throws {StorageUnreachable} if none of the servers can be used now
  */
 export async function findServer(options: PostgresOptions): Promise<pg.Client> {
   const found = await Promise.allSettled(
@@ -47,7 +49,7 @@ export async function findServer(options: PostgresOptions): Promise<pg.Client> {
   if (chosen === undefined) {
     await close();
     const reasons = found.map((one) => (one.status === "rejected" ? sentence(one.reason) : ""));
-    throw new Error(
+    throw new StorageUnreachable(
       `no PostgreSQL server of the configuration accepts writes: ${reasons.filter(Boolean).join("; ") || "all are standbys"}`,
     );
   }
@@ -154,6 +156,7 @@ async function connectTo(
     application_name: "chancery",
     connectionTimeoutMillis: connectMs,
     statement_timeout: statementMs,
+    idle_in_transaction_session_timeout: idleInTransactionMs,
     keepAlive: true,
     pipeline: true,
     types: rawTypes,

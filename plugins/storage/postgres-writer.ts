@@ -12,10 +12,12 @@ import {
   type Committed,
   Conflict,
   type PartitionShape,
+  Superseded,
   UnsafeStorage,
 } from "../../core/storage.ts";
 import { shapeText } from "./bounds.ts";
-import { type PartitionLayout, requirePartition } from "./postgres-layout.ts";
+import { fencedCode, type PartitionLayout, requirePartition } from "./postgres-layout.ts";
+import { cutOff, type HeldLease, nextGeneration, takeLock } from "./postgres-fence.ts";
 import {
   cellName,
   expectedCells,
@@ -28,10 +30,12 @@ import {
 import {
   bytesOf,
   closeConnection,
+  codeOf,
   isLostConnection,
   rowsOf,
   textOf,
   unlessLost,
+  withoutWarnings,
 } from "./postgres-query.ts";
 import { findServer, type PostgresOptions } from "./postgres-server.ts";
 
@@ -40,13 +44,19 @@ const maxGroupBytes = 32 * 1024 * 1024;
 /** How long a lost server is looked for before the outcome is given up as unknown. */
 const findAgainMs = 30_000;
 const retryMs = 100;
-/** First half of the key of the session lock; the second is the partition's number. */
-const lockClass = 0x43484e43;
 
 interface Waiting {
   readonly commit: Commit;
   readonly resolve: (committed: Committed) => void;
   readonly reject: (reason: Error) => void;
+}
+
+/** A partition to be opened. */
+export interface Opening {
+  readonly name: string;
+  readonly shape: PartitionShape;
+  /** Whoever takes turns with others writes by its turn; whoever does not, only if nobody else does. */
+  readonly lease: HeldLease | null;
 }
 
 /** The only writer of a partition, as far as it knows; the server knows better. */
@@ -55,6 +65,7 @@ export class PostgresWriter implements AsyncDisposable {
   readonly #options: PostgresOptions;
   readonly #name: string;
   readonly #lengths: Map<string, bigint>;
+  readonly #isLeased: boolean;
   #client: pg.Client;
   #generation: string;
   #gathering: Waiting[] = [];
@@ -63,12 +74,14 @@ export class PostgresWriter implements AsyncDisposable {
   #failed: Error | null = null;
   #idle: (() => void) | null = null;
 
-  /** Takes the session lock and a new generation. @throws {MissingPartition} @throws if another process writes. */
-  static async open(
-    options: PostgresOptions,
-    name: string,
-    shape: PartitionShape,
-  ): Promise<PostgresWriter> {
+  /**
+   * Takes a new generation, which fences whoever wrote before.
+   *
+   * @throws {MissingPartition} @throws {Superseded} if the lease is another's by now
+   * @throws without a lease if another process writes
+   */
+  static async open(options: PostgresOptions, opening: Opening): Promise<PostgresWriter> {
+    const { name, shape, lease } = opening;
     const client = await findServer(options);
     try {
       const layout = await requirePartition(client, name);
@@ -76,17 +89,17 @@ export class PostgresWriter implements AsyncDisposable {
         throw new Error(`partition "${name}" has another shape: ${shapeText(layout.shape)}`);
       }
       if (!(await takeLock(client, layout))) {
-        throw new Error(
-          `partition "${name}" is open for writing already, here or in another process; stop that one first`,
-        );
+        if (lease === null) {
+          throw new Error(
+            `partition "${name}" is open for writing already, here or in another process; stop that one first`,
+          );
+        }
+        await cutOff(client, layout, lease);
       }
-      const generation = await textOf(
-        client,
-        "UPDATE chancery.partitions SET generation = generation + 1 WHERE id = $1 RETURNING generation",
-        [layout.id],
-      );
+      const generation = await nextGeneration(client, layout, lease);
       const lengths = await readLengths(client, layout);
-      return new PostgresWriter({ options, name, client, layout, generation, lengths });
+      const isLeased = lease !== null;
+      return new PostgresWriter({ options, name, client, layout, generation, lengths, isLeased });
     } catch (thrown) {
       await closeConnection(client);
       throw thrown;
@@ -100,7 +113,9 @@ export class PostgresWriter implements AsyncDisposable {
     readonly layout: PartitionLayout;
     readonly generation: string;
     readonly lengths: Map<string, bigint>;
+    readonly isLeased: boolean;
   }) {
+    this.#isLeased = opened.isLeased;
     this.#options = opened.options;
     this.#name = opened.name;
     this.#client = opened.client;
@@ -228,7 +243,7 @@ export class PostgresWriter implements AsyncDisposable {
           throw thrown;
         }
       } catch (thrown) {
-        const isFinal = thrown instanceof Fenced || thrown instanceof UnsafeStorage;
+        const isFinal = thrown instanceof Superseded || thrown instanceof UnsafeStorage;
         if (isFinal || performance.now() > untilMs) throw thrown;
         await sleep(retryMs);
       }
@@ -236,7 +251,9 @@ export class PostgresWriter implements AsyncDisposable {
   }
 
   async #takeOver(client: pg.Client): Promise<Uint8Array> {
-    if (!(await takeLock(client, this.layout))) throw new Error("the session lock is held still");
+    if (!(await takeLock(client, this.layout)) && !this.#isLeased) {
+      throw new Error("the session lock is held still");
+    }
     // Waits for a transaction of the old connection that is under way, and ends every one that is not.
     const [row] = await withoutWarnings(
       client,
@@ -247,7 +264,7 @@ export class PostgresWriter implements AsyncDisposable {
           [this.layout.id, this.#generation],
         ),
     );
-    if (row === undefined) throw new Fenced("another process has opened this partition since");
+    if (row === undefined) throw new Superseded("another process has opened this partition since");
     this.#client = client;
     this.#generation = String(row[0]);
     return bytesOf(row[1]);
@@ -255,21 +272,11 @@ export class PostgresWriter implements AsyncDisposable {
 
   #fail(cause: unknown, sent: readonly Waiting[]): void {
     const reason = cause instanceof Error ? cause.message : String(cause);
-    this.#failed = new Error(
-      `partition "${this.#name}": ${reason}; whether the last commits took place is unknown, restart to find out`,
-      { cause },
-    );
+    const said = `partition "${this.#name}": ${reason}; whether the last commits took place is unknown, restart to find out`;
+    const isSuperseded = cause instanceof Superseded || codeOf(cause) === fencedCode;
+    this.#failed = isSuperseded ? new Superseded(said, { cause }) : new Error(said, { cause });
     for (const { reject } of [...sent, ...this.#gathering.splice(0)]) reject(this.#failed);
   }
-}
-
-/** Another writer has a newer generation: this one never writes again. */
-class Fenced extends Error {
-  override readonly name = "Fenced";
-}
-
-async function takeLock(client: pg.Client, { id }: PartitionLayout): Promise<boolean> {
-  return (await textOf(client, "SELECT pg_try_advisory_lock($1, $2)", [lockClass, id])) === "t";
 }
 
 async function readLengths(
@@ -282,22 +289,6 @@ async function readLengths(
     lengths.set(name, BigInt(await textOf(client, sql, [])));
   }
   return lengths;
-}
-
-/** A commit whose wait for the standby was broken off is told in a notice only: here it is durable, there perhaps not. */
-async function withoutWarnings<T>(client: pg.Client, work: () => Promise<T>): Promise<T> {
-  const warnings: string[] = [];
-  const listen = ({ message = "" }: { readonly message?: string | undefined }) => {
-    warnings.push(message);
-  };
-  client.on("notice", listen);
-  try {
-    const done = await work();
-    if (warnings.length > 0) throw new Error(`COMMIT came with a warning: ${warnings.join("; ")}`);
-    return done;
-  } finally {
-    client.off("notice", listen);
-  }
 }
 
 /** Waits for all of them, then throws what the first that failed threw: a later one only says that the transaction had failed. */

@@ -40,6 +40,8 @@ export const timestamp = definePlugin({
   needs: [sign, describeKey],
   emits: [],
   follows: [],
+  // The vault signs no time before the last: two authorities would refuse each other.
+  single: true,
   reaches: ["disk", "internet"],
 });
 

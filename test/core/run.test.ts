@@ -8,7 +8,8 @@ import { pairs } from "../../core/acl.ts";
 import { encodeHex, encodeUtf8 } from "../../core/formats/encoding.ts";
 import type { Installation } from "../../core/kernel.ts";
 import { definePlugin, emit, type Plugin } from "../../core/plugin.ts";
-import { type Installed, startProcess } from "../../core/run.ts";
+import { exitCodeFor, type Installed, startProcess } from "../../core/run.ts";
+import { type Lease, type StorageDriver, Superseded } from "../../core/storage.ts";
 import { ask, fact } from "../../events/contract.ts";
 import { silentJournal } from "../support/boot.ts";
 import { memoryStorage } from "../support/memory-storage.ts";
@@ -60,11 +61,16 @@ const door = definePlugin({
 });
 
 const heard: string[] = [];
+/** What the vault waits for before it answers. */
+let sealing: Promise<void> = Promise.resolve();
 let peers: (() => Promise<unknown>) | undefined;
 const plugins: readonly Plugin[] = [
   vault.implement(async () => ({
     handlers: {
-      seal: async ({ text }, { trace, from }) => ({ sealed: `${from} ${text} ${trace}` }),
+      seal: async ({ text }, { trace, from }) => {
+        await sealing;
+        return { sealed: `${from} ${text} ${trace}` };
+      },
       granted: async ({ text }) => void heard.push(text),
     },
   })),
@@ -97,6 +103,7 @@ let home: string;
 beforeEach(async () => {
   stack = new AsyncDisposableStack();
   heard.length = 0;
+  sealing = Promise.resolve();
   const folder = stack.use(await mkdtempDisposable(join(tmpdir(), "chancery-run-")));
   home = folder.path;
   nats = stack.use(await startNats(manifests));
@@ -113,7 +120,8 @@ beforeEach(async () => {
 });
 afterEach(async () => await stack.disposeAsync());
 
-async function start(process: string): Promise<Installation> {
+/** Storage with what both plugins keep. */
+async function filledStorage(): Promise<StorageDriver> {
   const storage = memoryStorage();
   const shape = (tables: readonly string[]) => ({
     tables: [...tables, "cursors"],
@@ -121,6 +129,11 @@ async function start(process: string): Promise<Installation> {
   });
   await storage.create("vault", shape([]));
   await storage.create("office", shape(["grants"]));
+  return storage;
+}
+
+async function start(process: string, shared?: StorageDriver): Promise<Installation> {
+  const storage = shared ?? (await filledStorage());
   const installed: Installed = {
     entries: plugins.map((plugin) => ({
       manifest: plugin.manifest,
@@ -188,4 +201,92 @@ test("a process that nothing is placed in does not start", async () => {
   await expect(start("valut")).rejects.toThrow(
     'no plugin is placed in the process "valut": there are vault, services',
   );
+});
+
+/** Storage that several processes share, and that gives them turns in the order in which they come. */
+async function sharedStorage(): Promise<{
+  readonly of: () => StorageDriver;
+  /** Takes the turn away from whoever has it. */
+  readonly takeAway: () => void;
+}> {
+  const storage = await filledStorage();
+  const queue: { readonly begin: () => void; readonly lose: (why: Error) => void }[] = [];
+  const lease = async (): Promise<Lease> => {
+    const begun = Promise.withResolvers<boolean>();
+    const lost = Promise.withResolvers<never>();
+    lost.promise.catch(() => undefined);
+    const own = { begin: () => begun.resolve(true), lose: lost.reject };
+    queue.push(own);
+    return await Promise.resolve({
+      async taken(signal) {
+        signal.addEventListener("abort", () => begun.resolve(false));
+        if (queue[0] === own) own.begin();
+        return await begun.promise;
+      },
+      lost: lost.promise,
+      async [Symbol.asyncDispose]() {
+        queue.splice(queue.indexOf(own), 1);
+        queue[0]?.begin();
+        await Promise.resolve();
+      },
+    });
+  };
+  return {
+    of: () => ({ ...storage, lease, async [Symbol.asyncDispose]() {} }),
+    takeAway: () => queue[0]?.lose(new Superseded("another process has taken over")),
+  };
+}
+
+test("of two processes with the same rooms one has what keeps state, and the other takes over", async () => {
+  stack.use(await start("vault"));
+  const storage = await sharedStorage();
+  const first = await start("services", storage.of());
+  const second = stack.use(await start("services", storage.of()));
+  await expect.poll(() => Object.keys(first.health()).toSorted()).toEqual(["door", "office"]);
+  expect(Object.keys(second.health())).toEqual(["door"]);
+  // Both doors reach the one office, and see that all is well.
+  for (const house of [first, second]) {
+    const answer = house.ask(request, { text: "x" }, "door");
+    await expect(answer).resolves.toHaveProperty("sealed");
+  }
+  await expect(peers?.()).resolves.toMatchObject({ office: { status: "ok" } });
+
+  await first[Symbol.asyncDispose]();
+  await expect
+    .poll(async () => await second.ask(request, { text: "y" }, "door").catch(() => null))
+    .toHaveProperty("sealed");
+  expect(Object.keys(second.health()).toSorted()).toEqual(["door", "office"]);
+  await expect.poll(() => heard).toEqual(["x", "x", "y"]);
+});
+
+test("a process that joins leaves alone what others are answering", async () => {
+  const slow = Promise.withResolvers<void>();
+  sealing = slow.promise;
+  stack.use(await start("vault"));
+  const storage = await sharedStorage();
+  const first = stack.use(await start("services", storage.of()));
+  stack.use(await start("services", storage.of()));
+  const third = stack.use(await start("services", storage.of()));
+  await expect.poll(() => Object.keys(first.health())).toContain("office");
+  const asked = third.ask(request, { text: "slow" }, "door");
+  stack.use(await start("services", storage.of()));
+  slow.resolve();
+  await expect(asked).resolves.toHaveProperty("sealed");
+});
+
+test("a process whose turn was taken away, or whose rooms do not start, says that it cannot go on", async () => {
+  stack.use(await start("vault"));
+  const storage = await sharedStorage();
+  const first = stack.use(await start("services", storage.of()));
+  await expect.poll(() => Object.keys(first.health())).toContain("office");
+  storage.takeAway();
+  await expect(first.failed).rejects.toThrow(Superseded);
+  expect(exitCodeFor(await first.failed.catch((thrown: unknown) => thrown))).toBe(6);
+
+  const open = async () => await Promise.reject(new Error("the disk is full"));
+  const second = stack.use(await start("services", { ...storage.of(), open }));
+  await first[Symbol.asyncDispose]();
+  await expect(second.failed).rejects.toThrow("the disk is full");
+  await second[Symbol.asyncDispose]();
+  await expect(start("services", { ...storage.of(), open })).rejects.toThrow("the disk is full");
 });

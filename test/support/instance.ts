@@ -116,12 +116,25 @@ export async function run(
 
 /** Starts an instance at `place` and waits until it greets. */
 export async function startInstance(place: Place): Promise<Instance> {
-  const supervisor = spawn(process.execPath, [start], {
+  return await startWith(place, [], "Try:");
+}
+
+/** Starts a second service process at `place`, beside the instance that lives at `home`. */
+export async function joinInstance(place: Place, home: string): Promise<Instance> {
+  return await startWith(place, ["--join", home], "joined");
+}
+
+async function startWith(
+  place: Place,
+  args: readonly string[],
+  greetedBy: string,
+): Promise<Instance> {
+  const supervisor = spawn(process.execPath, [start, ...args], {
     env: environmentOf(place),
     cwd: root,
     stdio: ["ignore", "pipe", "pipe"],
   });
-  const greeting = await greeted(supervisor);
+  const greeting = await greeted(supervisor, greetedBy);
   const stop = async (): Promise<number | null> => {
     if (supervisor.exitCode !== null || supervisor.signalCode !== null) return supervisor.exitCode;
     supervisor.kill("SIGTERM");
@@ -146,12 +159,12 @@ export async function startInstance(place: Place): Promise<Instance> {
   };
 }
 
-async function greeted(child: ChildProcess): Promise<string> {
+async function greeted(child: ChildProcess, greetedBy: string): Promise<string> {
   let said = "";
   return await new Promise((resolve, reject) => {
     const listen = (chunk: Buffer): void => {
       said += chunk.toString("utf8");
-      if (said.includes("Try:")) resolve(said);
+      if (said.includes(greetedBy)) resolve(said);
     };
     child.stdout?.on("data", listen);
     child.stderr?.on("data", listen);
