@@ -16,7 +16,7 @@ import {
   parseArguments,
   type Terminal,
 } from "../plugins/client/commands.ts";
-import { type CheckedLog, type Finding, fsckLogs } from "../plugins/log/commands.ts";
+import { type CheckedLog, type Finding, firstIndexOf, fsckLogs } from "../plugins/log/commands.ts";
 import { fsckAudit } from "../plugins/audit/commands.ts";
 import { log, type LogConfig } from "../plugins/log/manifest.ts";
 import { compareRoles, fsckTrust, type TrustReport } from "../plugins/trust/commands.ts";
@@ -47,14 +47,15 @@ interface Shown {
 }
 
 async function check(home: string): Promise<{ findings: Shown[]; checked: string[] }> {
-  const logs = await readLogs(home);
   await using storage = await openStorage(home);
+  const openReader = async (name: string) => await storage.openReader(driverName("log", name));
+  const logs = await readLogs(home, openReader);
   // Before the vault, so that the vault can only be newer than what is shown of it.
   const trusted = await trustReport(home, storage);
   // Before the logs, so that they can only be newer than what the vault has signed.
   const vault = await vaultReport(home);
   const found = await fsckLogs({
-    openReader: async (name) => await storage.openReader(driverName("log", name)),
+    openReader,
     logs: logs.map(({ checked }) => checked),
     readFact,
     lastSigned: async (name) => {
@@ -156,10 +157,15 @@ const keyring = v.object({
 });
 
 /** The configured logs with their keys, and the keys' labels. */
-async function readLogs(home: string): Promise<{ checked: CheckedLog; key: string }[]> {
+async function readLogs(
+  home: string,
+  openReader: (log: string) => Promise<Reader>,
+): Promise<{ checked: CheckedLog; key: string }[]> {
   const { keys } = await readKeyring(home);
   const configured = await readLogConfigs(home);
-  return configured.map(({ name, format, key, firstIndex }) => {
+  const logs: { checked: CheckedLog; key: string }[] = [];
+  for (const one of configured) {
+    const { name, format, key } = one;
     const found = keys.find(({ label }) => label === key);
     if (found?.origin === undefined) {
       throw new CommandError(
@@ -168,18 +174,18 @@ async function readLogs(home: string): Promise<{ checked: CheckedLog; key: strin
       );
     }
     const { origin, noteName } = found;
-    const publicKey = decodeBase64(found.publicKey);
     const checked = {
       name,
       format,
-      publicKey,
+      publicKey: decodeBase64(found.publicKey),
       origin,
       ...(noteName === undefined ? {} : { noteName }),
-      ...(firstIndex !== undefined && { firstIndex: BigInt(firstIndex) }),
+      firstIndex: await firstIndexOf(one, { logs: configured, openReader }),
       hasChains: format === "rfc6962",
     };
-    return { checked, key };
-  });
+    logs.push({ checked, key });
+  }
+  return logs;
 }
 
 async function readLogConfigs(home: string): Promise<readonly LogConfig[]> {

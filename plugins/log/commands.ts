@@ -19,6 +19,7 @@ import {
   decodeHeadRow,
   decodeIntent,
   decodePromises,
+  frozenKey,
   intentKey,
   numberKey,
   tables,
@@ -61,6 +62,22 @@ export interface FsckQuestion {
 }
 
 const pageSize = 512;
+
+/**
+ * Index of a log's first entry over all shards. Of one that takes over it is where the log before it ended; of one that has not
+ * begun, 0.
+ */
+export async function firstIndexOf(
+  { firstIndex = "0", after }: Pick<LogConfig, "firstIndex" | "after">,
+  { logs, openReader }: { readonly logs: readonly LogConfig[] } & Pick<FsckQuestion, "openReader">,
+): Promise<bigint> {
+  const before = logs.find(({ name }) => name === after);
+  if (before === undefined) return BigInt(firstIndex);
+  await using reader = await openReader(before.name);
+  const row = await reader.get(tables.state, frozenKey);
+  if (row === null) return 0n;
+  return (await firstIndexOf(before, { logs, openReader })) + decodeIntent(row).size;
+}
 
 /** Every finding about the given logs; none if all is well. */
 export async function fsckLogs(question: FsckQuestion): Promise<readonly Finding[]> {
