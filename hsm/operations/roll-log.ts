@@ -25,7 +25,15 @@ export async function rollLogOver(
   const { from: after, treeId } = takesOver;
   return await conduct(request, {
     name: `roll-${log}`,
-    parameters: { log, format, key, origin, baseUrl, after, ...(treeId !== undefined && { treeId }) },
+    parameters: {
+      log,
+      format,
+      key,
+      origin,
+      baseUrl,
+      after,
+      ...(treeId !== undefined && { treeId }),
+    },
     async precondition() {
       await requireNewKey(request.ask, key);
       await house.requireNew(succession);

@@ -8,7 +8,7 @@ import { equalBytes, uintFrom } from "../../core/formats/encoding.ts";
 import { Malformed } from "../../core/formats/malformed.ts";
 import { emptyRoot, leafHash } from "../../core/formats/merkle.ts";
 import { ecdsaKeyHint } from "../../core/formats/note.ts";
-import type { Reader } from "../../core/storage.ts";
+import { MissingPartition, type Reader } from "../../core/storage.ts";
 import { ChainCheck } from "./extra-data.ts";
 import { checkFacts, type ReadFact } from "./fact-check.ts";
 import { formats, type Placed } from "./format.ts";
@@ -73,10 +73,23 @@ export async function firstIndexOf(
 ): Promise<bigint> {
   const before = logs.find(({ name }) => name === after);
   if (before === undefined) return BigInt(firstIndex);
-  await using reader = await openReader(before.name);
-  const row = await reader.get(tables.state, frozenKey);
+  const row = await frozenRow(openReader, before.name);
   if (row === null) return 0n;
   return (await firstIndexOf(before, { logs, openReader })) + decodeIntent(row).size;
+}
+
+/** Null also for a storage that is not there, which is found where that log itself is looked at. */
+async function frozenRow(
+  openReader: FsckQuestion["openReader"],
+  log: string,
+): Promise<Uint8Array | null> {
+  try {
+    await using reader = await openReader(log);
+    return await reader.get(tables.state, frozenKey);
+  } catch (thrown) {
+    if (thrown instanceof MissingPartition) return null;
+    throw thrown;
+  }
 }
 
 /** Every finding about the given logs; none if all is well. */

@@ -40,9 +40,7 @@ function areInOrder(logs: LogConfig[]): boolean {
     if (after === undefined) return true;
     const before = logs.slice(0, at).find((log) => log.name === after);
     const isOnly = !logs.some((log) => log.name !== name && log.after === after);
-    return (
-      isOnly && before?.format === format && format !== "rfc6962" && firstIndex === undefined
-    );
+    return isOnly && before?.format === format && format !== "rfc6962" && firstIndex === undefined;
   });
 }
 

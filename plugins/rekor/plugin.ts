@@ -43,7 +43,10 @@ export default rekor.implement(async (context) => {
         if (v2 === undefined) throw new Failure("not-found", "this installation has no Rekor v2");
         const { kind, body } = admitV2(request, v2.dsse);
         const entry = { kind: "body", body } as const;
-        const appended = await unavailable(["not-found"], ask(appendEntry, { log: v2.log, entry, newest: true }));
+        const appended = await unavailable(
+          ["not-found"],
+          ask(appendEntry, { log: v2.log, entry, newest: true }),
+        );
         const { index, logId, head, inclusionProof: hashes } = appended;
         const { size, root, checkpoint } = head;
         const version = rekorV2Version;

@@ -7,7 +7,14 @@ import { afterEach, describe, expect, test } from "vitest";
 import { sha256 } from "../../core/crypto/hash.ts";
 import { decodeUtf8, encodeBase64, encodeHex, encodeUtf8 } from "../../core/formats/encoding.ts";
 import { definePlugin } from "../../core/plugin.ts";
-import { appendEntry, entriesAppended, latestHead, listLogs, readEntries, rollLog } from "../../events/log.ts";
+import {
+  appendEntry,
+  entriesAppended,
+  latestHead,
+  listLogs,
+  readEntries,
+  rollLog,
+} from "../../events/log.ts";
 import { createEntry, createEntryV2, describeLog, getEntry } from "../../events/rekor.ts";
 import { fsckLogs } from "../../plugins/log/commands.ts";
 import { phaseOf } from "../../plugins/log/succession.ts";
@@ -119,7 +126,9 @@ async function started(...more: readonly object[]): Promise<House> {
 test("Rekor v1 is rolled under load: nothing is refused, and indices go on", async () => {
   const house = await started();
   await house.makeStorage("rekor-2");
-  const before = await Promise.all(Array.from({ length: 5 }, async (_, at) => await house.submit(at)));
+  const before = await Promise.all(
+    Array.from({ length: 5 }, async (_, at) => await house.submit(at)),
+  );
   expect(before.map(({ logIndex }) => logIndex).toSorted()).toEqual([0n, 1n, 2n, 3n, 4n]);
   const during = Array.from({ length: 20 }, async (_, at) => await house.submit(100 + at));
   const rolling = house.ask(rollLog, v1.next, "operator");
@@ -154,9 +163,9 @@ test("Rekor v1 is rolled under load: nothing is refused, and indices go on", asy
 
   // Asked for again, it is done already.
   expect(await house.ask(rollLog, v1.next, "operator")).toMatchObject({ firstIndex, frozenAtMs });
-  await expect.poll(() => house.told.findLast((one) => one.log === "rekor-2")?.to).toBe(
-    later.logIndex - firstIndex + 1n,
-  );
+  await expect
+    .poll(() => house.told.findLast((one) => one.log === "rekor-2")?.to)
+    .toBe(later.logIndex - firstIndex + 1n);
   await house.stop();
   const keyOf = (one: "key-a" | "key-b") => house.vaults[one];
   const checked = [
@@ -221,9 +230,7 @@ test("Rekor v2 is rolled, and its readers at the origin see the new log", async 
   expect((await house.ask(latestHead, { log: "rekor-v2" }, "http")).head).toEqual(final);
   const { entries } = await house.ask(readEntries, { log: "rekor-v2-2", from: 0n, limit: 1 });
   const text = `${final.checkpoint.split("\n\n")[0]}\n`;
-  expect(decodeUtf8(entries[0]?.entry ?? digest)).toContain(
-    encodeBase64(sha256(encodeUtf8(text))),
-  );
+  expect(decodeUtf8(entries[0]?.entry ?? digest)).toContain(encodeBase64(sha256(encodeUtf8(text))));
   await expect(
     house.ask(appendEntry, { log: "rekor-v2", entry: { kind: "body", body: digest } }, "rekor"),
   ).toFailWith("log-frozen");
