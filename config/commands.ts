@@ -37,8 +37,17 @@ const roomCommands: readonly Command[] = [
   {
     name: "fsck",
     summary: "recompute every log from storage and check checkpoints, guard and ledger",
-    usage: ["[--json]"],
+    usage: [
+      "[--json]",
+      "[--deep]  also read the logs' indices backwards, for what leads to no entry",
+    ],
     load: async () => await import("./fsck-command.ts"),
+  },
+  {
+    name: "log repair",
+    summary: "make a log's tiles and indices anew from its entries, with the instance stopped",
+    usage: ["LOG [--json]", "never touches entries, heads, promises, or what the vault keeps"],
+    load: async () => await import("./log-repair-command.ts"),
   },
   {
     name: "storage",

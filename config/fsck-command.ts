@@ -25,9 +25,9 @@ import { openStorage, readConfiguration } from "./load.ts";
 
 /** Prints every finding; ends with 1 if there is one that is damage. */
 export async function run(args: readonly string[], terminal: Terminal): Promise<ExitCode> {
-  const parsed = parseArguments(args, { operands: [], values: [], switches: ["json"] });
+  const parsed = parseArguments(args, { operands: [], values: [], switches: ["deep", "json"] });
   const home = resolve(terminal.folder, terminal.environment["CHANCERY_HOME"] || ".chancery");
-  const { findings, checked } = await check(home);
+  const { findings, checked } = await check(home, parsed.has("deep"));
   const isDamaged = findings.some(({ severity }) => severity === "error");
   if (parsed.has("json")) {
     terminal.print(JSON.stringify({ clean: !isDamaged, checked, findings }));
@@ -46,7 +46,10 @@ interface Shown {
   readonly text: string;
 }
 
-async function check(home: string): Promise<{ findings: Shown[]; checked: string[] }> {
+async function check(
+  home: string,
+  deep: boolean,
+): Promise<{ findings: Shown[]; checked: string[] }> {
   await using storage = await openStorage(home);
   const openReader = async (name: string) => await storage.openReader(driverName("log", name));
   const logs = await readLogs(home, openReader);
@@ -58,6 +61,7 @@ async function check(home: string): Promise<{ findings: Shown[]; checked: string
     openReader,
     logs: logs.map(({ checked }) => checked),
     readFact,
+    deep,
     lastSigned: async (name) => {
       const key = logs.find(({ checked }) => checked.name === name)?.key ?? "";
       const head = vault.heads[key];
@@ -136,7 +140,8 @@ async function auditReport(
 
 const outcome = v.object({ outcome: v.string() });
 
-async function vaultReport(home: string): Promise<VaultReport> {
+/** The vault's part of `fsck`. @throws {CommandError} if it cannot be read */
+export async function vaultReport(home: string): Promise<VaultReport> {
   try {
     return await fsckVault({ home });
   } catch (thrown) {

@@ -9,6 +9,7 @@ import type { AnswerOf, QuestionOf } from "../../events/contract.ts";
 import type { appendEntry, listLogs, rollLog } from "../../events/log.ts";
 import { Log } from "./log.ts";
 import type { LogConfig, LogContext } from "./manifest.ts";
+import type { Scrubbed } from "./scrubber.ts";
 import { begin, phaseOf } from "./succession.ts";
 
 /** How long before the asker stops waiting it is told why. */
@@ -47,6 +48,17 @@ export class Logs implements AsyncDisposable {
   /** The log with this name, or with `newest` the one that has taken over from it. @throws {Failure} not-found */
   find(name: string, newest = false): Log {
     return this.#at(newest ? this.#newest(name) : name);
+  }
+
+  /** Every running log with what it has stored. */
+  async scrubbed(): Promise<readonly Scrubbed[]> {
+    const { stores } = this.#context;
+    return await Promise.all(
+      [...this.#running].map(async ([name, log]) => {
+        const format = this.#configs.get(name)?.format ?? "rekor-v2";
+        return { name, format, log, store: await stores.open(name) };
+      }),
+    );
   }
 
   /** Every running log. */

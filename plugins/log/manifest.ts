@@ -64,6 +64,19 @@ export const log = definePlugin({
         "a log that takes over follows one Rekor log of its format, alone, and has no index of its own",
       ),
     ),
+    /** How fast what is stored is read again and held against the trees. */
+    scrub: v.optional(
+      v.strictObject({
+        /** Over all logs together; 0 for not at all. */
+        entriesPerSecond: v.optional(
+          v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(1_000_000)),
+          256,
+        ),
+      }),
+      {},
+    ),
+    /** With less than this left on the home's disk, in bytes, nothing new is taken; by default a twentieth of it, at most 1 GiB. */
+    reserveBytes: v.optional(v.pipe(v.number(), v.integer(), v.minValue(0))),
   }),
   offers: [
     appendEntry,
@@ -82,7 +95,7 @@ export const log = definePlugin({
   follows: [],
   keeps: { tables: Object.values(tables), partitioned: true },
   partitions: ({ logs }) => logs.map(({ name }) => name),
-  reaches: [],
+  reaches: ["disk"],
 });
 
 /** What the plugin is given. */

@@ -4,16 +4,28 @@ import { Malformed } from "../../core/formats/malformed.ts";
 import type { Envelope, Health } from "../../core/plugin.ts";
 import { watchForPromises } from "../../core/clock.ts";
 import { Logs } from "./logs.ts";
+import { Reserve } from "./reserve.ts";
+import { Scrubber } from "./scrubber.ts";
 import { log } from "./manifest.ts";
 
 export default log.implement(async (context) => {
-  const { clock } = context;
-  const logs = await Logs.start(context, watchForPromises(clock));
+  const { clock, config, journal } = context;
+  await using started = new AsyncDisposableStack();
+  const { reserveBytes } = config;
+  const reserve = started.use(await Reserve.watch(context.home(), { reserveBytes }));
+  const logs = started.use(await Logs.start(context, watchForPromises(clock)));
+  const { entriesPerSecond } = config.scrub;
+  const scrubbed = async () => await logs.scrubbed();
+  const scrubber = started.use(new Scrubber({ logs: scrubbed, entriesPerSecond, clock, journal }));
+  const running = started.move();
   let troubleSince: Date | null = null;
 
   return {
     handlers: {
-      appendEntry: async (question, envelope) => await sound(logs.append(question, envelope)),
+      async appendEntry(question, envelope) {
+        reserve.require();
+        return await sound(logs.append(question, envelope));
+      },
       freezeLog: async ({ log: name }, envelope) => {
         requireOperator(envelope);
         return await logs.find(name).freeze(envelope);
@@ -43,7 +55,7 @@ export default log.implement(async (context) => {
       }),
     },
     health(): Health {
-      const worst = troubleOf(logs);
+      const worst = troubleOf(logs) ?? degraded(reserve.trouble ?? scrubber.trouble);
       if (worst === undefined) {
         troubleSince = null;
         return { status: "ok" };
@@ -51,8 +63,9 @@ export default log.implement(async (context) => {
       troubleSince ??= clock.now();
       return { ...worst, since: troubleSince };
     },
+    metrics: async () => scrubber.metrics(),
     async [Symbol.asyncDispose]() {
-      await logs[Symbol.asyncDispose]();
+      await running.disposeAsync();
     },
   };
 });
@@ -60,11 +73,15 @@ export default log.implement(async (context) => {
 function troubleOf(logs: Logs) {
   const troubles = logs.running().flatMap(({ trouble }) => trouble ?? []);
   const [stuck] = logs.stuck();
-  const owed = stuck !== undefined && {
-    status: "degraded" as const,
-    reason: `log "${stuck}" is frozen and its successor has not begun; roll it again`,
-  };
-  return troubles.find(({ status }) => status === "failed") ?? troubles[0] ?? (owed || undefined);
+  const owed =
+    stuck === undefined
+      ? null
+      : `log "${stuck}" is frozen and its successor has not begun; roll it again`;
+  return troubles.find(({ status }) => status === "failed") ?? troubles[0] ?? degraded(owed);
+}
+
+function degraded(reason: string | null) {
+  return reason === null ? undefined : { status: "degraded" as const, reason };
 }
 
 function requireOperator({ from }: Envelope): void {
