@@ -37,8 +37,17 @@ const roomCommands: readonly Command[] = [
   {
     name: "fsck",
     summary: "recompute every log from storage and check checkpoints, guard and ledger",
-    usage: ["[--json]"],
+    usage: [
+      "[--json]",
+      "[--deep]  also read the logs' indices backwards, for what leads to no entry",
+    ],
     load: async () => await import("./fsck-command.ts"),
+  },
+  {
+    name: "log repair",
+    summary: "make a log's tiles and indices anew from its entries, with the instance stopped",
+    usage: ["LOG [--json]", "never touches entries, heads, promises, or what the vault keeps"],
+    load: async () => await import("./log-repair-command.ts"),
   },
   {
     name: "storage",
@@ -91,17 +100,27 @@ const roomCommands: readonly Command[] = [
   {
     name: "operate",
     summary:
-      "rotate the issuing CA, create or freeze a log, publish a TUF root, while the instance runs",
+      "rotate the issuing CA, create, roll or freeze a log, publish a TUF root, while it runs",
     usage: [
       "rotate-issuing-ca KEY [--common-name NAME] [--organization NAME] [--years N] [--hold-seconds N]",
       "create-log LOG --format rekor-v2|rekor-v1 --serve [--key LABEL] [--origin NAME]",
       "create-log LOG --format rfc6962 [--start TIME] [--end TIME]   the CT log's next shard",
+      "roll-log LOG [--name NAME] [--key LABEL] [--origin NAME]   a Rekor log's successor, without a pause",
       "freeze-log LOG [--without-successor]",
       "publish-root FILE [--json]   the next TUF root, which a ceremony left; opens no token",
       "abandon OPERATION   one that was begun and cannot go on",
       "all others with [--offline-token LABEL] [--pin-fd offline=N] [--json]",
     ],
     load: async () => await import("./operate-command.ts"),
+  },
+  {
+    name: "log roll",
+    summary: "let a new log take over from one of Rekor, while the instance runs",
+    usage: ["LOG [--name NAME] [--key LABEL] [--origin NAME]", "as chancery operate roll-log"],
+    load: async () => {
+      const { run } = await import("./operate-command.ts");
+      return { run: async (args, terminal) => await run(["roll-log", ...args], terminal) };
+    },
   },
   {
     name: "account",

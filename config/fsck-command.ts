@@ -16,7 +16,7 @@ import {
   parseArguments,
   type Terminal,
 } from "../plugins/client/commands.ts";
-import { type CheckedLog, type Finding, fsckLogs } from "../plugins/log/commands.ts";
+import { type CheckedLog, type Finding, firstIndexOf, fsckLogs } from "../plugins/log/commands.ts";
 import { fsckAudit } from "../plugins/audit/commands.ts";
 import { log, type LogConfig } from "../plugins/log/manifest.ts";
 import { compareRoles, fsckTrust, type TrustReport } from "../plugins/trust/commands.ts";
@@ -25,9 +25,9 @@ import { openStorage, readConfiguration } from "./load.ts";
 
 /** Prints every finding; ends with 1 if there is one that is damage. */
 export async function run(args: readonly string[], terminal: Terminal): Promise<ExitCode> {
-  const parsed = parseArguments(args, { operands: [], values: [], switches: ["json"] });
+  const parsed = parseArguments(args, { operands: [], values: [], switches: ["deep", "json"] });
   const home = resolve(terminal.folder, terminal.environment["CHANCERY_HOME"] || ".chancery");
-  const { findings, checked } = await check(home);
+  const { findings, checked } = await check(home, parsed.has("deep"));
   const isDamaged = findings.some(({ severity }) => severity === "error");
   if (parsed.has("json")) {
     terminal.print(JSON.stringify({ clean: !isDamaged, checked, findings }));
@@ -46,17 +46,22 @@ interface Shown {
   readonly text: string;
 }
 
-async function check(home: string): Promise<{ findings: Shown[]; checked: string[] }> {
-  const logs = await readLogs(home);
+async function check(
+  home: string,
+  deep: boolean,
+): Promise<{ findings: Shown[]; checked: string[] }> {
   await using storage = await openStorage(home);
+  const openReader = async (name: string) => await storage.openReader(driverName("log", name));
+  const logs = await readLogs(home, openReader);
   // Before the vault, so that the vault can only be newer than what is shown of it.
   const trusted = await trustReport(home, storage);
   // Before the logs, so that they can only be newer than what the vault has signed.
   const vault = await vaultReport(home);
   const found = await fsckLogs({
-    openReader: async (name) => await storage.openReader(driverName("log", name)),
+    openReader,
     logs: logs.map(({ checked }) => checked),
     readFact,
+    deep,
     lastSigned: async (name) => {
       const key = logs.find(({ checked }) => checked.name === name)?.key ?? "";
       const head = vault.heads[key];
@@ -135,7 +140,8 @@ async function auditReport(
 
 const outcome = v.object({ outcome: v.string() });
 
-async function vaultReport(home: string): Promise<VaultReport> {
+/** The vault's part of `fsck`. @throws {CommandError} if it cannot be read */
+export async function vaultReport(home: string): Promise<VaultReport> {
   try {
     return await fsckVault({ home });
   } catch (thrown) {
@@ -156,10 +162,15 @@ const keyring = v.object({
 });
 
 /** The configured logs with their keys, and the keys' labels. */
-async function readLogs(home: string): Promise<{ checked: CheckedLog; key: string }[]> {
+async function readLogs(
+  home: string,
+  openReader: (log: string) => Promise<Reader>,
+): Promise<{ checked: CheckedLog; key: string }[]> {
   const { keys } = await readKeyring(home);
   const configured = await readLogConfigs(home);
-  return configured.map(({ name, format, key, firstIndex }) => {
+  const logs: { checked: CheckedLog; key: string }[] = [];
+  for (const one of configured) {
+    const { name, format, key } = one;
     const found = keys.find(({ label }) => label === key);
     if (found?.origin === undefined) {
       throw new CommandError(
@@ -168,18 +179,18 @@ async function readLogs(home: string): Promise<{ checked: CheckedLog; key: strin
       );
     }
     const { origin, noteName } = found;
-    const publicKey = decodeBase64(found.publicKey);
     const checked = {
       name,
       format,
-      publicKey,
+      publicKey: decodeBase64(found.publicKey),
       origin,
       ...(noteName === undefined ? {} : { noteName }),
-      ...(firstIndex !== undefined && { firstIndex: BigInt(firstIndex) }),
+      firstIndex: await firstIndexOf(one, { logs: configured, openReader }),
       hasChains: format === "rfc6962",
     };
-    return { checked, key };
-  });
+    logs.push({ checked, key });
+  }
+  return logs;
 }
 
 async function readLogConfigs(home: string): Promise<readonly LogConfig[]> {

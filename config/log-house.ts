@@ -11,7 +11,7 @@ import { type LogCreation, type LogHouse, VaultRefused } from "../hsm/commands.t
 import { type Shard, shardsOf } from "../plugins/ct/commands.ts";
 import { ct } from "../plugins/ct/manifest.ts";
 import { issuer } from "../plugins/issuer/manifest.ts";
-import { log } from "../plugins/log/manifest.ts";
+import { log, type LogConfig } from "../plugins/log/manifest.ts";
 import { rekor } from "../plugins/rekor/manifest.ts";
 import { openStorage, parseConfiguration, readConfiguration } from "./load.ts";
 import { plugins } from "./plugins.ts";
@@ -64,13 +64,27 @@ export async function readLogs(home: string) {
   const issuing = v.parse(issuer.manifest.config, configured.get("issuer"));
   const now = new Date();
   const takes = shards.filter(({ end }) => end === null || end > now);
+  const trees = successionOf(v1.log, logs);
+  const newest = trees.at(-1)?.name ?? v1.log;
+  const rekorV2 = v1.v2 && (successionOf(v1.v2.log, logs).at(-1)?.name ?? v1.v2.log);
   return {
     logs,
     shards,
     sctKeys: typeof issuing.logKey === "string" ? [issuing.logKey] : issuing.logKey,
-    active: { ct: takes.map((one) => one.log), rekorV1: v1.log, rekorV2: v1.v2?.log },
+    active: { ct: takes.map((one) => one.log), rekorV1: newest, rekorV2 },
     rekor: v1,
+    /** The tree that the configuration of Rekor v1 names, and those that have taken over from it. */
+    trees: [
+      { log: v1.log, key: v1.key, treeId: v1.treeId },
+      ...trees.map(({ name, key, treeId = "" }) => ({ log: name, key, treeId })),
+    ],
   };
+}
+
+/** The logs that take over from one, one after the other. */
+function successionOf(log: string, logs: readonly LogConfig[]): readonly LogConfig[] {
+  const next = logs.find(({ after }) => after === log);
+  return next === undefined ? [] : [next, ...successionOf(next.name, logs)];
 }
 
 const manifests = plugins.map(({ manifest }) => manifest);
@@ -91,16 +105,23 @@ async function changedConfiguration(home: string, creation: LogCreation, firstIn
   const path = join(home, "config.yaml");
   const text = await readFile(path, "utf8");
   const document = parseDocument(text, { version: "1.2", uniqueKeys: true, strict: true });
-  const { logs, shards, sctKeys, rekor: v1 } = await readLogs(home);
+  const { logs, shards, sctKeys, rekor: v1, trees } = await readLogs(home);
   const known = logs.find((one) => one.name === name);
   if (known && (known.key !== key || known.format !== format)) {
     throw new VaultRefused(`${path} names another log "${name}" already`);
   }
+  const { takesOver } = creation;
   const tree = creation.tree && { treeId: creation.tree.id, firstIndex: String(firstIndex) };
-  if (!known) document.addIn(["log", "logs"], document.createNode({ name, format, key, ...tree }));
+  const succession = takesOver && {
+    ...(takesOver.treeId !== undefined && { treeId: takesOver.treeId }),
+    after: takesOver.from,
+  };
+  if (!known) {
+    const added = { name, format, key, ...tree, ...succession };
+    document.addIn(["log", "logs"], document.createNode(added));
+  }
   if (creation.tree && v1.log !== name) {
-    const before = { log: v1.log, key: v1.key, treeId: v1.treeId };
-    document.setIn(["rekor", "shards"], document.createNode([...v1.shards, before]));
+    document.setIn(["rekor", "shards"], document.createNode([...v1.shards, ...trees]));
     document.setIn(["rekor", "log"], name);
     document.setIn(["rekor", "key"], key);
     document.setIn(["rekor", "treeId"], creation.tree.id);

@@ -33,12 +33,62 @@ export async function treeOf(
   log: string,
   instance: string,
 ): Promise<LogCreation["tree"]> {
-  const { rekor } = await readLogs(home);
-  const digest = createHash("sha256").update(`${instance}/${log}`).digest();
-  const id = String((digest.readBigUInt64BE(0) >> 2n) | (1n << 61n));
-  if (rekor.log !== log) return { id, after: rekor.log };
+  const { active, rekor } = await readLogs(home);
+  const id = treeIdOf(instance, log);
+  if (rekor.log !== log) return { id, after: active.rekorV1 };
   const before = rekor.shards.at(-1);
   return before && { id, after: before.log };
+}
+
+/** The number of a log's tree in this instance. */
+function treeIdOf(instance: string, log: string): string {
+  const digest = createHash("sha256").update(`${instance}/${log}`).digest();
+  return String((digest.readBigUInt64BE(0) >> 2n) | (1n << 61n));
+}
+
+/**
+ * What takes over from a log. Unless it is given a name it is the next number; asked again after it was added, it is the same.
+ *
+ * @throws {CommandError} if the log takes no entries, or is none of Rekor
+ */
+export async function successorOf(
+  { log, name, key }: { readonly log: string; readonly name?: string; readonly key?: string },
+  { home, instance }: { readonly home: string; readonly instance: string },
+): Promise<{
+  readonly log: string;
+  readonly key: string;
+  readonly format: "rekor-v1" | "rekor-v2";
+  readonly treeId?: string;
+}> {
+  const { logs, active } = await readLogs(home);
+  const old = logs.find((one) => one.name === log);
+  if (!old || old.format === "rfc6962") {
+    const reason = old
+      ? `"${log}" is a CT log, whose shards follow each other by date: create-log NAME --format rfc6962`
+      : `there is no log "${log}"`;
+    throw new CommandError(exitCodes.usage, reason);
+  }
+  const next = logs.find(({ after }) => after === log);
+  const successor = next?.name ?? name ?? numbered(log);
+  if (!next && active.rekorV1 !== log && active.rekorV2 !== log) {
+    throw new CommandError(exitCodes.failed, `"${log}" does not take what clients send`);
+  }
+  if (name !== undefined && name !== successor) {
+    throw new CommandError(exitCodes.usage, `the successor of "${log}" is "${successor}"`);
+  }
+  const { format } = old;
+  return {
+    log: successor,
+    key: next?.key ?? key ?? `${successor}-log`,
+    format,
+    ...(format === "rekor-v1" && { treeId: treeIdOf(instance, successor) }),
+  };
+}
+
+/** `rekor-v2` is followed by `rekor-v2-s2`, and that by `rekor-v2-s3`. */
+function numbered(log: string): string {
+  const [, base = log, number = "1"] = /^(.*)-s(\d{1,4})$/.exec(log) ?? [];
+  return `${base}-s${Number(number) + 1}`;
 }
 
 function instantOf(parsed: Arguments, flag: string): Date | undefined {

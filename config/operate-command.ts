@@ -16,6 +16,7 @@ import {
   type OperationRequest,
   type OperationResult,
   publishNextRoot,
+  rollLogOver,
   rotateIssuingCa,
   VaultRefused,
 } from "../hsm/commands.ts";
@@ -28,7 +29,7 @@ import {
   parseArguments,
   type Terminal,
 } from "../plugins/client/commands.ts";
-import { intervalOf, treeOf } from "./new-log.ts";
+import { intervalOf, successorOf, treeOf } from "./new-log.ts";
 import { readPins } from "./ceremony-pins.ts";
 import { readConfiguration, readInstance } from "./load.ts";
 import { logHouse, readLogs } from "./log-house.ts";
@@ -36,7 +37,13 @@ import { connectOperator } from "./operator-bus.ts";
 
 const operations: {
   readonly [what: string]: (args: readonly string[], terminal: Terminal) => Promise<Asked>;
-} = { "rotate-issuing-ca": rotate, "create-log": create, "freeze-log": freeze, abandon: giveUp };
+} = {
+  "rotate-issuing-ca": rotate,
+  "create-log": create,
+  "roll-log": roll,
+  "freeze-log": freeze,
+  abandon: giveUp,
+};
 
 /** An operation that was understood. */
 interface Asked {
@@ -49,7 +56,7 @@ interface Asked {
 const common = ["offline-token", "pin-fd"];
 const offlineLabel = "chancery-offline";
 
-/** `operate rotate-issuing-ca|create-log|freeze-log|publish-root|abandon`. */
+/** `operate rotate-issuing-ca|create-log|roll-log|freeze-log|publish-root|abandon`. */
 export async function run(args: readonly string[], terminal: Terminal): Promise<ExitCode> {
   const [what = "", ...rest] = args;
   const understand = Object.hasOwn(operations, what) ? operations[what] : undefined;
@@ -175,6 +182,35 @@ async function create(args: readonly string[], terminal: Terminal): Promise<Aske
     parsed,
     perform: async (request) => await createLog(request, creation, logHouse(home)),
     next: `the log ${log} runs from the next start of the instance; its tiles are at /logs/${log}/${takes ?? ""}`,
+  };
+}
+
+async function roll(args: readonly string[], terminal: Terminal): Promise<Asked> {
+  const parsed = parseArguments(args, {
+    operands: ["LOG"],
+    values: ["name", "key", "origin", ...common],
+    switches: ["json"],
+  });
+  const from = checked(logName, parsed.operands[0], "LOG");
+  const home = homeOf(terminal);
+  const { origin, id } = await readInstance(home);
+  const optional = <S extends v.GenericSchema>(schema: S, flag: "name" | "key") => {
+    const value = parsed.value(flag);
+    return value === undefined ? {} : { [flag]: checked(schema, value, `--${flag}`) };
+  };
+  const asked = { log: from, ...optional(logName, "name"), ...optional(keyLabel, "key") };
+  const { treeId, ...successor } = await successorOf(asked, { home, instance: id });
+  const succession = {
+    ...successor,
+    origin: parsed.value("origin") ?? new URL(origin).hostname,
+    baseUrl: origin,
+    serve: false,
+    takesOver: { from, treeId },
+  };
+  return {
+    parsed,
+    perform: async (request) => await rollLogOver(request, succession, logHouse(home)),
+    next: `the log ${successor.log} takes what clients send; ${from} is read for ever, its tiles at /logs/${from}/`,
   };
 }
 

@@ -6,7 +6,7 @@ import * as v from "valibot";
 import { definePlugin, type Manifest } from "../core/plugin.ts";
 import { bindChain, describeKey, generateKey } from "../events/hsm.ts";
 import { activateIssuer, trustBundle } from "../events/issuer.ts";
-import { freezeLog, latestHead } from "../events/log.ts";
+import { freezeLog, latestHead, listLogs, rollLog } from "../events/log.ts";
 import { publishRoot, publishTargets, readTrustFile } from "../events/trust.ts";
 import { plugins } from "./plugins.ts";
 
@@ -24,6 +24,8 @@ export const operator: Manifest = definePlugin({
     activateIssuer,
     latestHead,
     freezeLog,
+    listLogs,
+    rollLog,
     readTrustFile,
     publishTargets,
     publishRoot,

@@ -31,7 +31,8 @@ export function answerFacts(stores: OwnStores): Answerer {
       sizeBytes += value.length;
       if (sizeBytes > answerBytes) break;
     }
-    return { facts };
+    const begun = stores.begun();
+    return { facts, ...(begun.length > 0 && { begun: [...begun] }) };
   };
 }
 
@@ -71,13 +72,22 @@ export function followRoom(following: Following): {
   readonly done: Promise<void>;
 } {
   const { room, follower, bus, streams } = following;
-  const loops = streams.map((stream) => streamLoop(following, stream));
+  const followed = new Set<string>();
+  const loops: ReturnType<typeof streamLoop>[] = [];
+  const begin = (more: readonly string[]): void => {
+    for (const stream of more) {
+      if (followed.has(stream) || following.signal.aborted) continue;
+      followed.add(stream);
+      loops.push(streamLoop(following, stream, begin));
+    }
+  };
+  begin(streams);
   bus.onWake(room, follower, () => {
     for (const { wake } of loops) wake();
   });
   return {
     health: () => loops.map(({ health }) => health()).find(({ status }) => status !== "ok") ?? fine,
-    done: Promise.all(loops.map(({ done }) => done)).then(() => undefined),
+    done: allDone(loops),
   };
 }
 
@@ -99,7 +109,15 @@ async function openStream(stores: OwnStores, stream: string): Promise<Partition>
   }
 }
 
-function streamLoop(following: Following, stream: string) {
+/** Also of those that are begun meanwhile. */
+async function allDone(loops: readonly { readonly done: Promise<void> }[]): Promise<void> {
+  for (let at = 0; at < loops.length; at++) await loops[at]?.done;
+}
+
+/** Told of streams that the room has begun while it runs. */
+type Begin = (streams: readonly string[]) => void;
+
+function streamLoop(following: Following, stream: string, begin: Begin) {
   const { follower, room, journal, signal, pollMs, clock } = following;
   let health: Health = fine;
   let failingSince: Date | null = null;
@@ -111,7 +129,7 @@ function streamLoop(following: Following, stream: string) {
     while (!signal.aborted) {
       woken = new AbortController();
       try {
-        const more = await pull(following, stream);
+        const more = await pull(following, stream, begin);
         health = fine;
         failingSince = null;
         backOffMs = backOff.firstMs;
@@ -136,14 +154,18 @@ function streamLoop(following: Following, stream: string) {
 }
 
 /** Handles what there is, up to a limit, and says whether there may be more. */
-async function pull(following: Following, stream: string): Promise<boolean> {
+async function pull(following: Following, stream: string, begin: Begin): Promise<boolean> {
   const { room, stores, ask, signal } = following;
   const own = await stores.partition();
   const key = encodeUtf8(`${room}/${stream}`);
   const before = uintFrom((await own.get(cursorTable, key)) ?? new Uint8Array(8));
   const answer = await ask(factsAfter(room), { stream, after: before, limit: pullLimit });
   // The ask has held the answer against its schema.
-  const { facts } = answer as { readonly facts: readonly FactRow[] };
+  const { facts, begun = [] } = answer as {
+    readonly facts: readonly FactRow[];
+    readonly begun?: readonly string[];
+  };
+  begin(begun);
   let cursor = before;
   try {
     for (const row of facts) {

@@ -113,7 +113,12 @@ export interface Store<Emits extends readonly Fact[] = readonly Fact[]> {
 
 /** A plugin's own state. */
 export interface Stores<Emits extends readonly Fact[] = readonly Fact[]> {
-  /** The partition `main` of an unpartitioned plugin, or the named one. @throws {MissingPartition} */
+  /**
+   * The partition `main` of an unpartitioned plugin, or the named one. A partitioned plugin may name one that its configuration did
+   * not name when it started: followers learn of it with the next facts they ask for.
+   *
+   * @throws {MissingPartition}
+   */
   open(partition?: string): Promise<Store<Emits>>;
 }
 

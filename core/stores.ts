@@ -64,6 +64,8 @@ export interface StoreSurroundings {
 export interface OwnStores extends Stores, AsyncDisposable {
   /** The raw partition, opened once. @throws {MissingPartition} */
   partition(name?: string): Promise<Partition>;
+  /** Partitions that the plugin has opened beyond those its configuration named. */
+  readonly begun: () => readonly string[];
 }
 
 /** Opens partitions on first use and closes them together. */
@@ -74,10 +76,11 @@ export function ownStores(
 ): OwnStores {
   const open = new Map<string, Promise<Partition>>();
   const names = partitionNames(manifest, config);
+  const begun: string[] = [];
 
   const partition = async (name = mainPartition): Promise<Partition> => {
     if (!manifest.keeps) throw new TypeError(`"${manifest.name}" keeps no state: add "keeps"`);
-    if (!names.includes(name)) {
+    if (!names.includes(name) && !begun.includes(name)) {
       throw new MissingPartition(`"${manifest.name}" has no partition "${name}"`);
     }
     const known = open.get(name);
@@ -87,9 +90,20 @@ export function ownStores(
     return await opening;
   };
 
+  /** A partitioned plugin may begin a partition that an operation has made while it runs; storage refuses any that is not there. */
+  const begin = async (name: string): Promise<void> => {
+    const driver = driverName(manifest.name, name);
+    const opened = await surroundings.storage.open(driver, shapeOf(manifest));
+    open.set(name, Promise.resolve(opened));
+    begun.push(name);
+  };
+
   return {
     partition,
+    begun: () => begun,
     async open(name) {
+      const isKnown = name === undefined || names.includes(name) || begun.includes(name);
+      if (!isKnown && manifest.keeps?.partitioned === true) await begin(name);
       return storeOn(manifest, await partition(name), surroundings);
     },
     async [Symbol.asyncDispose]() {

@@ -85,6 +85,8 @@ const factsQuestion = v.strictObject({
 
 const factsAnswer = v.strictObject({
   facts: v.array(v.strictObject({ sequence: uint, name: v.string(), body: bytes })),
+  /** Streams the room has begun since it started, which its configuration did not name then; absent if there are none. */
+  begun: v.optional(v.pipe(v.array(v.pipe(v.string(), v.maxLength(64))), v.maxLength(1_024))),
 });
 
 /** The ask by which followers pull a room's facts. The kernel offers it for every room that emits. */

@@ -2,6 +2,7 @@
 import * as v from "valibot";
 import { bytes, bytesUpTo, hash, uint } from "./bytes.ts";
 import { ask, fact } from "./contract.ts";
+import { keyLabel } from "./hsm.ts";
 
 /** A log's name in the configuration, and its partition in the log's store. */
 export const logName = v.pipe(v.string(), v.regex(/^[a-z][a-z0-9-]{0,31}$/));
@@ -37,10 +38,15 @@ export const head = v.strictObject({
 /** A {@link head}. */
 export type Head = v.InferOutput<typeof head>;
 
+/** True if the log is meant that has taken over from the named one, or from its successor and so on; if none has, the named one. */
+const newest = v.optional(v.boolean());
+
 /** Appends an entry, durably, and promises it. The same entry again returns the same index and the same promise. */
 export const appendEntry = ask("log", "appendEntry", {
-  question: v.strictObject({ log: logName, entry: candidate }),
+  question: v.strictObject({ log: logName, entry: candidate, newest }),
   answer: v.strictObject({
+    /** The log that took it, if another than the named one did. */
+    log: v.optional(logName),
     index: uint,
     /** RFC 6962 leaf hash. */
     leafHash: hash,
@@ -93,7 +99,7 @@ export const findLeaf = ask("log", "findLeaf", {
 
 /** The newest published head. */
 export const latestHead = ask("log", "latestHead", {
-  question: v.strictObject({ log: logName }),
+  question: v.strictObject({ log: logName, newest }),
   answer: v.strictObject({
     logId: hash,
     head,
@@ -124,6 +130,7 @@ export const proveConsistency = ask("log", "proveConsistency", {
 export const readTile = ask("log", "readTile", {
   question: v.strictObject({
     log: logName,
+    newest,
     /** `entries` or the tile's level. */
     level: v.union([
       v.literal("entries"),
@@ -148,6 +155,60 @@ export const freezeLog = ask("log", "freezeLog", {
     head,
     /** When it took its last entry or later: nothing is integrated after it. */
     frozenAtMs: uint,
+  }),
+  failures: ["access-denied", "not-found", "log-unavailable", "key-unavailable"],
+  deadlineMs: 30_000,
+});
+
+/** A log as the configuration has it. */
+const configuredLog = v.strictObject({
+  name: logName,
+  format: v.picklist(["rfc6962", "rekor-v1", "rekor-v2"]),
+  key: keyLabel,
+  treeId: v.optional(v.string()),
+});
+
+/** How far a log is in its life. */
+export const logPhase = v.picklist(["created", "active", "frozen", "sharded"]);
+
+/** A {@link logPhase}. */
+export type LogPhase = v.InferOutput<typeof logPhase>;
+
+/** Every log there is, each after the one it takes over from. */
+export const listLogs = ask("log", "listLogs", {
+  question: v.strictObject({}),
+  answer: v.strictObject({
+    logs: v.array(
+      v.strictObject({
+        ...configuredLog.entries,
+        /** The log it takes over from. */
+        after: v.optional(logName),
+        phase: logPhase,
+        /** Index of its first entry over all shards. */
+        firstIndex: uint,
+        /** Published entries. */
+        size: uint,
+      }),
+    ),
+  }),
+  failures: ["log-unavailable"],
+  deadlineMs: 5_000,
+});
+
+/**
+ * An operator's: freezes a Rekor log and lets a new one take over, whose first entry is the final checkpoint of the old one. The new
+ * one's key and storage are there, and clients trust it. Who appends meanwhile waits and is taken by the new one. Done before, it
+ * answers the same; interrupted, it is asked for again, and a start of the room ends it too.
+ */
+export const rollLog = ask("log", "rollLog", {
+  question: v.strictObject({ ...configuredLog.entries, after: logName }),
+  answer: v.strictObject({
+    /** Final head of the old one, and when it took its last entry or later. */
+    final: head,
+    finalLogId: hash,
+    frozenAtMs: uint,
+    /** Index of the new one's first entry over all shards. */
+    firstIndex: uint,
   }),
   failures: ["access-denied", "not-found", "log-unavailable", "key-unavailable"],
   deadlineMs: 30_000,

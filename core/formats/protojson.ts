@@ -53,6 +53,26 @@ export function readBytes(value: Field, where: string): Uint8Array {
   }
 }
 
+/**
+ * As {@link readBytes}, in every spelling Protobuf's JSON form allows: the standard or the URL-safe alphabet, with padding or without.
+ *
+ * @throws {Malformed} unless `value` is one of them, of at least one byte.
+ */
+export function readAnyBytes(value: Field, where: string): Uint8Array {
+  const text = readText(value, where);
+  const standard = /[-_]/.test(text) ? fromUrlSafe(text, where) : text;
+  const isPadded = standard.includes("=");
+  return readBytes(
+    isPadded ? standard : standard.padEnd(Math.ceil(standard.length / 4) * 4, "="),
+    where,
+  );
+}
+
+function fromUrlSafe(text: string, where: string): string {
+  if (/[+/]/.test(text)) throw new Malformed(`${where}: expected one alphabet of base64`);
+  return text.replaceAll("-", "+").replaceAll("_", "/");
+}
+
 /** A 64-bit integer that must not be negative; a string in canonical form, or a small number. Missing means 0, as in Protobuf. */
 export function readInt64(value: Field, where: string): bigint {
   if (value === undefined) return 0n;

@@ -9,7 +9,7 @@ import { type JsonValue, parseJson } from "./json.ts";
 import { Malformed } from "./malformed.ts";
 import {
   type Field,
-  readBytes,
+  readAnyBytes,
   readList,
   readMembers,
   readOptionalText,
@@ -139,8 +139,8 @@ function parseHashedRekord(value: Field): HashedRekordV2 {
   const { content, verifier } = members(signature, `${where}.signature`, ["content", "verifier"]);
   return {
     kind: "hashedrekord",
-    digest: readBytes(digest, `${where}.digest`),
-    signature: readBytes(content, `${where}.signature.content`),
+    digest: readAnyBytes(digest, `${where}.digest`),
+    signature: readAnyBytes(content, `${where}.signature.content`),
     verifier: parseVerifier(verifier, `${where}.signature.verifier`),
   };
 }
@@ -157,12 +157,12 @@ function parseDsse(value: Field): DsseV2 {
   return {
     kind: "dsse",
     envelope: {
-      payload: readBytes(parts.payload, `${where}.payload`),
+      payload: readAnyBytes(parts.payload, `${where}.payload`),
       payloadType: readText(parts.payloadType, `${where}.payloadType`),
       signatures: signatures.map((item) => {
         const { sig, keyid } = members(item, `${where}.signatures`, ["sig", "keyid"]);
         readOptionalText(keyid, `${where}.signatures.keyid`);
-        return { signature: readBytes(sig, `${where}.signatures.sig`) };
+        return { signature: readAnyBytes(sig, `${where}.signatures.sig`) };
       }),
     },
     verifiers: list.map((item) => parseVerifier(item, `${where}.verifiers`)),
@@ -179,7 +179,7 @@ function parseVerifier(value: Field, where: string): VerifierV2 {
   const { rawBytes } = members(certificate ?? publicKey, `${where}.${kind}`, ["rawBytes"]);
   return {
     kind,
-    rawBytes: readBytes(rawBytes, `${where}.${kind}.rawBytes`),
+    rawBytes: readAnyBytes(rawBytes, `${where}.${kind}.rawBytes`),
     keyDetails: parseKeyDetails(verifier.keyDetails),
   };
 }

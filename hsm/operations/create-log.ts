@@ -13,7 +13,13 @@ import {
 } from "../../core/formats/trusted-root.ts";
 import { latestHead } from "../../events/log.ts";
 import { VaultRefused } from "../errors.ts";
-import { conduct, type OperationRequest, type OperationResult, type Site } from "./conduct.ts";
+import {
+  conduct,
+  type OperationRequest,
+  type OperationResult,
+  type OperationStep,
+  type Site,
+} from "./conduct.ts";
 import { type Published, readPublished } from "./published.ts";
 import {
   generateInVault,
@@ -40,6 +46,8 @@ export interface LogCreation {
   readonly interval?: { readonly start: Date; readonly end: Date } | undefined;
   /** Rekor v1: the tree's number, and the frozen log whose indices it goes on from. */
   readonly tree?: { readonly id: string; readonly after: string } | undefined;
+  /** The log of the same format that it takes over from while the instance runs, and for Rekor v1 its own tree's number. */
+  readonly takesOver?: { readonly from: string; readonly treeId?: string | undefined } | undefined;
 }
 
 /** What only the configuration's room can do: durable, and done again it changes nothing. */
@@ -52,7 +60,8 @@ export interface LogHouse {
   readonly configure: (creation: LogCreation, firstIndex: bigint) => Promise<string>;
 }
 
-const purposes = {
+/** What a log's key signs, by the log's format. */
+export const purposes = {
   rfc6962: ["scts", "treeHead", "checkpoint"],
   "rekor-v1": ["signedEntryTimestamps", "checkpoint"],
   "rekor-v2": ["checkpoint"],
@@ -92,15 +101,7 @@ export async function createLog(
         origin: tree ? `${origin} - ${tree.id}` : origin,
         noteName: origin,
       }),
-      {
-        title: `make the storage of ${log}`,
-        async perform({ bench: { transcript } }) {
-          const announced = transcript.recall("making storage", { log }) !== null;
-          transcript.once("making storage", { log });
-          await house.createStorage(log, announced);
-          transcript.once("storage", { log });
-        },
-      },
+      makeStorage(log, house),
       publish(`publish trust in ${log}`, async (published, site) => {
         return await withLog(published, creation, site);
       }),
@@ -119,7 +120,21 @@ export async function createLog(
   });
 }
 
-async function withLog(
+/** Makes a log's storage, once. */
+export function makeStorage(log: string, house: LogHouse): OperationStep {
+  return {
+    title: `make the storage of ${log}`,
+    async perform({ bench: { transcript } }) {
+      const announced = transcript.recall("making storage", { log }) !== null;
+      transcript.once("making storage", { log });
+      await house.createStorage(log, announced);
+      transcript.once("storage", { log });
+    },
+  };
+}
+
+/** The targets by which clients trust a new log. */
+export async function withLog(
   published: Published,
   { key, format, baseUrl, serve }: LogCreation,
   { bench }: Site,

@@ -73,7 +73,8 @@ function endLog(log: string): OperationStep {
   };
 }
 
-async function withoutLog(
+/** The targets by which clients know when a log ended, which the transcript tells as `frozen`. */
+export async function withoutLog(
   published: Published,
   ends: LogFreeze["ends"],
   { bench }: Site,

@@ -169,6 +169,8 @@ export function publish(
     title,
     async perform(site) {
       const { ask, home, bench } = site;
+      // A later step may have published since.
+      if (bench.transcript.recall("published") !== null) return;
       const recorded = bench.transcript.recall("new targets");
       const detail = recorded ?? (await signTargets(site, change));
       const file = decodeBase64(String(detail["metadata"]));

@@ -69,4 +69,17 @@ export const clientCommands: readonly Command[] = [
     usage: ["[--log NAME]  default rekor", "[--index N]", json],
     load: async () => await import("./log-show-command.ts"),
   },
+  {
+    name: "log mirror",
+    summary:
+      "copy any log in tiles into a folder, verifying all of it, and go on where it was left",
+    usage: [
+      "URL FOLDER --key FILE|VKEY",
+      "[--origin TEXT]    demand this origin; by default the first that was seen",
+      "[--follow SECONDS] again and again, until it is ended",
+      "[--deep]           read again what is held, and fetch anew what is damaged",
+      json,
+    ],
+    load: async () => await import("./log-mirror-command.ts"),
+  },
 ];

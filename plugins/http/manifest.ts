@@ -83,7 +83,7 @@ export const http = definePlugin({
     tlsKey: v.optional(path, "secrets/tls/key.pem"),
     /** The RFC 6962 log that the home page points to; `/logs/<name>/ct/v1/` serves every one. */
     ctLog: v.optional(logName, "ct"),
-    /** The active Rekor v2 log, which `/checkpoint` and `/tile/` serve; absent means that there is none. */
+    /** The Rekor v2 log which, or whose newest successor, `/checkpoint` and `/tile/` serve; absent means that there is none. */
     rekorV2Log: v.optional(logName),
     /** True shows on the home page that demo accounts are on. */
     demo: v.optional(v.boolean(), false),

@@ -1,32 +1,37 @@
 /** Every log as c2sp.org/tlog-tiles serves it, below `/logs/<name>`; the active Rekor v2 shard at the origin and below `/api/v2` too. */
 import { Malformed } from "../../core/formats/malformed.ts";
 import { parseTilePath, tileWidth } from "../../core/formats/tile.ts";
+import type { QuestionOf } from "../../events/contract.ts";
 import { Failure } from "../../events/failure.ts";
 import { latestHead, readTile } from "../../events/log.ts";
 import { textFamily as family } from "./families.ts";
 import { logIn } from "./log-name.ts";
 import type { Put, Route } from "./route.ts";
 
-/** The routes of all logs; `active` is the log whose tiles are at the origin too, as clients of Rekor v2 want it. */
+/** The routes of all logs; `active` is the log whose tiles, or whose newest successor's, are at the origin too, as clients of Rekor v2 want it. */
 export function tileRoutes(ask: Put, active: string | undefined): readonly Route[] {
-  if (active === undefined) return logRoutes(ask, "/logs/:log", logIn);
+  if (active === undefined) return logRoutes(ask, "/logs/:log", (path) => ({ log: logIn(path) }));
+  const newest = { log: active, newest: true };
   return [
-    ...logRoutes(ask, "/logs/:log", logIn),
-    ...logRoutes(ask, "", () => active),
-    ...logRoutes(ask, "/api/v2", () => active),
+    ...logRoutes(ask, "/logs/:log", (path) => ({ log: logIn(path) })),
+    ...logRoutes(ask, "", () => newest),
+    ...logRoutes(ask, "/api/v2", () => newest),
   ];
 }
 
 type Path = Parameters<Route["handle"]>[0]["path"];
 
-function logRoutes(ask: Put, base: string, nameIn: (path: Path) => string): readonly Route[] {
+/** A log, or with `newest` the one that has taken over from it. */
+type LogAsked = Pick<QuestionOf<typeof latestHead>, "log" | "newest">;
+
+function logRoutes(ask: Put, base: string, logOf: (path: Path) => LogAsked): readonly Route[] {
   return [
     {
       method: "GET",
       path: `${base}/checkpoint`,
       family,
       async handle({ path }) {
-        const { head } = await ask(latestHead, { log: nameIn(path) });
+        const { head } = await ask(latestHead, logOf(path));
         return {
           status: 200,
           contentType: "text/plain; charset=utf-8",
@@ -41,7 +46,7 @@ function logRoutes(ask: Put, base: string, nameIn: (path: Path) => string): read
       family,
       async handle({ path }) {
         const at = tileIn(path["*"] ?? "");
-        const { tile } = await ask(readTile, { log: nameIn(path), ...at });
+        const { tile } = await ask(readTile, { ...logOf(path), ...at });
         // A tile never changes; a partial one is superseded and may be dropped.
         const lifetime = at.width === tileWidth ? "max-age=31536000, immutable" : "max-age=60";
         return {

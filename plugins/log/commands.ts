@@ -6,25 +6,30 @@ import { sha256 } from "../../core/crypto/hash.ts";
 import { importPublicKey } from "../../core/crypto/keys.ts";
 import { equalBytes, uintFrom } from "../../core/formats/encoding.ts";
 import { Malformed } from "../../core/formats/malformed.ts";
-import { emptyRoot, leafHash } from "../../core/formats/merkle.ts";
+import { emptyRoot, hashLength, leafHash } from "../../core/formats/merkle.ts";
 import { ecdsaKeyHint } from "../../core/formats/note.ts";
-import type { Reader } from "../../core/storage.ts";
+import { tileWidth } from "../../core/formats/tile.ts";
+import { MissingPartition, type Reader } from "../../core/storage.ts";
 import { ChainCheck } from "./extra-data.ts";
 import { checkFacts, type ReadFact } from "./fact-check.ts";
 import { formats, type Placed } from "./format.ts";
 import { checkHead, type TreeToSign } from "./head.ts";
 import type { LogConfig } from "./manifest.ts";
+import { checkStrays } from "./strays.ts";
 import {
   decodeEntryRow,
   decodeHeadRow,
   decodeIntent,
   decodePromises,
+  frozenKey,
   intentKey,
   numberKey,
   tables,
 } from "./rows.ts";
 import { identityOfStored } from "./state.ts";
 import { Tree } from "./tree.ts";
+
+export { Irreparable, type Repaired, repairLog } from "./repair.ts";
 
 /** Something that is not as it must be. */
 export interface Finding {
@@ -58,9 +63,40 @@ export interface FsckQuestion {
   readonly lastSigned: (log: string) => Promise<TreeToSign | null>;
   /** Name and body of a fact as the kernel stores it; without it, only gaps between facts are seen. @throws {Malformed} */
   readonly readFact?: ReadFact;
+  /** True if the indices are also read backwards, for rows that lead to no entry. */
+  readonly deep?: boolean;
 }
 
 const pageSize = 512;
+
+/**
+ * Index of a log's first entry over all shards. Of one that takes over it is where the log before it ended; of one that has not
+ * begun, 0.
+ */
+export async function firstIndexOf(
+  { firstIndex = "0", after }: Pick<LogConfig, "firstIndex" | "after">,
+  { logs, openReader }: { readonly logs: readonly LogConfig[] } & Pick<FsckQuestion, "openReader">,
+): Promise<bigint> {
+  const before = logs.find(({ name }) => name === after);
+  if (before === undefined) return BigInt(firstIndex);
+  const row = await frozenRow(openReader, before.name);
+  if (row === null) return 0n;
+  return (await firstIndexOf(before, { logs, openReader })) + decodeIntent(row).size;
+}
+
+/** Null also for a storage that is not there, which is found where that log itself is looked at. */
+async function frozenRow(
+  openReader: FsckQuestion["openReader"],
+  log: string,
+): Promise<Uint8Array | null> {
+  try {
+    await using reader = await openReader(log);
+    return await reader.get(tables.state, frozenKey);
+  } catch (thrown) {
+    if (thrown instanceof MissingPartition) return null;
+    throw thrown;
+  }
+}
 
 /** Every finding about the given logs; none if all is well. */
 export async function fsckLogs(question: FsckQuestion): Promise<readonly Finding[]> {
@@ -72,7 +108,10 @@ export async function fsckLogs(question: FsckQuestion): Promise<readonly Finding
       // Asked first: the store may only be newer than what the vault says.
       const signed = await question.lastSigned(log.name);
       await using reader = await question.openReader(log.name);
-      await new Check(log, { reader, report, readFact: question.readFact ?? null }).run(signed);
+      const { readFact = null, deep = false } = question;
+      const size = await new Check(log, { reader, report, readFact }).run(signed);
+      if (deep)
+        await checkStrays(reader, { ...log, size, report: (text) => report("error", text) });
     } catch (thrown) {
       report("error", `cannot be checked: ${thrown instanceof Error ? thrown.message : "unknown"}`);
     }
@@ -103,13 +142,14 @@ class Check {
     this.#readFact = parts.readFact;
   }
 
-  async run(signed: TreeToSign | null): Promise<void> {
+  /** Resolves with the number of entries that are decided on. */
+  async run(signed: TreeToSign | null): Promise<bigint> {
     const row = await this.#reader.get(tables.state, intentKey);
     const intent = row ? decodeIntent(row) : { size: 0n, root: emptyRoot(), integratedAtMs: 0n };
     const trees = await this.#signedTrees(intent.size, signed);
     await this.#atSize(trees);
     while (this.#tree.size < intent.size) {
-      if (!(await this.#page(intent.size, trees))) return;
+      if (!(await this.#page(intent.size, trees))) return intent.size;
     }
     if (!equalBytes(await this.#tree.root(), intent.root)) {
       this.#report(
@@ -127,6 +167,7 @@ class Check {
       readFact: this.#readFact,
       report: (text) => this.#report("error", text),
     });
+    return intent.size;
   }
 
   /** One page of entries; false if there is a gap, behind which nothing can be recomputed. */
@@ -192,7 +233,10 @@ class Check {
     for (const { key, value } of this.#tree.takeWrites()) {
       if (value === null) continue;
       const stored = await this.#reader.get(tables.tiles, key);
-      if (stored !== null && equalBytes(stored.subarray(0, value.length), value)) continue;
+      // Nothing comes behind a full tile; behind another, what a running log has appended since.
+      const isFull = value.length === tileWidth * hashLength;
+      const known = isFull ? stored : stored?.subarray(0, value.length);
+      if (known && equalBytes(known, value)) continue;
       this.#report("error", `tile ${key[0]}/${uintFrom(key.subarray(1))} is missing or different`);
     }
   }

@@ -1,7 +1,7 @@
 /** Whether a log takes entries, as its store says. */
 import { equalBytes } from "../../core/formats/encoding.ts";
 import { Malformed } from "../../core/formats/malformed.ts";
-import type { Store } from "../../core/plugin.ts";
+import { StartRefused, type Store } from "../../core/plugin.ts";
 import { Failure } from "../../events/failure.ts";
 import { decodeIntent, frozenKey, type Intent, tables } from "./rows.ts";
 import type { LogState, LogSurroundings } from "./state.ts";
@@ -47,4 +47,13 @@ export function requireTime({ durable, life }: LogState, { clock, config }: LogS
     "log-unavailable",
     `the clock stands before the newest entry of log "${config.name}", by ${behindMs} ms: set it right`,
   );
+}
+
+/** What is wrong with a store is for the operator; that the vault is not there passes. */
+export function finalFailure(thrown: unknown, name: string): unknown {
+  if (!(thrown instanceof Failure) || thrown.code !== "log-unavailable") return thrown;
+  const { message } = thrown;
+  const prefix = `log "${name}": `;
+  const sentence = message.startsWith(prefix) ? message : prefix + message;
+  return new StartRefused(sentence, { cause: thrown });
 }

@@ -1,9 +1,10 @@
 /** One log: what its asks do. Everything shown lies under the published head. */
 import { setTimeout as sleep } from "node:timers/promises";
+import type { PublicKey } from "../../core/crypto/keys.ts";
 import { equalBytes, uintFrom } from "../../core/formats/encoding.ts";
 import { leafHash } from "../../core/formats/merkle.ts";
 import { encodeEntryBundle, maxEntryLength, tileWidth } from "../../core/formats/tile.ts";
-import { type Envelope, StartRefused } from "../../core/plugin.ts";
+import type { Envelope } from "../../core/plugin.ts";
 import type { AnswerOf } from "../../events/contract.ts";
 import { Failure } from "../../events/failure.ts";
 import { lastSigned } from "../../events/hsm.ts";
@@ -18,7 +19,7 @@ import type {
 } from "../../events/log.ts";
 import type { Placed } from "./format.ts";
 import { freeze } from "./freeze.ts";
-import { requireOpen, requireTime } from "./life.ts";
+import { finalFailure, requireOpen, requireTime } from "./life.ts";
 import { promisesOf } from "./promises.ts";
 import { Publisher } from "./publisher.ts";
 import { decodeEntryRow, numberKey, tables } from "./rows.ts";
@@ -113,6 +114,15 @@ export class Log implements AsyncDisposable {
 
   get firstIndex(): bigint {
     return this.#state.key.firstIndex;
+  }
+
+  get publicKey(): PublicKey {
+    return this.#state.key.publicKey;
+  }
+
+  /** True once it takes nothing more, for ever. */
+  get isFrozen(): boolean {
+    return this.#state.life.phase === "frozen";
   }
 
   /** Why the log does not work, or null. */
@@ -330,15 +340,6 @@ export class Log implements AsyncDisposable {
     }
     return placed;
   }
-}
-
-/** What is wrong with a store is for the operator; that the vault is not there passes. */
-function finalFailure(thrown: unknown, name: string): unknown {
-  if (!(thrown instanceof Failure) || thrown.code !== "log-unavailable") return thrown;
-  const { message } = thrown;
-  const prefix = `log "${name}": `;
-  const sentence = message.startsWith(prefix) ? message : prefix + message;
-  return new StartRefused(sentence, { cause: thrown });
 }
 
 function outOfRange(why: string): Failure {

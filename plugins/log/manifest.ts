@@ -7,11 +7,13 @@ import {
   findLeaf,
   freezeLog,
   latestHead,
+  listLogs,
   logName,
   proveConsistency,
   proveInclusion,
   readEntries,
   readTile,
+  rollLog,
 } from "../../events/log.ts";
 import { definePlugin } from "../../core/plugin.ts";
 import { tables } from "./rows.ts";
@@ -25,10 +27,22 @@ const one = v.strictObject({
   treeId: v.optional(v.pipe(v.string(), v.regex(/^[1-9][0-9]{0,18}$/))),
   /** Rekor v1: index of its first entry over all shards, decimal: the sizes of the shards before it, together. */
   firstIndex: v.optional(v.pipe(v.string(), v.regex(/^(?:0|[1-9][0-9]{0,17})$/))),
+  /** Rekor: the log it takes over from once that one is frozen, which its index over all shards goes on from. */
+  after: v.optional(logName),
 });
 
 /** One configured log. */
 export type LogConfig = v.InferOutput<typeof one>;
+
+/** A log that takes over comes after the one it takes over from, is of its format, and is the only one. */
+function areInOrder(logs: LogConfig[]): boolean {
+  return logs.every(({ name, format, after, firstIndex }, at) => {
+    if (after === undefined) return true;
+    const before = logs.slice(0, at).find((log) => log.name === after);
+    const isOnly = !logs.some((log) => log.name !== name && log.after === after);
+    return isOnly && before?.format === format && format !== "rfc6962" && firstIndex === undefined;
+  });
+}
 
 /** Every transparency log of the installation. */
 export const log = definePlugin({
@@ -45,7 +59,24 @@ export const log = definePlugin({
         (logs) => new Set(logs.map(({ key }) => key)).size === logs.length,
         "two logs have one key",
       ),
+      v.check(
+        areInOrder,
+        "a log that takes over follows one Rekor log of its format, alone, and has no index of its own",
+      ),
     ),
+    /** How fast what is stored is read again and held against the trees. */
+    scrub: v.optional(
+      v.strictObject({
+        /** Over all logs together; 0 for not at all. */
+        entriesPerSecond: v.optional(
+          v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(1_000_000)),
+          256,
+        ),
+      }),
+      {},
+    ),
+    /** With less than this left on the home's disk, in bytes, nothing new is taken; by default a twentieth of it, at most 1 GiB. */
+    reserveBytes: v.optional(v.pipe(v.number(), v.integer(), v.minValue(0))),
   }),
   offers: [
     appendEntry,
@@ -56,11 +87,16 @@ export const log = definePlugin({
     proveConsistency,
     readTile,
     freezeLog,
+    listLogs,
+    rollLog,
   ],
   needs: [sign, describeKey, lastSigned],
   emits: [entriesAppended],
   follows: [],
   keeps: { tables: Object.values(tables), partitioned: true },
   partitions: ({ logs }) => logs.map(({ name }) => name),
-  reaches: [],
+  reaches: ["disk"],
 });
+
+/** What the plugin is given. */
+export type LogContext = Parameters<Parameters<typeof log.implement>[0]>[0];

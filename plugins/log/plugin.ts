@@ -1,59 +1,61 @@
 /** The plugin that hosts every configured log. */
 import { Failure } from "../../events/failure.ts";
 import { Malformed } from "../../core/formats/malformed.ts";
-import type { Health } from "../../core/plugin.ts";
+import type { Envelope, Health } from "../../core/plugin.ts";
 import { watchForPromises } from "../../core/clock.ts";
-import { Log } from "./log.ts";
+import { Logs } from "./logs.ts";
+import { Reserve } from "./reserve.ts";
+import { Scrubber } from "./scrubber.ts";
 import { log } from "./manifest.ts";
 
-export default log.implement(async ({ config, stores, ask, clock, journal, draining }) => {
+export default log.implement(async (context) => {
+  const { clock, config, journal } = context;
   await using started = new AsyncDisposableStack();
-  const logs = new Map<string, Log>();
-  const steady = watchForPromises(clock);
-  for (const one of config.logs) {
-    const store = await stores.open(one.name);
-    const surroundings = { config: one, store, ask, clock, steady, journal };
-    logs.set(one.name, started.use(await Log.start(surroundings, draining)));
-  }
+  const { reserveBytes } = config;
+  const reserve = started.use(await Reserve.watch(context.home(), { reserveBytes }));
+  const logs = started.use(await Logs.start(context, watchForPromises(clock)));
+  const { entriesPerSecond } = config.scrub;
+  const scrubbed = async () => await logs.scrubbed();
+  const scrubber = started.use(new Scrubber({ logs: scrubbed, entriesPerSecond, clock, journal }));
   const running = started.move();
-  const find = (name: string): Log => {
-    const found = logs.get(name);
-    if (found === undefined) throw new Failure("not-found", `there is no log "${name}"`);
-    return found;
-  };
   let troubleSince: Date | null = null;
 
   return {
     handlers: {
-      appendEntry: async ({ log: name, entry }, envelope) =>
-        await sound(find(name).append(entry, envelope)),
-      freezeLog: async ({ log: name }, envelope) => {
-        if (envelope.from !== "operator") {
-          throw new Failure("access-denied", "only operators freeze logs");
-        }
-        return await find(name).freeze(envelope);
+      async appendEntry(question, envelope) {
+        reserve.require();
+        return await sound(logs.append(question, envelope));
       },
+      freezeLog: async ({ log: name }, envelope) => {
+        requireOperator(envelope);
+        return await logs.find(name).freeze(envelope);
+      },
+      rollLog: async (successor, envelope) => {
+        requireOperator(envelope);
+        return await logs.roll(successor, envelope);
+      },
+      listLogs: async () => ({ logs: logs.list() }),
       readEntries: async ({ log: name, from, limit }) => ({
-        entries: await sound(find(name).entries(from, limit)),
+        entries: await sound(logs.find(name).entries(from, limit)),
       }),
       findLeaf: async ({ log: name, leafHash }) => ({
-        index: await sound(find(name).find(leafHash)),
+        index: await sound(logs.find(name).find(leafHash)),
       }),
-      async latestHead({ log: name }) {
-        const { logId, firstIndex } = find(name);
-        return { logId, head: find(name).head(), ...(firstIndex > 0n && { firstIndex }) };
+      async latestHead({ log: name, newest }) {
+        const found = logs.find(name, newest);
+        const { logId, firstIndex } = found;
+        return { logId, head: found.head(), ...(firstIndex > 0n && { firstIndex }) };
       },
       proveInclusion: async ({ log: name, index, size }) =>
-        await sound(find(name).proveInclusion(index, size)),
+        await sound(logs.find(name).proveInclusion(index, size)),
       proveConsistency: async ({ log: name, first, second }) =>
-        await sound(find(name).proveConsistency(first, second)),
-      readTile: async ({ log: name, level, index, width }) => ({
-        tile: await sound(find(name).tile(level, index, width)),
+        await sound(logs.find(name).proveConsistency(first, second)),
+      readTile: async ({ log: name, newest, level, index, width }) => ({
+        tile: await sound(logs.find(name, newest).tile(level, index, width)),
       }),
     },
     health(): Health {
-      const troubles = [...logs.values()].flatMap(({ trouble }) => trouble ?? []);
-      const worst = troubles.find(({ status }) => status === "failed") ?? troubles[0];
+      const worst = troubleOf(logs) ?? degraded(reserve.trouble ?? scrubber.trouble);
       if (worst === undefined) {
         troubleSince = null;
         return { status: "ok" };
@@ -61,11 +63,30 @@ export default log.implement(async ({ config, stores, ask, clock, journal, drain
       troubleSince ??= clock.now();
       return { ...worst, since: troubleSince };
     },
+    metrics: async () => scrubber.metrics(),
     async [Symbol.asyncDispose]() {
       await running.disposeAsync();
     },
   };
 });
+
+function troubleOf(logs: Logs) {
+  const troubles = logs.running().flatMap(({ trouble }) => trouble ?? []);
+  const [stuck] = logs.stuck();
+  const owed =
+    stuck === undefined
+      ? null
+      : `log "${stuck}" is frozen and its successor has not begun; roll it again`;
+  return troubles.find(({ status }) => status === "failed") ?? troubles[0] ?? degraded(owed);
+}
+
+function degraded(reason: string | null) {
+  return reason === null ? undefined : { status: "degraded" as const, reason };
+}
+
+function requireOperator({ from }: Envelope): void {
+  if (from !== "operator") throw new Failure("access-denied", "only operators end logs");
+}
 
 /** What the store holds does not fit the tree: the answer would be wrong, so there is none. */
 async function sound<Answer>(answer: Promise<Answer>): Promise<Answer> {

@@ -6,6 +6,7 @@ import {
   appendEntry,
   findLeaf,
   latestHead,
+  listLogs,
   logName,
   proveConsistency,
   proveInclusion,
@@ -33,7 +34,7 @@ export const rekor = definePlugin({
   name: "rekor",
   summary: "Logs signatures of artifacts and attestations (Rekor v1 and v2)",
   config: v.strictObject({
-    /** The log that takes the entries, of format `rekor-v1`. */
+    /** The log that takes the entries, of format `rekor-v1`, unless another has taken over from it. */
     log: v.optional(logName, "rekor"),
     /** That log's key in the vault. */
     key: v.optional(keyLabel, "rekor-v1-log"),
@@ -43,7 +44,7 @@ export const rekor = definePlugin({
     /** Rekor v2; absent means that there is none. */
     v2: v.optional(
       v.strictObject({
-        /** The log that takes its entries, of format `rekor-v2`. */
+        /** The log that takes its entries, of format `rekor-v2`, unless another has taken over from it. */
         log: v.optional(logName, "rekor-v2"),
         /** How a `dsseRequestV002` is logged; `dsse` only for fleets of verifiers from before 2026-06. */
         dsse: v.optional(v.picklist(["hashedrekord", "dsse"]), "hashedrekord"),
@@ -55,6 +56,7 @@ export const rekor = definePlugin({
     appendEntry,
     findLeaf,
     latestHead,
+    listLogs,
     proveConsistency,
     proveInclusion,
     readEntries,

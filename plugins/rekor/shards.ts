@@ -5,7 +5,8 @@
 import { Malformed } from "../../core/formats/malformed.ts";
 import { parseEntryId } from "../../core/formats/rekor-entry.ts";
 import { Failure, type FailureCode } from "../../events/failure.ts";
-import { findLeaf, type Head, latestHead } from "../../events/log.ts";
+import type { AnswerOf } from "../../events/contract.ts";
+import { findLeaf, type Head, latestHead, listLogs } from "../../events/log.ts";
 import type { RekorContext } from "./manifest.ts";
 
 /** A tree. */
@@ -26,15 +27,17 @@ export interface Shards {
 type Needed = Pick<RekorContext, "ask" | "config">;
 
 /**
- * Reads where each shard begins, and makes sure that it begins where the one before it ends.
+ * Reads where each shard begins, and makes sure that it begins where the one before it ends. To the shards of the configuration come
+ * those that have taken over since from the one it says takes entries.
  *
  * @throws {Failure} log-unavailable if not, or if one cannot be asked.
  */
 export async function readShards({ ask, config }: Needed): Promise<Shards> {
   const { log, key, treeId, shards: earlier } = config;
+  const later = successorsOf(log, (await ask(listLogs, {})).logs);
   const all: Shard[] = [];
   let end: bigint | null = null;
-  for (const one of [...earlier, { log, key, treeId }]) {
+  for (const one of [...earlier, { log, key, treeId }, ...later]) {
     const { head, firstIndex = 0n } = await unavailable(
       ["not-found"],
       ask(latestHead, { log: one.log }),
@@ -53,6 +56,16 @@ export async function readShards({ ask, config }: Needed): Promise<Shards> {
   const active = all.at(-1);
   if (active === undefined) throw new TypeError("there is always an active shard");
   return { all, active };
+}
+
+function successorsOf(
+  log: string,
+  logs: AnswerOf<typeof listLogs>["logs"],
+): readonly { readonly log: string; readonly key: string; readonly treeId: string }[] {
+  const next = logs.find(({ after, phase }) => after === log && phase !== "created");
+  if (next === undefined) return [];
+  const { name, key, treeId = "0" } = next;
+  return [{ log: name, key, treeId }, ...successorsOf(name, logs)];
 }
 
 /** The shard with this index over all shards. @throws {Failure} not-found before the first */

@@ -41,6 +41,9 @@ export class LogBench {
   /** What the installation is booted on; a test may put a faulty one over the driver. */
   storage: StorageDriver;
   clock: TestBoot["clock"];
+  /** More of the room's configuration. */
+  scrub: { readonly entriesPerSecond: number } | undefined;
+  reserveBytes: number | undefined;
   fatal: string[] = [];
   /** Everything that was ever answered. */
   readonly promised: Appended[] = [];
@@ -56,7 +59,14 @@ export class LogBench {
   async start(): Promise<void> {
     this.installation = await bootForTest({
       entries: [vaultPlugin({ key: this.vault }), log],
-      config: { hsm: {}, log: { logs: [{ name: "one", format: this.format, key: "key" }] } },
+      config: {
+        hsm: {},
+        log: {
+          logs: [{ name: "one", format: this.format, key: "key" }],
+          ...(this.scrub && { scrub: this.scrub }),
+          ...(this.reserveBytes !== undefined && { reserveBytes: this.reserveBytes }),
+        },
+      },
       storage: this.storage,
       ...(this.clock && { clock: this.clock }),
       fatal: (reason) => this.fatal.push(reason),

@@ -8,6 +8,7 @@ import { chancery } from "../support/instance.ts";
 import { expectKept } from "../support/oracle.ts";
 import { Stranger } from "../support/stranger.ts";
 import { monitor } from "../plugins/ct-house.ts";
+import { hashedRekord, signer } from "../plugins/rekor/proposals.ts";
 
 let stranger: Stranger;
 
@@ -152,6 +153,89 @@ test("Rekor v1 gets its next tree, in which indices go on", async () => {
   await stranger.verifyAll();
   await stranger.expectClean();
 });
+
+test("Rekor is rolled while entries come: nothing is refused, nothing restarts", long, async () => {
+  const { origin, home } = stranger.instance;
+  const services = await stranger.instance.pid("services");
+  const old = await describeRekor();
+  const frozen = { v2: await checkpoint() };
+  const lane = proposals();
+  const rolled = await chancery(home, "log", "roll", "rekor-b", "--json");
+  expect(rolled).toMatchObject({ code: 0 });
+  const answers = await lane.end();
+  expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([201]));
+  expect(answers.length).toBeGreaterThan(2);
+  const described = await describeRekor();
+  expect(described.treeID).not.toBe(old.treeID);
+  expect(described.inactiveShards.at(-1)?.treeID).toBe(old.treeID);
+  expect(described.inactiveShards).toHaveLength(old.inactiveShards.length + 1);
+  const first = described.inactiveShards.reduce((sum, { treeSize }) => sum + treeSize, 0);
+  const indices = answers.map(({ index }) => index).toSorted((a, b) => a - b);
+  const from = indices[0] ?? 0;
+  // The index that is nobody's is the final checkpoint's.
+  const all = Array.from({ length: indices.length + 1 }, (_, at) => from + at);
+  expect(indices).toEqual(all.filter((index) => index !== first).slice(0, indices.length));
+  for (const { id, index } of answers) {
+    const found = (await (await fetch(`${origin}/api/v1/log/entries/${id}`)).json()) as {
+      [id: string]: { logIndex: number };
+    };
+    expect(found[id]?.logIndex).toBe(index);
+  }
+  await stranger.signAndVerify("after Rekor v1 was rolled");
+
+  expect(await stranger.operate("roll-log", "rekor-v2-b")).toMatchObject({ code: 0 });
+  expect(await checkpoint()).not.toBe(frozen.v2);
+  expect(await (await fetch(`${origin}/logs/rekor-v2-b/checkpoint`)).text()).toContain(
+    frozen.v2.split("\n")[1],
+  );
+  stranger.bundles.push({ when: "after Rekor v2 was rolled", bundle: await stranger.buildV2() });
+  expect(await stranger.instance.pid("services")).toBe(services);
+  const again = await chancery(home, "log", "roll", "rekor-b");
+  expect(again).toMatchObject({ code: 0, stdout: expect.stringContaining("was done before") });
+
+  process.kill(services, "SIGKILL");
+  await expectServing("rekor-b-s2");
+  await stranger.signAndVerify("after the roll and a restart");
+  await stranger.verifyAll();
+  await stranger.expectClean();
+});
+
+interface Described {
+  readonly treeID: string;
+  readonly inactiveShards: readonly { readonly treeID: string; readonly treeSize: number }[];
+}
+
+async function describeRekor(): Promise<Described> {
+  return (await (await fetch(`${stranger.instance.origin}/api/v1/log`)).json()) as Described;
+}
+
+/** Entries of Rekor v1, one after the other, until it is ended. */
+function proposals() {
+  const alice = signer("P-256");
+  const seen: { status: number; index: number; id: string }[] = [];
+  let over = false;
+  const lane = (async () => {
+    for (let at = 0; !over; at++) {
+      const artifact = new TextEncoder().encode(`rolled ${at}`);
+      const answer = await fetch(`${stranger.instance.origin}/api/v1/log/entries`, {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify(hashedRekord(alice, artifact)),
+      });
+      const body = (await answer.json()) as { [id: string]: { logIndex: number } };
+      const id = answer.headers.get("etag") ?? "";
+      seen.push({ status: answer.status, index: body[id]?.logIndex ?? -1, id });
+      await sleep(10);
+    }
+  })();
+  return {
+    async end() {
+      over = true;
+      await lane;
+      return seen;
+    },
+  };
+}
 
 async function sizeOf(log: string): Promise<number> {
   const answer = await fetch(`${stranger.instance.origin}/logs/${log}/ct/v1/get-sth`);

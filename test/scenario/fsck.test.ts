@@ -4,7 +4,9 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { run as runFsck } from "../../config/fsck-command.ts";
+import { run as runRepair } from "../../config/log-repair-command.ts";
 import { encode } from "../../core/wire.ts";
+import type { Terminal } from "../../plugins/client/commands.ts";
 import { chancery, freshPlace, type Place, startInstance } from "../support/instance.ts";
 
 let place: Place & { readonly remove: () => Promise<void> };
@@ -32,14 +34,21 @@ interface Shown {
 
 /** Of a home, in this process. */
 async function fsck(home: string): Promise<Shown> {
+  const { terminal, said } = terminalOf(home);
+  await runFsck(["--json", "--deep"], terminal);
+  return JSON.parse(said()) as Shown;
+}
+
+function terminalOf(home: string) {
   let said = "";
-  await runFsck(["--json"], {
+  const terminal: Terminal = {
     environment: { CHANCERY_HOME: home },
     folder: "/",
-    print: (line: string) => void (said += line),
+    print: (line) => void (said += line),
     complain: () => undefined,
-  } as never);
-  return JSON.parse(said) as Shown;
+    readInput: async () => new Uint8Array(),
+  };
+  return { terminal, said: () => said };
 }
 
 type Damage = (home: string) => void;
@@ -211,13 +220,31 @@ const cases: readonly (readonly [string, Damage, RegExp])[] = [
   ],
 ];
 
-test.for(cases)("%s is noticed", async ([, damage, text]) => {
+function copyOfHome(): string {
   const copy = join(place.home, "..", "copy");
   rmSync(copy, { recursive: true, force: true });
   cpSync(place.home, copy, {
     recursive: true,
     filter: (path) => !/\/(?:journal|tokens|run|nats|ceremony)$/.test(path),
   });
+  return copy;
+}
+
+test("tiles and indices are repaired from the entries, and a damaged entry is not", async () => {
+  const copy = copyOfHome();
+  for (const table of ["tiles", "leaves", "antispam"]) {
+    sql(ct, `DELETE FROM "table_${table}"`)(copy);
+  }
+  expect(await fsck(copy)).toMatchObject({ clean: false });
+  const repair = async () => await runRepair(["ct", "--json"], terminalOf(copy).terminal);
+  expect(await repair()).toBe(0);
+  expect(await fsck(copy)).toMatchObject({ clean: true });
+  sql(ct, 'UPDATE "table_entries" SET "value" = flipAt("value", 30)')(copy);
+  await expect(repair()).rejects.toThrow(/not what its tile says.*nothing was changed/);
+});
+
+test.for(cases)("%s is noticed", async ([, damage, text]) => {
+  const copy = copyOfHome();
   damage(copy);
   const { clean, findings } = await fsck(copy);
   expect(clean).toBe(false);

@@ -40,12 +40,12 @@ class Tree {
   readonly spki: Uint8Array;
   readonly logId: Uint8Array;
   failure: Failure | null = null;
-  readonly #treeId: string;
+  readonly treeId: string;
   readonly #privateKey: KeyObject;
 
   constructor(treeId: string) {
     const { privateKey, publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
-    this.#treeId = treeId;
+    this.treeId = treeId;
     this.#privateKey = privateKey;
     this.spki = new Uint8Array(publicKey.export({ format: "der", type: "spki" }));
     this.logId = sha256(this.spki);
@@ -59,7 +59,7 @@ class Tree {
   head() {
     const size = this.bodies.length;
     const root = rootOf(this.bodies);
-    const checkpoint = `localhost - ${this.#treeId}\n${size}\n${encodeBase64(root)}\n\n— localhost AAAA\n`;
+    const checkpoint = `localhost - ${this.treeId}\n${size}\n${encodeBase64(root)}\n\n— localhost AAAA\n`;
     return { size: BigInt(size), root, checkpoint };
   }
 
@@ -96,7 +96,7 @@ class Tree {
 }
 
 function logOf(tree: Tree): Plugin {
-  const { bodies, logId } = tree;
+  const { bodies, logId, treeId } = tree;
   return logManifest.implement(async () => ({
     handlers: {
       async appendEntry({ log: name, entry }) {
@@ -121,6 +121,11 @@ function logOf(tree: Tree): Plugin {
         const index = tree.find(hash);
         if (index < 0) throw new Failure("not-found", "no such leaf");
         return { index: BigInt(index) };
+      },
+      async listLogs() {
+        const size = BigInt(bodies.length);
+        const one = { name: "rekor", format: "rekor-v1", key: "rekor-v1-log", treeId } as const;
+        return { logs: [{ ...one, phase: "active" as const, firstIndex: 0n, size }] };
       },
       async latestHead({ log: name }) {
         tree.open(name);
@@ -175,6 +180,7 @@ const logManifest = definePlugin({
     log.readEntries,
     log.findLeaf,
     log.latestHead,
+    log.listLogs,
     log.proveInclusion,
     log.proveConsistency,
   ],

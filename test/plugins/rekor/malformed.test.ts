@@ -3,13 +3,15 @@
  * of another type or nested. Each is refused, nothing is logged, and the next good proposal works.
  */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { sha256 } from "../../../core/crypto/hash.ts";
 import { encodeBase64, encodeUtf8 } from "../../../core/formats/encoding.ts";
 import { formatPem } from "../../../core/formats/pem.ts";
 import { Failure } from "../../../events/failure.ts";
-import { createEntry } from "../../../events/rekor.ts";
+import { createEntry, createEntryV2 } from "../../../events/rekor.ts";
 import plugin from "../../../plugins/rekor/plugin.ts";
 import { bootForTest, type TestInstallation } from "../../support/boot.ts";
 import { fakeLog } from "./fake-log.ts";
+import { casesOf } from "./matrix.ts";
 import {
   bytesOf,
   dsse,
@@ -21,8 +23,6 @@ import {
   signer,
 } from "./proposals.ts";
 
-type Path = readonly (string | number)[];
-
 const log = fakeLog("7");
 const alice = signer("P-256");
 const artifact = encodeUtf8("artifact");
@@ -31,6 +31,19 @@ const enveloped = envelope([alice], "application/vnd.in-toto+json", artifact);
 const attestation = dsse(enveloped, [alice]);
 const intoto = [intoto1(enveloped, alice), intoto2(enveloped, [alice])] as const;
 const plainRekord = rekord(alice, artifact);
+const verifierV2 = {
+  publicKey: {
+    rawBytes: alice.pem.replaceAll(/-----[^-]+-----|\n/g, ""),
+  },
+  keyDetails: "PKIX_ECDSA_P256_SHA_256",
+};
+const recordV2 = {
+  hashedRekordRequestV002: {
+    digest: encodeBase64(sha256(artifact)),
+    signature: { content: record.spec.signature.content, verifier: verifierV2 },
+  },
+};
+const attestationV2 = { dsseRequestV002: { envelope: enveloped, verifiers: [verifierV2] } };
 const refusals = [
   "malformed",
   "entry-unsupported",
@@ -41,8 +54,11 @@ const refusals = [
 let house: TestInstallation;
 
 beforeAll(async () => {
-  const config = { rekor: { treeId: "7" } };
+  const config = { rekor: { treeId: "7", v2: { log: "rekor" } } };
   house = await bootForTest({ entries: [...log.plugins, plugin], config });
+  for (const request of [recordV2, attestationV2]) {
+    await house.ask(createEntryV2, { request: bytesOf(request) });
+  }
   for (const proposed of [record, attestation, ...intoto, plainRekord]) {
     await house.ask(createEntry, { proposed: bytesOf(proposed) });
   }
@@ -51,65 +67,17 @@ afterAll(async () => {
   await house.dispose();
 });
 
-async function codeOf(proposed: Uint8Array): Promise<string> {
-  return await house.ask(createEntry, { proposed }).then(
+async function codeOfV2(request: Uint8Array): Promise<string> {
+  return await house.ask(createEntryV2, { request }).then(
     () => "accepted",
     (thrown: unknown) => Failure.from(thrown).code,
   );
 }
 
-/** What is put in a member's place, given what was there; undefined deletes it. */
-const replacements: readonly ((value: unknown) => unknown)[] = [
-  () => undefined,
-  () => null,
-  () => "",
-  () => "x",
-  () => "\u0000",
-  () => "A".repeat(100_000),
-  () => 0,
-  () => -1,
-  () => 1.5,
-  () => 1e308,
-  () => true,
-  () => false,
-  () => [],
-  () => ({}),
-  () => [null],
-  () => ({ length: 1, 0: "x" }),
-  (value) => [value],
-  (value) => ({ value }),
-  (value) => ({ toString: value }),
-  (value) => Array.from({ length: 60 }).reduce((inner: unknown) => [inner], value),
-  (value) => (typeof value === "string" ? `${value}=` : [[value]]),
-  (value) => (typeof value === "string" ? `\u0001${value}` : { value: null }),
-];
-
-function* pathsOf(value: unknown, at: Path = []): Generator<Path> {
-  yield at;
-  if (value === null || typeof value !== "object") return;
-  for (const [name, member] of Object.entries(value)) {
-    yield* pathsOf(member, [...at, Array.isArray(value) ? Number(name) : name]);
-  }
-}
-
-function replace(value: unknown, [first, ...rest]: Path, by: (old: unknown) => unknown): unknown {
-  if (first === undefined) return by(value);
-  if (Array.isArray(value)) {
-    return value
-      .map((item, at) => (at === first ? replace(item, rest, by) : (item as unknown)))
-      .filter((item) => item !== undefined);
-  }
-  // Only called with paths that pathsOf has found in this value.
-  const members = value as { readonly [name: string]: unknown };
-  return { ...members, [first]: replace(members[first], rest, by) };
-}
-
-function casesOf(value: unknown): { readonly name: string; readonly value: unknown }[] {
-  return [...pathsOf(value)].flatMap((path) =>
-    replacements.map((by, at) => ({
-      name: `${path.join(".") || "(root)"} #${at}`,
-      value: replace(value, path, by),
-    })),
+async function codeOf(proposed: Uint8Array): Promise<string> {
+  return await house.ask(createEntry, { proposed }).then(
+    () => "accepted",
+    (thrown: unknown) => Failure.from(thrown).code,
   );
 }
 
@@ -138,6 +106,35 @@ test(`refuses all of ${matrix.length} damaged proposals and logs none`, async ()
   expect(accepted).toEqual([]);
   expect(log.bodies).toHaveLength(size);
   expect(await codeOf(bytesOf(record))).toBe("accepted");
+});
+
+const matrixV2 = [
+  ...casesOf(recordV2).map(({ name, value }) => ({ name: `v2 hashedrekord ${name}`, value })),
+  ...casesOf(attestationV2).map(({ name, value }) => ({ name: `v2 dsse ${name}`, value })),
+];
+
+test(`refuses all of ${matrixV2.length} damaged requests of v2 and logs none`, async () => {
+  expect(matrixV2.length).toBeGreaterThan(400);
+  const size = log.bodies.length;
+  const accepted: string[] = [];
+  for (const { name, value } of matrixV2) {
+    const code = await codeOfV2(encodeUtf8(JSON.stringify(value) ?? ""));
+    if (!refusals.includes(code)) accepted.push(`${name}: ${code}`);
+  }
+  expect(accepted).toEqual([]);
+  expect(log.bodies).toHaveLength(size);
+  expect(await codeOfV2(bytesOf(recordV2))).toBe("accepted");
+});
+
+describe("a kind that is not taken is named before anything in it is decoded", () => {
+  test.for(["alpine", "cose", "helm", "jar", "rfc3161", "rpm", "tuf", "HashedRekord", ""])(
+    "%j",
+    async (kind) => {
+      const spec = { anything: "*".repeat(100_000) };
+      const proposed = bytesOf({ kind, apiVersion: "0.0.1", spec });
+      expect(await codeOf(proposed)).toBe("entry-unsupported");
+    },
+  );
 });
 
 describe("refuses", () => {

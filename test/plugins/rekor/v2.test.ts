@@ -223,6 +223,45 @@ test("takes the proto file's spelling", async () => {
   expect(entry).toMatchObject({ kind: "hashedrekord", version: "0.0.2" });
 });
 
+describe("bytes (Protobuf's JSON form)", () => {
+  const spelled = (respell: (base64: string) => string) => {
+    const { digest: hash, signature } = good();
+    const { content, verifier } = signature;
+    const rawBytes = respell(verifier.publicKey.rawBytes);
+    return {
+      hashedRekordRequestV002: {
+        digest: respell(hash),
+        signature: {
+          content: respell(content),
+          verifier: { x509_certificate: null, publicKey: { rawBytes }, key_details: 5 },
+        },
+      },
+    };
+  };
+  const urlSafe = (text: string) => text.replaceAll("+", "-").replaceAll("/", "_");
+  const bare = (text: string) => text.replaceAll("=", "");
+
+  test("are the same entry in either alphabet, with padding or without", async () => {
+    for (const respell of [bare, urlSafe, (text: string) => bare(urlSafe(text))]) {
+      const asked = spelled(respell);
+      const entry = await create(asked);
+      expect(decodeUtf8(entry.body)).toContain(`"digest":"${good().digest}"`);
+      const at = await size();
+      expect((await create(asked)).index).toBe(entry.index);
+      expect(await size()).toBe(at);
+    }
+  });
+
+  test.for([
+    ["half a padding", (text: string) => `${bare(text)}=`],
+    ["white space", (text: string) => `${text}\n`],
+    ["both alphabets", (text: string) => `-_+/${text}`],
+    ["stray bits", (text: string) => `${text}AB`],
+  ] as const)("with %s are refused", async ([, respell]) => {
+    await expect(create(spelled(respell))).toFailWith("malformed");
+  });
+});
+
 describe("an envelope", () => {
   const payload = encodeUtf8('{"_type":"https://in-toto.io/Statement/v1"}');
   const message = pae(payloadType, payload);

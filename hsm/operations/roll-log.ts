@@ -1,0 +1,85 @@
+/**
+ * A Rekor log gets a successor while it runs: key and storage of the new one, clients that trust it, and only then the switch, which
+ * the room of the logs makes in one step. The old one's end is published last; it is read for ever.
+ */
+import { encodeBase64, encodeHex } from "../../core/formats/encoding.ts";
+import { latestHead, rollLog } from "../../events/log.ts";
+import { conduct, type OperationRequest, type OperationResult } from "./conduct.ts";
+import { type LogCreation, type LogHouse, makeStorage, purposes, withLog } from "./create-log.ts";
+import { withoutLog } from "./freeze-log.ts";
+import { generateInVault, openOffline, publish, requireNewKey } from "./steps.ts";
+
+/** A creation that takes over from another log. */
+export type LogSuccession = LogCreation & {
+  readonly takesOver: NonNullable<LogCreation["takesOver"]>;
+  readonly format: "rekor-v1" | "rekor-v2";
+};
+
+/** Rolls a log. @throws {VaultRefused} with one sentence @throws {Failure} of an ask */
+export async function rollLogOver(
+  request: OperationRequest,
+  succession: LogSuccession,
+  house: LogHouse,
+): Promise<OperationResult> {
+  const { log, format, key, origin, baseUrl, takesOver } = succession;
+  const { from: after, treeId } = takesOver;
+  return await conduct(request, {
+    name: `roll-${log}`,
+    parameters: {
+      log,
+      format,
+      key,
+      origin,
+      baseUrl,
+      after,
+      ...(treeId !== undefined && { treeId }),
+    },
+    async precondition() {
+      await requireNewKey(request.ask, key);
+      await house.requireNew(succession);
+      await request.ask(latestHead, { log: after });
+    },
+    steps: [
+      openOffline(request.offlineToken, { certifies: false }),
+      generateInVault({
+        label: key,
+        algorithm: "ecdsa-p256",
+        purposes: [...purposes[format]],
+        askers: ["log"],
+        origin: treeId === undefined ? origin : `${origin} - ${treeId}`,
+        noteName: origin,
+      }),
+      makeStorage(log, house),
+      publish(`publish trust in ${log}`, async (published, site) => {
+        return await withLog(published, succession, site);
+      }),
+      {
+        // Before the switch, so that a start after it knows who has taken over.
+        title: `add ${log} to the configuration`,
+        async perform({ bench: { transcript } }) {
+          const sha256 = await house.configure(succession, 0n);
+          transcript.once("configured", { log }, () => ({ sha256 }));
+        },
+      },
+      {
+        title: `let ${log} take over from ${after}`,
+        async perform({ ask, bench: { transcript } }) {
+          transcript.once("freezing", { log: after });
+          const named = { name: log, format, key, after, ...(treeId !== undefined && { treeId }) };
+          const { final, finalLogId, frozenAtMs, firstIndex } = await ask(rollLog, named);
+          transcript.once("frozen", { log: after }, () => ({
+            logId: encodeBase64(finalLogId),
+            size: final.size.toString(),
+            root: encodeHex(final.root),
+            checkpoint: final.checkpoint,
+            frozenAtMs: Number(frozenAtMs),
+            successorFirstIndex: String(firstIndex),
+          }));
+        },
+      },
+      publish(`publish the end of ${after}`, async (published, site) => {
+        return await withoutLog(published, null, site);
+      }),
+    ],
+  });
+}
