@@ -91,6 +91,27 @@ export const findLeaf = ask("log", "findLeaf", {
   deadlineMs: 5_000,
 });
 
+/** Every log there is, with its published size. */
+export const listLogs = ask("log", "listLogs", {
+  question: v.strictObject({}),
+  answer: v.strictObject({
+    logs: v.array(
+      v.strictObject({
+        log: logName,
+        format: v.picklist(["rfc6962", "rekor-v1", "rekor-v2"]),
+        logId: hash,
+        size: uint,
+        /** Index of its first entry over all shards. */
+        firstIndex: uint,
+        /** Rekor v1: the tree's number, decimal. */
+        treeId: v.optional(v.string()),
+      }),
+    ),
+  }),
+  failures: ["log-unavailable"],
+  deadlineMs: 5_000,
+});
+
 /** The newest published head. */
 export const latestHead = ask("log", "latestHead", {
   question: v.strictObject({ log: logName }),

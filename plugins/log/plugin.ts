@@ -39,6 +39,14 @@ export default log.implement(async ({ config, stores, ask, clock, journal, drain
       findLeaf: async ({ log: name, leafHash }) => ({
         index: await sound(find(name).find(leafHash)),
       }),
+      listLogs: async () => ({
+        logs: config.logs.map(({ name, format, treeId }) => {
+          const one = find(name);
+          const { logId, firstIndex } = one;
+          const tree = { logId, firstIndex, ...(treeId !== undefined && { treeId }) };
+          return { log: name, format, ...tree, size: one.head().size };
+        }),
+      }),
       async latestHead({ log: name }) {
         const { logId, firstIndex } = find(name);
         return { logId, head: find(name).head(), ...(firstIndex > 0n && { firstIndex }) };
