@@ -7,6 +7,7 @@ import { definePlugin, type Manifest } from "../core/plugin.ts";
 import { bindChain, describeKey, generateKey } from "../events/hsm.ts";
 import { activateIssuer, trustBundle } from "../events/issuer.ts";
 import { freezeLog, latestHead } from "../events/log.ts";
+import { rebuildIndex } from "../events/search.ts";
 import { publishRoot, publishTargets, readTrustFile } from "../events/trust.ts";
 import { plugins } from "./plugins.ts";
 
@@ -24,6 +25,7 @@ export const operator: Manifest = definePlugin({
     activateIssuer,
     latestHead,
     freezeLog,
+    rebuildIndex,
     readTrustFile,
     publishTargets,
     publishRoot,

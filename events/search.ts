@@ -5,7 +5,7 @@ import { ask } from "./contract.ts";
 import { logName } from "./log.ts";
 
 /** What can be looked for; `extension.N` is Fulcio's certificate extension 1.3.6.1.4.1.57264.1.N. */
-export const searchField = v.pipe(
+const searchField = v.pipe(
   v.string(),
   v.regex(
     /^(?:digest|key|certificate|san|email|issuer|kind|extension\.(?:[1-689]|1[0-9]|2[0-4]))$/,
@@ -19,7 +19,7 @@ const condition = v.strictObject({
 });
 
 /** What hits are chosen by. */
-export const searchFilter = v.strictObject({
+const searchFilter = v.strictObject({
   /** All must hold. */
   conditions: v.pipe(v.array(condition), v.maxLength(32)),
   /** Only entries of this log. */
@@ -29,9 +29,6 @@ export const searchFilter = v.strictObject({
   /** Logged before this time. */
   untilMs: v.optional(uint),
 });
-
-/** A {@link searchFilter}. */
-export type SearchFilter = v.InferOutput<typeof searchFilter>;
 
 const place = v.strictObject({ log: logName, index: uint });
 

@@ -4,7 +4,7 @@ import { Malformed } from "../../core/formats/malformed.ts";
 import type { Health } from "../../core/plugin.ts";
 import { watchForPromises } from "../../core/clock.ts";
 import { Log } from "./log.ts";
-import { log } from "./manifest.ts";
+import { log, type LogConfig } from "./manifest.ts";
 
 export default log.implement(async ({ config, stores, ask, clock, journal, draining }) => {
   await using started = new AsyncDisposableStack();
@@ -39,14 +39,7 @@ export default log.implement(async ({ config, stores, ask, clock, journal, drain
       findLeaf: async ({ log: name, leafHash }) => ({
         index: await sound(find(name).find(leafHash)),
       }),
-      listLogs: async () => ({
-        logs: config.logs.map(({ name, format, treeId }) => {
-          const one = find(name);
-          const { logId, firstIndex } = one;
-          const tree = { logId, firstIndex, ...(treeId !== undefined && { treeId }) };
-          return { log: name, format, ...tree, size: one.head().size };
-        }),
-      }),
+      listLogs: async () => ({ logs: config.logs.map((one) => listed(one, find(one.name))) }),
       async latestHead({ log: name }) {
         const { logId, firstIndex } = find(name);
         return { logId, head: find(name).head(), ...(firstIndex > 0n && { firstIndex }) };
@@ -74,6 +67,12 @@ export default log.implement(async ({ config, stores, ask, clock, journal, drain
     },
   };
 });
+
+function listed({ name, format, treeId }: LogConfig, one: Log) {
+  const { logId, firstIndex } = one;
+  const tree = treeId === undefined ? {} : { treeId };
+  return { log: name, format, logId, firstIndex, ...tree, size: one.head().size };
+}
 
 /** What the store holds does not fit the tree: the answer would be wrong, so there is none. */
 async function sound<Answer>(answer: Promise<Answer>): Promise<Answer> {

@@ -9,10 +9,11 @@ import type { Pattern } from "./wildcard.ts";
 const maxRemembered = 16_384;
 const longestNumber = 8;
 
-/** The index's dictionary. Numbers count from 1 and are never given twice. */
+/** The index's dictionary. What it remembers may be more than what the file has after an error: it is made anew then. */
 export class Dictionary {
   readonly #statements: Statements;
   readonly #profiles = new Map<string, number>();
+  readonly #ids = new Map<string, number>();
   readonly #terms = new Map<number, Term>();
   readonly #termsOf = new Map<number, readonly number[]>();
 
@@ -31,13 +32,6 @@ export class Dictionary {
     const profile = found === undefined ? this.#addProfile(ids, packed) : Number(found["id"]);
     remember(this.#profiles, name, profile);
     return profile;
-  }
-
-  /** Forgets what a transaction that was rolled back may have made. */
-  forget(): void {
-    this.#profiles.clear();
-    this.#terms.clear();
-    this.#termsOf.clear();
   }
 
   /** The terms of a profile. */
@@ -85,9 +79,16 @@ export class Dictionary {
   }
 
   #idOf({ field, value }: Term): number {
+    const name = `${field} ${value}`;
+    const known = this.#ids.get(name);
+    if (known !== undefined) return known;
     const found = this.#statements.findTerm.get(field, value);
-    if (found !== undefined) return Number(found["id"]);
-    return Number(this.#statements.addTerm.run(field, value).lastInsertRowid);
+    const id =
+      found === undefined
+        ? Number(this.#statements.addTerm.run(field, value).lastInsertRowid)
+        : Number(found["id"]);
+    remember(this.#ids, name, id);
+    return id;
   }
 
   #addProfile(ids: readonly number[], packed: Uint8Array): number {

@@ -1,6 +1,5 @@
 /** What is looked for: how it is found in the index, and how an entry is held against it. */
 import { Malformed } from "../../core/formats/malformed.ts";
-import type { SearchFilter } from "../../events/search.ts";
 import type { Described } from "./describe.ts";
 import { extensionField, hashedArcs, hashedKey, type Term, textFields } from "./fields.ts";
 import { parsePattern, type Pattern } from "./wildcard.ts";
@@ -20,9 +19,9 @@ export interface Wanted {
   isTrueOf(entry: Described): boolean;
 }
 
-/** `bareKey`, which `index/retrieve` has besides the fields of a search, is the key of a verifier that is no certificate. */
+/** One of them: besides the fields of a search there is `bareKey`, the key of a verifier that is no certificate. */
 export interface Condition {
-  readonly field: SearchFilter["conditions"][number]["field"] | "bareKey";
+  readonly field: string;
   readonly value: string;
 }
 

@@ -21,7 +21,7 @@ export interface Plan {
   /** The only profiles that entries may have, if they are few; null if they are not, or there are keys to look for. */
   readonly profiles: readonly number[] | null;
   /** True if entries with this profile fit. */
-  fits(profile: number): boolean;
+  readonly fits: (profile: number) => boolean;
 }
 
 /** Looks texts up. */
