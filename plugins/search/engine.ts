@@ -44,7 +44,9 @@ export class Engine implements Disposable {
     try {
       this.#dictionary = new Dictionary(this.#database);
       inTransaction(this.#database, () => new Runs(this.#database).clean());
-      for (const row of this.#database.prepare("SELECT id, name, logId FROM logs ORDER BY id").all()) {
+      for (const row of this.#database
+        .prepare("SELECT id, name, logId FROM logs ORDER BY id")
+        .all()) {
         // The columns' types are STRICT.
         const { id, name, logId } = row as { id: number; name: string; logId: Uint8Array };
         this.#shards.set(name, new Shard(this.#database, this.#dictionary, { id, name, logId }));

@@ -15,7 +15,11 @@ export default search.implement(async (context) => {
   const { ask, config, home } = context;
   const thread = new IndexThread(join(home(), config.directory, "search.db"));
   const follower = new Follower(context, thread);
-  const searching = (): Searching => ({ ask, thread, logs: follower.logs() });
+  const searching = (): Searching => {
+    const logs = follower.logs();
+    if (logs.length > 0) return { ask, thread, logs };
+    throw new IndexUnavailable({ message: "no log has been looked at yet", isDamage: false });
+  };
 
   return {
     handlers: {
@@ -24,10 +28,11 @@ export default search.implement(async (context) => {
           readConditions(question.conditions);
           for (const field of question.facets) facetReader(field);
           const { log } = question;
-          if (log !== undefined && !follower.logs().some((one) => one.log === log)) {
+          const all = searching();
+          if (log !== undefined && !all.logs.some((one) => one.log === log)) {
             throw new Failure("not-found", `there is no log "${log}"`);
           }
-          return await searchPage(searching(), question);
+          return await searchPage(all, question);
         }),
       retrieveIndex: async (question) =>
         await answering(async () => {

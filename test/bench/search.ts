@@ -39,7 +39,9 @@ const identities = Number(values.identities);
 
 const sha = (text: string): string => hash("sha256", text, "hex");
 const nameOf = (index: number): string =>
-  index % 100 === 0 ? often : `user-${Number(`0x${sha(`who ${index}`).slice(0, 8)}`) % identities}@example.com`;
+  index % 100 === 0
+    ? often
+    : `user-${Number(`0x${sha(`who ${index}`).slice(0, 8)}`) % identities}@example.com`;
 const digestOf = (index: number): string => sha(`artifact ${index}`);
 
 /** What an entry says. A pipeline's certificate has all extensions, of which those of commit and run are its own. */
@@ -55,7 +57,9 @@ function described(index: number): Described {
           ...Object.fromEntries([1, 8].map((arc) => [arc, issuer])),
           ...Object.fromEntries([2, 4, 6, 11, 14, 20, 22, 23].map((arc) => [arc, `value-${arc}`])),
           ...Object.fromEntries([3, 10, 13, 19].map((arc) => [arc, commit])),
-          ...Object.fromEntries([5, 9, 12, 15, 16, 17, 18, 24].map((arc) => [arc, `${repository}/${arc}`])),
+          ...Object.fromEntries(
+            [5, 9, 12, 15, 16, 17, 18, 24].map((arc) => [arc, `${repository}/${arc}`]),
+          ),
           "21": `${repository}/runs/${index}`,
         };
   return {
@@ -76,11 +80,23 @@ function described(index: number): Described {
 function readMicros(): number {
   const box = sigstoreBox(new Date(start));
   const entries = Array.from({ length: 500 }, (_, index) => {
-    const who = { san: { kind: "email" as const, value: nameOf(index) }, oidcIssuer: "https://idp.example.com", at: new Date(start) };
+    const who = {
+      san: { kind: "email" as const, value: nameOf(index) },
+      oidcIssuer: "https://idp.example.com",
+      at: new Date(start),
+    };
     const rawBytes = encodeBase64(box.certify(boxKey().spki, who));
     const verifier = { keyDetails: "PKIX_ECDSA_P256_SHA_256", x509Certificate: { rawBytes } };
-    const data = { algorithm: "SHA2_256", digest: encodeBase64(Uint8Array.fromHex(digestOf(index))) };
-    const spec = { hashedRekordV002: { data, signature: { content: encodeBase64(new Uint8Array(71)), verifier } } };
+    const data = {
+      algorithm: "SHA2_256",
+      digest: encodeBase64(Uint8Array.fromHex(digestOf(index))),
+    };
+    const spec = {
+      hashedRekordV002: {
+        data,
+        signature: { content: encodeBase64(new Uint8Array(71)), verifier },
+      },
+    };
     return encodeUtf8(JSON.stringify({ apiVersion: "0.0.2", kind: "hashedrekord", spec }));
   });
   const read = (): number => {
@@ -109,17 +125,24 @@ function build(engine: Engine): { seconds: number; slowestMs: number } {
 }
 
 /** Milliseconds of first pages, over entries drawn at random. */
-function firstPages(engine: Engine, condition: (index: number) => { field: string; value: string }) {
+function firstPages(
+  engine: Engine,
+  condition: (index: number) => { field: string; value: string },
+) {
   const times: number[] = [];
   for (let n = 0; n < asked; n++) {
     const one = condition(randomInt(size));
     const began = performance.now();
-    const { places } = engine.find({ wanted: readConditions([one]) }, { newestFirst: true, limit: 20 });
+    const { places } = engine.find(
+      { wanted: readConditions([one]) },
+      { newestFirst: true, limit: 20 },
+    );
     times.push(performance.now() - began);
     if (places.length === 0) throw new Error(`nothing found by ${one.field}=${one.value}`);
   }
   const sorted = times.toSorted((a, b) => a - b);
-  const at = (share: number): number => Number((sorted[Math.floor(asked * share)] ?? NaN).toFixed(3));
+  const at = (share: number): number =>
+    Number((sorted[Math.floor(asked * share)] ?? NaN).toFixed(3));
   return { p50: at(0.5), p99: at(0.99) };
 }
 
@@ -162,7 +185,9 @@ try {
       keyMs: firstPages(engine, (index) => ({ field: "key", value: sha(`key ${index}`) })),
       identityMs: firstPages(engine, (index) => ({ field: "san", value: nameOf(index) })),
       paged: allPages(engine),
-      countMs: timed(() => engine.count({ wanted: readConditions([{ field: "san", value: often }]) }, ["issuer"])).ms,
+      countMs: timed(() =>
+        engine.count({ wanted: readConditions([{ field: "san", value: often }]) }, ["issuer"]),
+      ).ms,
       residentMiB: Math.round(process.memoryUsage().rss / 2 ** 20),
     };
   })();
@@ -171,10 +196,14 @@ try {
     using engine = new Engine(path);
     return engine.extents().map((one) => one.size);
   });
-  if (reopened.value[0] !== size) throw new Error("the index does not hold as many entries as were put in");
+  if (reopened.value[0] !== size)
+    throw new Error("the index does not hold as many entries as were put in");
   const all = { ...figures, bytesPerEntry, openMs: reopened.ms };
-  if (values.json) process.stdout.write(`${JSON.stringify({ machine: describeMachine(folder), ...all })}\n`);
-  else for (const [name, value] of Object.entries(all)) process.stdout.write(`${name.padEnd(26)} ${JSON.stringify(value)}\n`);
+  if (values.json)
+    process.stdout.write(`${JSON.stringify({ machine: describeMachine(folder), ...all })}\n`);
+  else
+    for (const [name, value] of Object.entries(all))
+      process.stdout.write(`${name.padEnd(26)} ${JSON.stringify(value)}\n`);
 } finally {
   rmSync(folder, { recursive: true });
 }

@@ -4,13 +4,7 @@ import { sha256 } from "../../core/crypto/hash.ts";
 import { leafHash } from "../../core/formats/merkle.ts";
 import { definePlugin } from "../../core/plugin.ts";
 import { Failure } from "../../events/failure.ts";
-import {
-  latestHead,
-  listLogs,
-  proveInclusion,
-  readEntries,
-  readTile,
-} from "../../events/log.ts";
+import { latestHead, listLogs, proveInclusion, readEntries, readTile } from "../../events/log.ts";
 import search from "../../plugins/search/plugin.ts";
 import { mth, path } from "../formats/naive-merkle.ts";
 import { bootDoor } from "../support/door.ts";
@@ -101,8 +95,16 @@ export interface Page {
     readonly inclusionProof?: readonly string[];
   }[];
   readonly cursor?: string;
-  readonly logs: readonly { readonly log: string; readonly indexed: number; readonly size: number }[];
-  readonly heads: readonly { readonly log: LogName; readonly rootHash: string; readonly treeSize: number }[];
+  readonly logs: readonly {
+    readonly log: string;
+    readonly indexed: number;
+    readonly size: number;
+  }[];
+  readonly heads: readonly {
+    readonly log: LogName;
+    readonly rootHash: string;
+    readonly treeSize: number;
+  }[];
   readonly counted?: {
     readonly total: number;
     readonly exact: boolean;
@@ -143,7 +145,10 @@ function logRoom(logs: Logs) {
             .slice(Number(from), Number(from) + limit)
             .map((row, at) => ({ index: from + BigInt(at), extraData: new Uint8Array(), ...row })),
         }),
-        latestHead: async ({ log }) => ({ logId: logs.keys[known(log)], head: logs.head(known(log)) }),
+        latestHead: async ({ log }) => ({
+          logId: logs.keys[known(log)],
+          head: logs.head(known(log)),
+        }),
         async proveInclusion({ log, index, size }) {
           const hashes = logs.entries[known(log)].slice(0, Number(size));
           const leaves = hashes.map(({ entry }) => leafHash(entry));

@@ -1,17 +1,15 @@
-/** The index by itself: its parts, and the whole held against a list that is looked through. */
+/** The index by itself, held against a list that is looked through. */
 import { mkdtempSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fc, test as property } from "@fast-check/vitest";
 import { afterAll, expect, test } from "vitest";
-import { formatCursor, parseCursor } from "../../plugins/search/cursor.ts";
 import { isDamage } from "../../plugins/search/database.ts";
 import { Engine } from "../../plugins/search/engine.ts";
 import type { Bounds, Place } from "../../plugins/search/evaluate.ts";
 import { extensionField, hashedKey, type Term, textFields } from "../../plugins/search/fields.ts";
 import { readConditions } from "../../plugins/search/filter.ts";
 import type { Indexed } from "../../plugins/search/indexed.ts";
-import { PageWriter, readPage } from "../../plugins/search/page.ts";
 import { segmentEntries } from "../../plugins/search/segment.ts";
 import { parsePattern } from "../../plugins/search/wildcard.ts";
 
@@ -19,75 +17,6 @@ const folder = mkdtempSync(join(tmpdir(), "chancery-search-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 let files = 0;
 const freshPath = () => join(folder, String(++files), "search.db");
-
-test.for([
-  ["*@example.com", "ada@example.com", true],
-  ["*@example.com", "ada@example.org", false],
-  ["ada@*", "ada@example.com", true],
-  ["ADA@Example.com", "ada@example.COM", true],
-  ["a*a*a", "aa", false],
-  ["a*a*a", "aaa", true],
-  ["*", "", true],
-  ["**", "x", true],
-  ["a*b", "ab", true],
-  ["a*b", "a", false],
-  ["ab*ba", "aba", false],
-  ["a.c", "abc", false],
-] as const)("%s and %s: %s", ([pattern, value, matches]) => {
-  expect(parsePattern(pattern, true).matches(value)).toBe(matches);
-});
-
-test("upper and lower case differ where they should", () => {
-  expect(parsePattern("https://A/*", false).matches("https://a/b")).toBe(false);
-});
-
-property.prop([fc.array(fc.tuple(fc.nat({ max: 2 ** 48 - 1 }), fc.nat(2 ** 20)), { maxLength: 900 })])(
-  "pages give back the pairs that were written, in order",
-  (pairs) => {
-    const sorted = [...new Map(pairs.map(([key, index]) => [`${key}/${index}`, [key, index] as const])).values()]
-      .toSorted(([a, i], [b, j]) => a - b || i - j);
-    const writer = new PageWriter(7);
-    const pages: Uint8Array[] = [];
-    for (const [key, index] of sorted) {
-      if (writer.add(key, index + 7)) continue;
-      pages.push(writer.take());
-      expect(writer.add(key, index + 7)).toBe(true);
-    }
-    if (!writer.isEmpty) pages.push(writer.take());
-    const read = pages.flatMap((page) => {
-      const { keys, indices } = readPage(page, 7);
-      return [...keys].map((key, at) => [key, (indices[at] ?? 0) - 7]);
-    });
-    expect(read).toEqual(sorted);
-  },
-);
-
-test("a page with a flipped bit is noticed", () => {
-  const writer = new PageWriter(0);
-  writer.add(1, 1);
-  const page = writer.take();
-  page[5] = (page[5] ?? 0) ^ 1;
-  expect(() => readPage(page, 0)).toThrow("damaged");
-});
-
-test("a cursor is good for the search it came from, and for no other", () => {
-  const cursor = formatCursor("a", { rekor: 7 });
-  expect(parseCursor(cursor, "a")).toEqual({ rekor: 7 });
-  expect(() => parseCursor(cursor, "b")).toThrow("another search");
-  for (const bad of ["", "!", "e30", Buffer.from('{"of":"x","at":{"a":-1}}').toString("base64url")]) {
-    expect(() => parseCursor(bad, "a"), bad).toThrow();
-  }
-});
-
-test.for([
-  ["digest", "xyz", "hex"],
-  ["digest", "sha512:abab", "hex"],
-  ["digest", `sha256:${"a".repeat(63)}*`, "whole"],
-  ["key", "ab", "64 hex digits"],
-  ["extension.21", "https://*", "whole"],
-] as const)("refuses %s=%s", ([field, value, why]) => {
-  expect(() => readConditions([{ field, value }])).toThrow(why);
-});
 
 /** An entry of a small world, so that there is much in common. */
 interface Row {
@@ -168,7 +97,14 @@ const batches = fc.array(
   { minLength: 1, maxLength: 8 },
 );
 const questions = fc.record({
-  name: fc.constantFrom("ada@example.com", "BOB@example.com", "*@example.com", "*", "nobody", undefined),
+  name: fc.constantFrom(
+    "ada@example.com",
+    "BOB@example.com",
+    "*@example.com",
+    "*",
+    "nobody",
+    undefined,
+  ),
   issuer: fc.constantFrom("https://idp-0", "https://idp-*", undefined),
   digest: fc.option(fc.nat(6), { nil: undefined }),
   since: fc.option(fc.nat(20_000), { nil: undefined }),
@@ -177,7 +113,7 @@ const questions = fc.record({
   limit: fc.integer({ min: 1, max: 7 }),
 });
 
-property.prop([batches, batches, questions], { numRuns: 60 })(
+property.prop([batches, batches, questions], { numRuns: 25 })(
   "finds what a look at everything finds, page by page, whatever is logged meanwhile",
   (before, later, { name, issuer, digest, since, until, newestFirst, limit }) => {
     const path = freshPath();
@@ -223,12 +159,14 @@ property.prop([batches, batches, questions], { numRuns: 60 })(
       const seen = found.map(({ log, index }) => `${log} ${index}`);
       expect(new Set(seen).size).toBe(seen.length);
       expect(all).toEqual(expect.arrayContaining(seen));
-      expect(seen).toEqual(expect.arrayContaining(expected.map(({ log, index }) => `${log} ${index}`)));
+      expect(seen).toEqual(
+        expect.arrayContaining(expected.map(({ log, index }) => `${log} ${index}`)),
+      );
     }
   },
 );
 
-test("sixteen segments become one run, of which everything is found as before, also after a new start", () => {
+test("sixteen segments become one run, in which everything is found as before, also if that was interrupted", () => {
   const path = freshPath();
   const count = segmentEntries * 16 + 5;
   const world = new World();
@@ -241,59 +179,46 @@ test("sixteen segments become one run, of which everything is found as before, a
   {
     using engine = new Engine(path);
     engine.join("rekor", new Uint8Array(32));
-    for (let from = 0; from < count; from += 512) {
-      const rows = Array.from({ length: Math.min(512, count - from) }, (_, at) => row(from + at));
-      world.add(engine, "rekor", rows);
+    for (let from = 0; from < count; from += segmentEntries) {
+      const length = Math.min(segmentEntries, count - from);
+      world.add(
+        engine,
+        "rekor",
+        Array.from({ length }, (_, at) => row(from + at)),
+      );
     }
-    let steps = 0;
-    while (engine.step()) steps++;
-    expect(steps).toBeGreaterThan(2);
-    expectSame(engine);
+    expectFound(engine, world);
+    for (let step = 0; step < 3; step++) expect(engine.step()).toBe(true);
+  }
+  {
+    using engine = new Engine(path);
+    while (engine.step());
+    expectFound(engine, world);
   }
   using again = new Engine(path);
   expect(again.extents().map(({ size }) => size)).toEqual([count]);
   expect(again.step()).toBe(false);
-  expectSame(again);
-
-  function expectSame(engine: Engine): void {
-    for (const [field, value, fits] of [
-      ["email", "rare@example.com", ({ name }: Row) => name.startsWith("Rare")],
-      ["digest", hex(31_000), ({ digest }: Row) => digest === 31_000],
-      ["digest", hex(count), () => false],
-      ["san", "rare*", ({ name }: Row) => name.startsWith("Rare")],
-    ] as const) {
-      for (const newestFirst of [true, false]) {
-        const search = { wanted: readConditions([{ field, value }]) };
-        const expected = world.find(fits, newestFirst);
-        expect(pages(engine, search, { newestFirst, limit: 40 })).toEqual(expected);
-      }
-    }
-    const counted = engine.count({ wanted: readConditions([]) }, ["issuer"]);
-    expect(counted).toMatchObject({ total: count, exact: true });
-    expect(counted.facets["issuer"]?.map(({ count: of }) => of)).toEqual([
-      Math.ceil(count / 2),
-      Math.floor(count / 2),
-    ]);
-  }
+  expectFound(again, world);
+  const counted = again.count({ wanted: readConditions([]) }, ["issuer"]);
+  expect(counted).toMatchObject({ total: count, exact: true });
+  expect(counted.facets["issuer"]?.map(({ count: of }) => of)).toEqual([
+    Math.ceil(count / 2),
+    Math.floor(count / 2),
+  ]);
 });
 
-test("a merge that was interrupted leaves nothing behind", () => {
-  const path = freshPath();
-  const same = { name: "ada@example.com", issuer: 0, digest: 1, later: 0 };
-  const many = Array.from({ length: segmentEntries }, () => indexed(same, start));
-  {
-    using engine = new Engine(path);
-    engine.join("rekor", new Uint8Array(32));
-    for (let segment = 0; segment < 16; segment++) {
-      engine.addIndexed("rekor", many, new Uint8Array(32));
-    }
-    for (let step = 0; step < 3; step++) expect(engine.step()).toBe(true);
+function expectFound(engine: Engine, world: World): void {
+  for (const [field, value, newestFirst, fits] of [
+    ["email", "rare@example.com", true, ({ name }: Row) => name.startsWith("Rare")],
+    ["digest", hex(31_000), false, ({ digest }: Row) => digest === 31_000],
+    ["san", "rare*", false, ({ name }: Row) => name.startsWith("Rare")],
+  ] as const) {
+    const search = { wanted: readConditions([{ field, value }]) };
+    const expected = world.find(fits, newestFirst);
+    expect(expected.length).toBeGreaterThan(1);
+    expect(pages(engine, search, { newestFirst, limit: 40 })).toEqual(expected);
   }
-  using engine = new Engine(path);
-  const search = { wanted: readConditions([{ field: "digest", value: hex(1) }]) };
-  expect(engine.count(search, []).total).toBe(segmentEntries * 16);
-  expect(engine.step()).toBe(true);
-});
+}
 
 test.for([
   ["garbage", (path: string) => writeFileSync(path, "garbage".repeat(2_000))],
@@ -304,7 +229,11 @@ test.for([
     using engine = new Engine(path);
     engine.join("rekor", new Uint8Array(32));
     const row = { name: "ada@example.com", issuer: 0, digest: 1, later: 0 };
-    engine.addIndexed("rekor", Array.from({ length: 999 }, () => indexed(row, start)), new Uint8Array(32));
+    engine.addIndexed(
+      "rekor",
+      Array.from({ length: 999 }, () => indexed(row, start)),
+      new Uint8Array(32),
+    );
   }
   spoil(path);
   let thrown: unknown = null;
