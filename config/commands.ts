@@ -74,6 +74,12 @@ const roomCommands: readonly Command[] = [
     load: async () => ({ run: (await import("./audit-command.ts")).what }),
   },
   {
+    name: "search rebuild",
+    summary: "make the search index of the running instance anew, in the background",
+    usage: ["[--json]"],
+    load: async () => await import("./search-command.ts"),
+  },
+  {
     name: "audit head",
     summary: "show how far the audit trail goes, and its hash",
     usage: ["[--json]"],

@@ -18,6 +18,8 @@ import {
 } from "../plugins/client/commands.ts";
 import { type CheckedLog, type Finding, firstIndexOf, fsckLogs } from "../plugins/log/commands.ts";
 import { fsckAudit } from "../plugins/audit/commands.ts";
+import { compareSizes, fsckSearch } from "../plugins/search/commands.ts";
+import { search } from "../plugins/search/manifest.ts";
 import { log, type LogConfig } from "../plugins/log/manifest.ts";
 import { compareRoles, fsckTrust, type TrustReport } from "../plugins/trust/commands.ts";
 import { trust } from "../plugins/trust/manifest.ts";
@@ -55,6 +57,8 @@ async function check(
   const logs = await readLogs(home, openReader);
   // Before the vault, so that the vault can only be newer than what is shown of it.
   const trusted = await trustReport(home, storage);
+  // Before both: what is in the index is in a log that the vault has signed.
+  const index = fsckSearch(await indexPath(home));
   // Before the logs, so that they can only be newer than what the vault has signed.
   const vault = await vaultReport(home);
   const found = await fsckLogs({
@@ -69,6 +73,9 @@ async function check(
     },
   });
   const audit = await auditReport(storage, logs);
+  const signed = new Map(
+    logs.map(({ checked: one, key }) => [one.name, vault.heads[key]?.size ?? 0n]),
+  );
   const findings: Shown[] = [
     ...vault.findings.map(({ severity, message }) => ({
       severity: severity === "broken" ? ("error" as const) : ("warning" as const),
@@ -82,6 +89,10 @@ async function check(
       text,
     })),
     ...audit.findings.map((finding) => ({ room: "audit", ...finding })),
+    ...[...index.findings, ...compareSizes(index, signed)].map((finding) => ({
+      room: "search",
+      ...finding,
+    })),
   ];
   const sizes = logs.map(
     ({ checked, key }) => `log ${checked.name} (${vault.heads[key]?.size ?? 0n} entries signed)`,
@@ -91,6 +102,7 @@ async function check(
     ...sizes,
     `trust (root version ${trusted.root})`,
     `audit (${audit.records} records)`,
+    `search (${[...index.indexed].map(([log, count]) => `${log} ${count} of ${signed.get(log) ?? 0n}`).join(", ") || "no index"})`,
   ];
   return { findings, checked };
 }
@@ -102,6 +114,12 @@ function readFact(value: Uint8Array): unknown {
     decode(value),
   );
   return { name, body: decode(body) };
+}
+
+async function indexPath(home: string): Promise<string> {
+  const { sections } = await readSections(home);
+  const { directory } = v.parse(search.manifest.config, sections["search"] ?? {});
+  return join(home, directory, "search.db");
 }
 
 async function trustReport(home: string, storage: StorageDriver): Promise<TrustReport> {

@@ -7,6 +7,7 @@ import { definePlugin, type Manifest } from "../core/plugin.ts";
 import { bindChain, describeKey, generateKey } from "../events/hsm.ts";
 import { activateIssuer, trustBundle } from "../events/issuer.ts";
 import { freezeLog, latestHead, listLogs, rollLog } from "../events/log.ts";
+import { rebuildIndex } from "../events/search.ts";
 import { publishRoot, publishTargets, readTrustFile } from "../events/trust.ts";
 import { plugins } from "./plugins.ts";
 
@@ -26,6 +27,7 @@ export const operator: Manifest = definePlugin({
     freezeLog,
     listLogs,
     rollLog,
+    rebuildIndex,
     readTrustFile,
     publishTargets,
     publishRoot,

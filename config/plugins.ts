@@ -11,6 +11,7 @@ import { log } from "../plugins/log/manifest.ts";
 import { metrics } from "../plugins/metrics/manifest.ts";
 import { policy } from "../plugins/policy/manifest.ts";
 import { rekor } from "../plugins/rekor/manifest.ts";
+import { search } from "../plugins/search/manifest.ts";
 import { timestamp } from "../plugins/timestamp/manifest.ts";
 import { trust } from "../plugins/trust/manifest.ts";
 
@@ -29,6 +30,7 @@ export const plugins: readonly Placed[] = [
   { ...ct, process: "services", load: () => import("../plugins/ct/plugin.ts") },
   { ...log, process: "services", load: () => import("../plugins/log/plugin.ts") },
   { ...rekor, process: "services", load: () => import("../plugins/rekor/plugin.ts") },
+  { ...search, process: "services", load: () => import("../plugins/search/plugin.ts") },
   { ...timestamp, process: "services", load: () => import("../plugins/timestamp/plugin.ts") },
   { ...trust, process: "services", load: () => import("../plugins/trust/plugin.ts") },
   { ...metrics, process: "services", load: () => import("../plugins/metrics/plugin.ts") },

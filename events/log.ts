@@ -184,6 +184,8 @@ export const listLogs = ask("log", "listLogs", {
         /** The log it takes over from. */
         after: v.optional(logName),
         phase: logPhase,
+        /** Absent before it has begun. */
+        logId: v.optional(hash),
         /** Index of its first entry over all shards. */
         firstIndex: uint,
         /** Published entries. */

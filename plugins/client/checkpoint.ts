@@ -33,15 +33,24 @@ export async function fetchCheckpoint(
     what: `the checkpoint of the log ${name}`,
     accept: [200],
   });
-  const note = decodeUtf8(answer.body);
-  for (const trusted of [...tlogs, ...ctlogs]) {
-    const checkpoint = signedBy(note, trusted);
-    if (checkpoint !== null) return { checkpoint, trusted, note };
-  }
+  const signed = whoSigned(decodeUtf8(answer.body), { tlogs, ctlogs });
+  if (signed !== null) return signed;
   throw new NotVerified(
     "log-entry",
     `no log of the trusted root signed the checkpoint that ${origin} gives for the log ${name}`,
   );
+}
+
+/** The checkpoint in a note, if a trusted log signed it. */
+export function whoSigned(
+  note: string,
+  { tlogs, ctlogs }: Pick<TrustedRoot, "tlogs" | "ctlogs">,
+): SignedCheckpoint | null {
+  for (const trusted of [...tlogs, ...ctlogs]) {
+    const checkpoint = signedBy(note, trusted);
+    if (checkpoint !== null) return { checkpoint, trusted, note };
+  }
+  return null;
 }
 
 function signedBy(note: string, trusted: TrustedLog): Checkpoint | null {

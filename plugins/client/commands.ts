@@ -81,5 +81,21 @@ export const clientCommands: readonly Command[] = [
       json,
     ],
     load: async () => await import("./log-mirror-command.ts"),
+    },
+    {
+    name: "search",
+    summary: "find entries of all logs by what they say",
+    usage: [
+      "FIELD=VALUE ...   digest, key, certificate, san, email, issuer, kind, extension.1 to extension.24;",
+      "                  all must hold; * in names, issuers and most extensions stands for any text",
+      "[--file FILE]     entries about this file",
+      "[--log NAME] [--since TIME] [--until TIME]   2026-11-01 or 2026-11-01T08:00:00Z",
+      "[--oldest] [--limit N] [--cursor CURSOR | --all]",
+      "[--proof]         with inclusion proofs, verified",
+      "[--facets FIELD,...]  count the commonest values, too",
+      json,
+      "ends with 1 if nothing is found",
+    ],
+    load: async () => await import("./search-command.ts"),
   },
 ];

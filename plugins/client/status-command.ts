@@ -9,6 +9,7 @@ import { readBounded } from "./files.ts";
 import { homeOf, readInstance, readTrustedRoot } from "./home.ts";
 import { fetchCheckpoint } from "./checkpoint.ts";
 import { request } from "./remote.ts";
+import { fetchPage } from "./search.ts";
 import { CommandError, type ExitCode, type Terminal, exitCodes } from "./terminal.ts";
 
 /** Prints how the instance is; ends with 0 only if it is ready. */
@@ -18,9 +19,10 @@ export async function run(args: readonly string[], terminal: Terminal): Promise<
   const trustedRoot = await readTrustedRoot(terminal, undefined);
   const { origin, id, createdAt } = instance;
   const keys = await readKeys(terminal);
-  const [health, logs, tuf] = await Promise.all([
+  const [health, logs, search, tuf] = await Promise.all([
     readHealth(origin),
     Promise.all(logNames.map(async (name) => await readLog(origin, name, trustedRoot))),
+    readSearch(origin),
     readTufExpiry(origin),
   ]);
   const status = {
@@ -31,6 +33,7 @@ export async function run(args: readonly string[], terminal: Terminal): Promise<
     node: process.version,
     ...health,
     logs,
+    search,
     keys,
     tuf,
   };
@@ -51,8 +54,16 @@ interface Status {
   readonly logs: readonly (OrProblem<{ readonly size: string; readonly logId: string }> & {
     readonly name: string;
   })[];
+  /** How much of each log search finds. */
+  readonly search: OrProblem<readonly Extent[]>;
   readonly keys: OrProblem<readonly { readonly label: string; readonly algorithm: string }[]>;
   readonly tuf: OrProblem<{ readonly version: number; readonly expires: string }>;
+}
+
+interface Extent {
+  readonly log: string;
+  readonly indexed: number;
+  readonly size: number;
 }
 
 const logNames = ["ct", "rekor"] as const;
@@ -75,6 +86,12 @@ async function readLog(origin: string, name: string, trustedRoot: TrustedRoot) {
     return { size: String(checkpoint.size), logId: encodeHex(trusted.logId) };
   };
   return { name, ...(await orProblem(read)) };
+}
+
+async function readSearch(origin: string): Promise<Status["search"]> {
+  return await orProblem(
+    async () => (await fetchPage(origin, new URLSearchParams("limit=0"))).logs,
+  );
 }
 
 async function readTufExpiry(origin: string): Promise<Status["tuf"]> {
@@ -139,7 +156,8 @@ function jsonOrText(body: Uint8Array): JsonValue {
   }
 }
 
-function render({ origin, home, createdAt, ready, health, logs, keys, tuf }: Status): string {
+function render(status: Status): string {
+  const { origin, home, createdAt, ready, health, logs, search, keys, tuf } = status;
   return [
     `${ready ? "ready" : "NOT READY"}  ${origin}`,
     `home       ${home}, made ${createdAt}`,
@@ -149,6 +167,7 @@ function render({ origin, home, createdAt, ready, health, logs, keys, tuf }: Sta
         ? `log        ${log.name}: ${log.problem}`
         : `log        ${log.name}: ${log.size} entries, id ${log.logId.slice(0, 16)}…`,
     ),
+    `search     ${renderSearch(search)}`,
     "problem" in keys
       ? `keys       ${keys.problem}`
       : `keys       ${keys.map(({ label, algorithm }) => `${label} (${algorithm})`).join(", ")}`,
@@ -156,6 +175,12 @@ function render({ origin, home, createdAt, ready, health, logs, keys, tuf }: Sta
       ? `TUF        ${tuf.problem}`
       : `TUF        timestamp ${tuf.version}, expires ${tuf.expires}`,
   ].join("\n");
+}
+
+function renderSearch(search: Status["search"]): string {
+  if ("problem" in search) return search.problem;
+  const extents = search.map(({ log, indexed, size }) => `${log} ${indexed} of ${size}`);
+  return extents.length === 0 ? "no log is in the index yet" : extents.join(", ");
 }
 
 /** The service names the rooms that are unwell; none means that all are well. */

@@ -9,6 +9,8 @@ import {
   trustBundleResponse,
 } from "./fulcio-schema.ts";
 
+import { searchParameters, searchResponse } from "./search-schema.ts";
+
 /** A route for readers. */
 export interface Description {
   readonly summary: string;
@@ -191,6 +193,24 @@ const descriptions: { readonly [route: string]: Description } = {
     summary: "Rekor v1: a consistency proof",
     query: ["firstSize", "lastSize", "treeID"],
     ...ok(json, v.strictObject({ rootHash: hash, hashes: v.array(hash) })),
+    ...rekor,
+  },
+  "POST /api/v1/index/retrieve": {
+    summary: "Rekor v1: ids of the newest entries by hash, e-mail address, name and key",
+    request: v.looseObject({
+      hash: v.nullish(v.string()),
+      email: v.nullish(v.string()),
+      subject: v.nullish(v.string()),
+      publicKey: v.nullish(v.looseObject({ format: v.literal("x509"), content: v.string() })),
+      operator: v.nullish(v.picklist(["and", "or"])),
+    }),
+    ...ok(json, strings),
+    ...rekor,
+  },
+  "GET /api/search": {
+    summary: "Entries of all logs by what they say; times are RFC 3339, `*` stands for any text",
+    query: searchParameters,
+    ...ok(json, searchResponse),
     ...rekor,
   },
   "POST /api/v2/log/entries": {

@@ -158,6 +158,20 @@ export const timestampFamily: Family = {
   word: (status) => json({ code: status, message: refusalText(status) }, status),
 };
 
+/** Search, an API of our own: `{code, message}`. */
+export const searchFamily: Family = {
+  crossOrigin: true,
+  statuses,
+  word: (status, code) =>
+    json({ code: status, message: (code && searchMessages[code]) ?? refusalText(status) }, status),
+};
+
+const searchMessages: { readonly [Code in FailureCode]?: string } = {
+  malformed: "the search could not be read: /api/openapi.json has its parameters",
+  "not-found": "there is no such log",
+  overloaded: "the index is not available just now, try again later",
+};
+
 /** Rekor v2: grpc-gateway bodies, with the messages of `rekor-tiles:internal/server`. */
 export const rekorV2Family: Family = {
   crossOrigin: true,

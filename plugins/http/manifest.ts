@@ -16,6 +16,7 @@ import { describeProvider, issueDemoToken } from "../../events/idp.ts";
 import { countRefusals, issueCertificate, trustBundle } from "../../events/issuer.ts";
 import { latestHead, logName, readTile } from "../../events/log.ts";
 import { createEntry, createEntryV2, describeLog, getEntry, proveLog } from "../../events/rekor.ts";
+import { retrieveIndex, searchEntries } from "../../events/search.ts";
 import { createTimestamp, timestampChain } from "../../events/timestamp.ts";
 import { readTrustFile } from "../../events/trust.ts";
 
@@ -113,6 +114,8 @@ export const http = definePlugin({
     proveLog,
     readTile,
     readTrustFile,
+    retrieveIndex,
+    searchEntries,
     timestampChain,
     trustBundle,
   ],

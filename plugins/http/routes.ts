@@ -7,6 +7,7 @@ import { nobodyThere, type PassOn } from "./pass-on.ts";
 import { rekorV2Routes } from "./rekor-v2.ts";
 import { rekorRoutes } from "./rekor.ts";
 import type { Put, Route } from "./route.ts";
+import { searchRoutes } from "./search.ts";
 import { type Installation, statusRoutes } from "./status.ts";
 import { tileRoutes } from "./tiles.ts";
 import { timestampRoutes } from "./timestamp.ts";
@@ -24,6 +25,7 @@ export function doorRoutes(
     ...ctRoutes(ask),
     ...rekorRoutes(ask),
     ...rekorV2Routes(ask),
+    ...searchRoutes(ask),
     ...timestampRoutes(ask),
     ...tileRoutes(ask, installation.rekorV2Log),
     ...tufRoutes(ask),

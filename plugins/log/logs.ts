@@ -109,6 +109,7 @@ export class Logs implements AsyncDisposable {
         ...{ name, format, key, phase },
         ...(treeId !== undefined && { treeId }),
         ...(after !== undefined && { after }),
+        ...(log !== undefined && { logId: log.logId }),
         firstIndex: log?.firstIndex ?? 0n,
         size: log?.head().size ?? 0n,
       };

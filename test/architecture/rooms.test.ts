@@ -52,7 +52,8 @@ const reserved = [
   { name: "yaml", onlyIn: /^(config|deploy|plugins\/(identity|policy))\/|^hsm\/ceremony\// },
   { name: "xstate", onlyIn: /^hsm\/ceremony\// },
   { name: "@peculiar/x509", onlyIn: /^hsm\/ceremony\// },
-  { name: "node:sqlite", onlyIn: /^(plugins\/storage|hsm)\// },
+  // The search index is derived data: a store of the kernel's would end the process when its disk is full.
+  { name: "node:sqlite", onlyIn: /^(plugins\/(storage|search)|hsm)\// },
 ] as const;
 
 const isOurs = (target: string): boolean => /^[a-z]+\/.*\.ts$/.test(target);

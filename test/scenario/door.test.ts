@@ -229,7 +229,8 @@ test.for(routes)("%s gives a hundred equal answers to a hundred equal requests",
           Array.from({ length: 100 }, async () => await wish(row.good)),
         );
         // A health report and what signs each time differ; everything else is one answer.
-        if (row.signs !== true) expect(new Set(replies.map(({ body }) => body)).size).toBe(1);
+        const isOne = row.signs !== true && row.moves !== true;
+        if (isOne) expect(new Set(replies.map(({ body }) => body)).size).toBe(1);
         return replies;
       },
     },

@@ -262,6 +262,8 @@ test("an undamaged home is clean, and what was checked is said", async () => {
       "log rekor-v2 (0 entries signed)",
       "trust (root version 1)",
       expect.stringMatching(/^audit \(\d+ records\)$/),
+      // How far it was when the instance was stopped.
+      expect.stringMatching(/^search \(/),
     ],
     findings: [],
   });

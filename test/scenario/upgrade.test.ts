@@ -40,6 +40,9 @@ test("starts, signs and verifies, and has neither", async () => {
   expect(stores).toEqual(["audit"]);
   const what = await chancery(place.home, "what", "ready@example.com", "--since", "2026-01-01");
   expect(what.stdout).toContain("certificate");
+  // So is the search index.
+  const found = await chancery(place.home, "search", "san=ready@example.com", "--proof");
+  expect(found).toMatchObject({ code: 0, stderr: "" });
   expect(await instance.stop()).toBe(0);
 });
 
@@ -54,12 +57,13 @@ async function makeOld(home: string): Promise<void> {
   await writeFile(path, stringify(sections));
   for (const folder of ["nkeys", "pairs"]) {
     for (const name of await readdir(join(home, "secrets", folder))) {
-      if (/timestamp|policy|audit/.test(name)) await rm(join(home, "secrets", folder, name));
+      if (/timestamp|policy|audit|search/.test(name)) await rm(join(home, "secrets", folder, name));
     }
   }
   await writeFile(join(home, "nats", "nats.conf"), "# of an older release\n");
   await rm(join(home, "data", "log-rekor-v2.db"));
   await rm(join(home, "data", "audit.db"));
+  await rm(join(home, "index"), { recursive: true });
   const instance = JSON.parse(await readFile(join(home, "instance.json"), "utf8")) as object;
   await writeFile(join(home, "instance.json"), JSON.stringify({ ...instance, stores: undefined }));
   const signingConfig = join(home, "trust", "signing_config.v0.2.json");

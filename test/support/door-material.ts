@@ -25,6 +25,8 @@ export interface Row {
   readonly strict?: true;
   /** Present if every good request signs something, so that no two have the same answer. */
   readonly signs?: true;
+  /** Present if the answer tells of something that goes on by itself. */
+  readonly moves?: true;
 }
 
 const email = "hostile@example.com";
@@ -63,6 +65,12 @@ export async function doorRows(send: Transport, home: string): Promise<readonly 
     headers: json,
     body: JSON.stringify({ entryUUIDs: [entryId], logIndexes: [0], entries: [] }),
   };
+  const index: Wish = {
+    method: "POST",
+    path: "/api/v1/index/retrieve",
+    headers: json,
+    body: JSON.stringify({ email, hash: `sha256:${"ab".repeat(32)}`, operator: "or" }),
+  };
   const v2Wish = entryV2();
   await answer(send, v2Wish, 201);
   return [
@@ -72,6 +80,7 @@ export async function doorRows(send: Transport, home: string): Promise<readonly 
     { ...post("rekor", timestampWish(), 16_384), strict: true, signs: true },
     { ...post("rekor", entryWish, 4_194_304), status: 409 },
     post("rekor", retrieve, 4_194_304),
+    post("rekor", index, 65_536),
     { ...post("text", final, 524_288), route: `POST ${ctRoute}/add-chain` },
     { ...post("text", pre, 524_288), route: `POST ${ctRoute}/add-pre-chain` },
     { ...post("oauth", tokenWish, 8_192), body: "form", signs: true },
@@ -125,6 +134,7 @@ async function readRows(send: Transport, entryId: string): Promise<readonly Row[
     { ...read("text", "/tile/0/000.p/1"), route: "GET /tile/*" },
     read("text", "/api/v2/checkpoint"),
     { ...read("text", "/api/v2/tile/0/000.p/1"), route: "GET /api/v2/tile/*" },
+    { ...read("rekor", "/api/search", "?san=*&log=ct&proof=true&facets=san"), moves: true },
     read("rekor", "/api/v1/timestamp/certchain"),
     { ...read("text", "/tuf/1.root.json"), route: "GET /tuf/*" },
     read("oauth", "/oidc/.well-known/openid-configuration"),

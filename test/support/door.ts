@@ -17,6 +17,7 @@ import { describeProvider, issueDemoToken } from "../../events/idp.ts";
 import { countRefusals, issueCertificate, trustBundle } from "../../events/issuer.ts";
 import { latestHead, readTile } from "../../events/log.ts";
 import * as rekor from "../../events/rekor.ts";
+import { retrieveIndex, searchEntries } from "../../events/search.ts";
 import { createTimestamp, timestampChain } from "../../events/timestamp.ts";
 import { readTrustFile } from "../../events/trust.ts";
 import http from "../../plugins/http/plugin.ts";
@@ -101,6 +102,8 @@ const answers: { readonly [name: string]: unknown } = {
     inactive: [],
   },
   proveLog: { root: hash, hashes: [hash] },
+  retrieveIndex: { entryIds: [entryId] },
+  searchEntries: { hits: [], extents: [{ log: "rekor", indexed: 8n, size: 9n }], heads: [] },
   latestHead: { logId: hash, head: { size: 9n, root: hash, checkpoint: "cp\n" } },
   readTile: { tile: new Uint8Array([7, 8, 9]) },
   readTrustFile: { content: new TextEncoder().encode('{"signed":{}}'), immutable: true },
@@ -123,6 +126,7 @@ const rooms: readonly (readonly Ask[])[] = [
   ],
   [rekor.createEntry, rekor.createEntryV2, rekor.describeLog, rekor.getEntry, rekor.proveLog],
   [latestHead, readTile],
+  [retrieveIndex, searchEntries],
   [readTrustFile],
   [createTimestamp, timestampChain],
   [describeProvider, issueDemoToken],
@@ -140,6 +144,8 @@ export interface Door extends AsyncDisposable {
   readonly port: number;
   readonly tlsPort: number;
   readonly origin: string;
+  /** Absolute path of its home. */
+  readonly home: string;
   /** Certificate of the TLS listener, PEM. */
   readonly certificate: string;
   /** What the issuer was told of refusals, in order. */
@@ -159,6 +165,8 @@ export interface RealRooms {
   readonly plugins: readonly Plugin[];
   readonly config: { readonly [section: string]: unknown };
   readonly storage?: StorageDriver;
+  /** Whatever a room keeps in its home is put here first. */
+  readonly prepare?: (home: string) => Promise<void>;
 }
 
 const noRooms: RealRooms = { plugins: [], config: {} };
@@ -171,6 +179,7 @@ export async function bootDoor(config: object = {}, real = noRooms): Promise<Doo
   const journal: Door["journal"][number][] = [];
   const home = await mkdtemp(join(tmpdir(), "chancery-door-"));
   await makeCredentials(home);
+  await real.prepare?.(home);
   const note = (event: string, fields = {}) => journal.push({ event, fields });
   const fakes = rooms
     .map((asks) => fake(asks, { heard, told }, answer))
@@ -212,6 +221,7 @@ export async function bootDoor(config: object = {}, real = noRooms): Promise<Doo
     port,
     tlsPort,
     origin,
+    home,
     certificate,
     heard,
     told,

@@ -1,0 +1,168 @@
+/** The thread in which the index lives: whatever it does, and however it fails, nobody else waits for it. */
+import { parentPort, workerData } from "node:worker_threads";
+import { leafHash } from "../../core/formats/merkle.ts";
+import { isDamage, removeIndex } from "./database.ts";
+import { describeEntry, type Described } from "./describe.ts";
+import { Engine, type Extent, type LogEntry } from "./engine.ts";
+import type { Bounds, Counted, PlacesFound, Search } from "./evaluate.ts";
+import { type Condition, readConditions } from "./filter.ts";
+
+/** A filter as it travels. */
+export interface Asked {
+  readonly conditions: readonly Condition[];
+  readonly log?: string | undefined;
+  readonly sinceMs?: number | undefined;
+  readonly untilMs?: number | undefined;
+}
+
+/** An entry that was held against a filter. */
+export interface Checked extends Described {
+  readonly leafHash: Uint8Array;
+}
+
+/** What the thread does. */
+export interface Calls {
+  join(of: { readonly log: string; readonly logId: Uint8Array }): Extent;
+  add(of: {
+    readonly log: string;
+    readonly first: number;
+    readonly entries: readonly LogEntry[];
+  }): Extent;
+  extents(of: Record<string, never>): readonly Extent[];
+  find(of: {
+    readonly asked: Asked;
+    readonly newestFirst: boolean;
+    readonly limit: number;
+    readonly bounds?: Bounds | undefined;
+  }): PlacesFound;
+  count(of: { readonly asked: Asked; readonly facets: readonly string[] }): Counted;
+  /** Null for each entry that the filter did not mean. */
+  check(of: {
+    readonly asked: Asked;
+    readonly entries: readonly Uint8Array[];
+  }): readonly (Checked | null)[];
+  rebuild(of: Record<string, never>): void;
+}
+
+/** A call on its way to the thread. */
+export interface Call {
+  readonly id: number;
+  readonly name: keyof Calls;
+  readonly of: unknown;
+}
+
+/** What became of it. */
+export interface Result {
+  readonly id: number;
+  readonly value?: unknown;
+  readonly error?: { readonly message: string; readonly isDamage: boolean };
+}
+
+class Desk implements Calls {
+  readonly #path: string;
+  #engine: Engine | null = null;
+
+  constructor(path: string) {
+    this.#path = path;
+  }
+
+  join(of: Parameters<Calls["join"]>[0]): Extent {
+    return this.#open().join(of.log, of.logId);
+  }
+
+  add(of: Parameters<Calls["add"]>[0]): Extent {
+    return this.#open().add(of.log, of.first, of.entries);
+  }
+
+  extents(): readonly Extent[] {
+    return this.#open().extents();
+  }
+
+  find({ asked, newestFirst, limit, bounds }: Parameters<Calls["find"]>[0]): PlacesFound {
+    return this.#open().find(searchOf(asked), { newestFirst, limit, bounds });
+  }
+
+  count({ asked, facets }: Parameters<Calls["count"]>[0]): Counted {
+    return this.#open().count(searchOf(asked), facets);
+  }
+
+  check({ asked, entries }: Parameters<Calls["check"]>[0]): readonly (Checked | null)[] {
+    const wanted = readConditions(asked.conditions);
+    return entries.map((entry) => {
+      const described = describeEntry(entry);
+      return wanted.isTrueOf(described) ? { ...described, leafHash: leafHash(entry) } : null;
+    });
+  }
+
+  rebuild(): void {
+    this.#close();
+    removeIndex(this.#path);
+    this.#open();
+  }
+
+  /** Some of the work that is due; false if there is none. */
+  step(): boolean {
+    return this.#engine?.step() ?? false;
+  }
+
+  /** After an error nothing in memory is relied on: the file says what is true, unless it is what failed. */
+  failed(thrown: unknown): NonNullable<Result["error"]> {
+    this.#close();
+    const damaged = isDamage(thrown);
+    if (damaged) removeIndex(this.#path);
+    const message = thrown instanceof Error ? thrown.message : String(thrown);
+    return { message, isDamage: damaged };
+  }
+
+  #open(): Engine {
+    this.#engine ??= new Engine(this.#path);
+    return this.#engine;
+  }
+
+  #close(): void {
+    try {
+      this.#engine?.[Symbol.dispose]();
+    } finally {
+      this.#engine = null;
+    }
+  }
+}
+
+function searchOf({ conditions, ...rest }: Asked): Search {
+  return { wanted: readConditions(conditions), ...rest };
+}
+
+function run(port: NonNullable<typeof parentPort>, path: string): void {
+  const desk = new Desk(path);
+  let isStepping = false;
+  const step = (): void => {
+    isStepping = false;
+    try {
+      if (desk.step()) later();
+    } catch (thrown) {
+      // The next call opens the index again, or makes it anew.
+      desk.failed(thrown);
+    }
+  };
+  const later = (): void => {
+    if (isStepping) return;
+    isStepping = true;
+    setImmediate(step);
+  };
+  port.on("message", ({ id, name, of }: Call) => {
+    port.postMessage(perform(desk, { id, name, of }));
+    later();
+  });
+}
+
+function perform(desk: Desk, { id, name, of }: Call): Result {
+  try {
+    // The one who sends calls is typed by `Calls`.
+    return { id, value: (desk[name] as (of: unknown) => unknown).call(desk, of) };
+  } catch (thrown) {
+    return { id, error: desk.failed(thrown) };
+  }
+}
+
+// Last, because the class above must exist by then.
+if (parentPort !== null) run(parentPort, (workerData as { readonly path: string }).path); // whoever starts this thread gives exactly that

@@ -1,0 +1,81 @@
+/** The parts of the index: patterns, pages, cursors, and questions that are refused. */
+import { fc, test as property } from "@fast-check/vitest";
+import { expect, test } from "vitest";
+import { formatCursor, parseCursor } from "../../plugins/search/cursor.ts";
+import { readConditions } from "../../plugins/search/filter.ts";
+import { PageWriter, readPage } from "../../plugins/search/page.ts";
+import { parsePattern } from "../../plugins/search/wildcard.ts";
+
+test.for([
+  ["*@example.com", "ada@example.com", true],
+  ["*@example.com", "ada@example.org", false],
+  ["ada@*", "ada@example.com", true],
+  ["ADA@Example.com", "ada@example.COM", true],
+  ["a*a*a", "aa", false],
+  ["a*a*a", "aaa", true],
+  ["*", "", true],
+  ["**", "x", true],
+  ["a*b", "ab", true],
+  ["a*b", "a", false],
+  ["ab*ba", "aba", false],
+  ["a.c", "abc", false],
+] as const)("%s and %s: %s", ([pattern, value, matches]) => {
+  expect(parsePattern(pattern, true).matches(value)).toBe(matches);
+});
+
+test("upper and lower case differ where they should", () => {
+  expect(parsePattern("https://A/*", false).matches("https://a/b")).toBe(false);
+});
+
+property.prop([
+  fc.array(fc.tuple(fc.nat({ max: 2 ** 48 - 1 }), fc.nat(2 ** 20)), { maxLength: 900 }),
+])("pages give back the pairs that were written, in order", (pairs) => {
+  const sorted = [
+    ...new Map(pairs.map(([key, index]) => [`${key}/${index}`, [key, index] as const])).values(),
+  ].toSorted(([a, i], [b, j]) => a - b || i - j);
+  const writer = new PageWriter(7);
+  const pages: Uint8Array[] = [];
+  for (const [key, index] of sorted) {
+    if (writer.add(key, index + 7)) continue;
+    pages.push(writer.take());
+    expect(writer.add(key, index + 7)).toBe(true);
+  }
+  if (!writer.isEmpty) pages.push(writer.take());
+  const read = pages.flatMap((page) => {
+    const { keys, indices } = readPage(page, 7);
+    return [...keys].map((key, at) => [key, (indices[at] ?? 0) - 7]);
+  });
+  expect(read).toEqual(sorted);
+});
+
+test("a page with a flipped bit is noticed", () => {
+  const writer = new PageWriter(0);
+  writer.add(1, 1);
+  const page = writer.take();
+  page[5] = (page[5] ?? 0) ^ 1;
+  expect(() => readPage(page, 0)).toThrow("damaged");
+});
+
+test("a cursor is good for the search it came from, and for no other", () => {
+  const cursor = formatCursor("a", { rekor: 7 });
+  expect(parseCursor(cursor, "a")).toEqual({ rekor: 7 });
+  expect(() => parseCursor(cursor, "b")).toThrow("another search");
+  for (const bad of [
+    "",
+    "!",
+    "e30",
+    Buffer.from('{"of":"x","at":{"a":-1}}').toString("base64url"),
+  ]) {
+    expect(() => parseCursor(bad, "a"), bad).toThrow();
+  }
+});
+
+test.for([
+  ["digest", "xyz", "hex"],
+  ["digest", "sha512:abab", "hex"],
+  ["digest", `sha256:${"a".repeat(63)}*`, "whole"],
+  ["key", "ab", "64 hex digits"],
+  ["extension.21", "https://*", "whole"],
+] as const)("refuses %s=%s", ([field, value, why]) => {
+  expect(() => readConditions([{ field, value }])).toThrow(why);
+});
