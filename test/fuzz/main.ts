@@ -17,6 +17,7 @@ const { values } = parseArgs({
 });
 /** Rounds, so that what one of them leaves behind shows as growth. */
 const tokensInARound = 10_000;
+const requestsInARound = 10_000;
 let grownFrom = 0;
 for (let tried = 0; tried < Number(values.tokens); tried += tokensInARound) {
   const seed = Number(values.seed ?? Date.now() % 2 ** 31) + tried;
@@ -33,19 +34,25 @@ const untilMs =
   values.minutes === undefined ? Infinity : performance.now() + Number(values.minutes) * 60_000;
 const wanted = Number(values.cases);
 let done = 0;
+let residentMiB = 0;
 const total = new Map<number, number>();
 
 await using house = await openHouse();
-for (let seed = Number(values.seed ?? Date.now() % 2 ** 31); ; seed++) {
-  process.stdout.write(`seed ${seed}\n`);
-  for (const statuses of (await fuzz(house, { seed, cases: 2_000 })).values()) {
+for (let seed = Number(values.seed ?? Date.now() % 2 ** 31); done < wanted; seed++) {
+  const cases = Math.min(requestsInARound, wanted - done);
+  for (const statuses of (await fuzz(house, { seed, cases, atOnce: 256 })).values()) {
     for (const [status, count] of statuses) {
       total.set(status, (total.get(status) ?? 0) + count);
       done += count;
     }
   }
-  process.stdout.write(`${done} of ${wanted}\n`);
-  if (done >= wanted || performance.now() > untilMs) break;
+  const rssMiB = Math.round(process.memoryUsage.rss() / 2 ** 20);
+  process.stdout.write(
+    `requests: seed ${seed}, ${done} of ${wanted}, ${house.signatures()} signatures, ${rssMiB} MiB\n`,
+  );
+  if (residentMiB === 0) residentMiB = rssMiB;
+  if (rssMiB > residentMiB + 128) throw new Error("memory grows with every request");
+  if (performance.now() > untilMs) break;
 }
 for (const [status, count] of [...total].toSorted(([a], [b]) => a - b))
   process.stdout.write(`${status} ${count}\n`);
