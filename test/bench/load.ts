@@ -113,7 +113,9 @@ class Tally {
 
   async take(send: Send, prepared: Prepared, fromMs: number): Promise<void> {
     try {
-      const { status, text, retryAfter } = await send(prepared, () => this.#putAt.push(performance.now()));
+      const { status, text, retryAfter } = await send(prepared, () =>
+        this.#putAt.push(performance.now()),
+      );
       if (this.#expected.includes(status)) {
         this.#latencies.push(performance.now() - fromMs);
         return;

@@ -73,7 +73,9 @@ async function attack<Try>(
     return verdicts;
   };
   // Without bias, which would make half of the volleys small.
-  const volleys = fc.noBias(fc.array(target.tries, { minLength: 1, maxLength: atOnce, size: "max" }));
+  const volleys = fc.noBias(
+    fc.array(target.tries, { minLength: 1, maxLength: atOnce, size: "max" }),
+  );
   const property = fc.asyncProperty(volleys, async (tries) => {
     const before = look();
     const verdicts = await put(tries);

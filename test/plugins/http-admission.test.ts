@@ -104,7 +104,9 @@ it("lets in no more than can be begun in time, once it knows how fast that goes"
   expect(offer()).toBe(10);
   await leave(50);
   expect(offer()).toBe(50);
-  expect(admission.refusal({ address: "192.0.2.1", lane: "write", bodyBytes: 0 })?.status).toBe(503);
+  expect(admission.refusal({ address: "192.0.2.1", lane: "write", bodyBytes: 0 })?.status).toBe(
+    503,
+  );
   // Who is worked on at once waits for nobody, however slow it was.
   await leave(200);
   expect(offer()).toBeGreaterThanOrEqual(10);
