@@ -46,6 +46,10 @@ const limits = v.optional(
     requestsPerSecondPerClient: v.optional(count),
     /** How many of those may come at once after a pause; absent means a second's worth. */
     burstPerClient: v.optional(count),
+    /** Tokens of one network (IPv4 /24, IPv6 /48) that turn out to be nobody's; a quarter of it for each issuer they claim. */
+    rejectedPerSecondPerNetwork: v.optional(count, 100),
+    /** How many of those may come at once after a pause. */
+    burstRejectedPerNetwork: v.optional(count, 2_000),
     /** After a start the limit of a client rises from a tenth to all in this time. */
     slowStartMs: v.optional(milliseconds, 30_000),
     /** Until a request's header is complete: all there is of a read. */

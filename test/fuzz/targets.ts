@@ -1,5 +1,5 @@
 /** What a campaign shoots at: each route of the door, and its gRPC method. */
-import { fc } from "@fast-check/vitest";
+import type { fc } from "@fast-check/vitest";
 import { expect } from "vitest";
 import type { Reply, Transport } from "../support/door-client.ts";
 import type { Row } from "../support/door-material.ts";
