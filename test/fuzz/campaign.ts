@@ -36,15 +36,17 @@ export async function fuzz(house: House, { seed, cases, atOnce }: Campaign): Pro
   using send = keptAlive(where, Math.min(atOnce, 64));
   const issuing = rows.find(({ route }) => route === "POST /api/v2/signingCert");
   const calls = callTarget(house.tlsPort, String(issuing?.good.body));
-  const targets = [...rows.map((row) => routeTarget(row, send)), calls];
-  const unit = cases / targets.reduce((sum, { weight }) => sum + weight, 0);
+  const routes = rows.map((row) => routeTarget(row, send));
+  const unit = cases / [...routes, calls].reduce((sum, { weight }) => sum + weight, 0);
   const tally = new Map<string, ReadonlyMap<number, number>>();
-  for (const target of targets) {
+  const run = async <Try>(target: Target<Try>): Promise<void> => {
     await settled(stored);
     const volley = { house, stored, seed, atOnce };
     tally.set(target.name, await attack(target, Math.ceil(unit * target.weight), volley));
     await target.expectGood();
-  }
+  };
+  for (const route of routes) await run(route);
+  await run(calls);
   return tally;
 }
 

@@ -93,7 +93,7 @@ beforeAll(async () => {
         responseStream: false,
         requestDeserialize: (bytes: Buffer) => fromBinary(request, bytes),
         requestSerialize: () => Buffer.alloc(0),
-        responseSerialize: (value: object) =>
+        responseSerialize: (value: Record<string, unknown>) =>
           Buffer.from(toBinary(response, create(response, value))),
         responseDeserialize: (bytes: Buffer) => bytes,
       },
