@@ -58,9 +58,11 @@ it("sheds writes in their API's own words before anything is spent on them, and 
   expect(rows.reduce((sum, { count }) => sum + count, 0)).toBe(20);
 });
 
+function tokenOf(iss: string): string {
+  return `e30.${Buffer.from(JSON.stringify({ iss })).toString("base64url")}.AA`;
+}
+
 describe("those who come with bad tokens", () => {
-  const tokenOf = (iss: string) =>
-    `e30.${Buffer.from(JSON.stringify({ iss })).toString("base64url")}.AA`;
   let now = 0;
   let asked = 0;
   const put = async (_: unknown, { idToken }: { readonly idToken: string }) => {
@@ -106,28 +108,28 @@ describe("those who come with bad tokens", () => {
     now += 60_000;
     expect(await codes("a", 12)).toEqual({ "identity-rejected": 10, "rate-limited": 2 });
   });
+});
 
-  it("are told when to come back, and are on record", async () => {
-    await using limited = await bootDoor({
-      limits: { rejectedPerSecondPerNetwork: 1, burstRejectedPerNetwork: 4 },
-    });
-    limited.answer["issueCertificate"] = "identity-rejected";
-    const credentials = { oidcIdentityToken: tokenOf("https://a.example") };
-    const post = async () =>
-      await fetch(`${limited.origin}/api/v2/signingCert`, {
-        method: "POST",
-        headers: { "content-type": "application/json" },
-        body: JSON.stringify({ ...certificateRequest, credentials }),
-      });
-    let last = await post();
-    while (last.status === 400) last = await post();
-    expect(last.status).toBe(429);
-    expect(Number(last.headers.get("retry-after"))).toBeGreaterThanOrEqual(1);
-    await limited.dispose();
-    expect(toldOf(limited)).toMatchObject([
-      { code: "rate-limited", oidcIssuer: "https://a.example", network: "127.0.0.0/24", count: 1 },
-    ]);
+it("tells whoever comes with bad tokens when to come back, and has them on record", async () => {
+  await using limited = await bootDoor({
+    limits: { rejectedPerSecondPerNetwork: 1, burstRejectedPerNetwork: 4 },
   });
+  limited.answer["issueCertificate"] = "identity-rejected";
+  const credentials = { oidcIdentityToken: tokenOf("https://a.example") };
+  const post = async () =>
+    await fetch(`${limited.origin}/api/v2/signingCert`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ ...certificateRequest, credentials }),
+    });
+  let last = await post();
+  while (last.status === 400) last = await post();
+  expect(last.status).toBe(429);
+  expect(Number(last.headers.get("retry-after"))).toBeGreaterThanOrEqual(1);
+  await limited.dispose();
+  expect(toldOf(limited)).toMatchObject([
+    { code: "rate-limited", oidcIssuer: "https://a.example", network: "127.0.0.0/24", count: 1 },
+  ]);
 });
 
 it("tells a client what is left to it, and when to come back", async () => {
