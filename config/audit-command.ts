@@ -61,16 +61,17 @@ export async function what(args: readonly string[], terminal: Terminal): Promise
   const oidcIssuer = parsed.value("issuer");
   return await withTrail(terminal, async ({ trail, treeIds }) => {
     const deeds = await trail.byName(name, { sinceMs, untilMs, oidcIssuer });
-    const { certificates, refusals } = deeds;
+    const { certificates, refusals, signIns } = deeds;
     if (parsed.has("json")) {
-      const shown = { certificates: certificates.map((one) => json(one, treeIds)), refusals };
+      const own = certificates.map((one) => json(one, treeIds));
+      const shown = { certificates: own, refusals, signIns };
       terminal.print(JSON.stringify({ identity: name, ...shown }));
     } else {
       terminal.print(summary(name, deeds));
       const lines = showDeeds(deeds, { treeIds });
       for (const line of lines.length === 0 ? [] : ["", ...lines]) terminal.print(line);
     }
-    const some = certificates.length + refusals.length > 0;
+    const some = certificates.length + refusals.length + signIns.length > 0;
     const whole = certificates.every(({ gaps }) => gaps.length === 0);
     return some && whole ? exitCodes.ok : exitCodes.failed;
   });
@@ -238,13 +239,14 @@ function isWhole(found: readonly Dossier[]): boolean {
   return found.length > 0 && found.every(({ gaps }) => gaps.length === 0);
 }
 
-function summary(name: string, { certificates, refusals }: Deeds): string {
+function summary(name: string, { certificates, refusals, signIns }: Deeds): string {
   const entries = certificates.flatMap(({ signatureEntries }) => signatureEntries);
   const gaps = certificates.flatMap((one) => one.gaps);
   const counts = [
     plural(certificates.length, "certificate"),
     `${entries.length} ${entries.length === 1 ? "entry" : "entries"} in signature logs`,
     plural(refusals.length, "refusal"),
+    ...(signIns.length === 0 ? [] : [plural(signIns.length, "sign-in")]),
   ];
   const missing = gaps.length === 0 ? "" : `, ${plural(gaps.length, "gap")}`;
   return `${plain(name)}: ${counts.join(", ")}${missing}`;

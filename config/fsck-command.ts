@@ -145,6 +145,7 @@ async function auditReport(
     return await fsckAudit({
       audit: await storage.openReader("audit"),
       issuer: await storage.openReader("issuer"),
+      idp: await openIfThere(storage, "idp"),
       logs: readers,
       isIssued: (row) => v.parse(outcome, parseJsonBytes(row)).outcome === "issued",
     });
@@ -153,6 +154,16 @@ async function auditReport(
     // Homes of older releases have none until they are started.
     const text = `there is no audit trail: ${thrown.message}`;
     return { findings: [{ severity: "warning", text }], records: 0 };
+  }
+}
+
+/** Homes of older releases do not have every store until they are started. */
+async function openIfThere(storage: StorageDriver, name: string): Promise<Reader | null> {
+  try {
+    return await storage.openReader(name);
+  } catch (thrown) {
+    if (!(thrown instanceof MissingPartition)) throw thrown;
+    return null;
   }
 }
 

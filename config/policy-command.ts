@@ -1,9 +1,8 @@
 /** `chancery policy show|test|diff|lint|schema`: what a policy says, before it says it to anybody. */
+import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
-import * as v from "valibot";
 import { Malformed } from "../core/formats/malformed.ts";
-import { CompositionError } from "../core/graph.ts";
 import { MissingPartition } from "../core/storage.ts";
 import { type PastDecision, plain, readDecisions } from "../plugins/audit/commands.ts";
 import {
@@ -13,6 +12,7 @@ import {
   parseArguments,
   type Terminal,
 } from "../plugins/client/commands.ts";
+import { claimVocabulary } from "../plugins/identity/commands.ts";
 import {
   type Change,
   compilePolicy,
@@ -29,15 +29,15 @@ import {
   type Redecided,
   runCases,
 } from "../plugins/policy/commands.ts";
-import { policy } from "../plugins/policy/manifest.ts";
 import { openStorage, readConfiguration } from "./load.ts";
+import { fromHome, readOwnPolicy } from "./own-policy.ts";
 
 /** `chancery policy show`: the policy of the home, as its next start or its next look at the file takes it. */
 export async function show(args: readonly string[], terminal: Terminal): Promise<ExitCode> {
   const parsed = parseArguments(args, { operands: [], values: [], switches: ["json"] });
   const shown = await readOwn(terminal);
   const sha256 = hashPolicy(shown).toHex();
-  const doubts = lintPolicy(shown);
+  const doubts = await doubtsOf(shown, terminal);
   if (parsed.has("json")) {
     terminal.print(JSON.stringify({ sha256, policy: shown, doubts }));
     return exitCodes.ok;
@@ -63,10 +63,13 @@ export async function test(args: readonly string[], terminal: Terminal): Promise
     throw new CommandError(exitCodes.usage, "give either --case REQUEST or --cases FILE");
   }
   const tested = await readPolicy(parsed.operands[0] ?? "", terminal);
+  const doubts = await doubtsOf(tested, terminal);
+  // What is doubtful may be why a case is not as expected; standard output says how the cases went, and no more.
+  if (!parsed.has("json")) for (const doubt of doubts) terminal.complain(wordOf(doubt));
   if (single !== undefined) {
     const verdict = compilePolicy(tested)(refusing("--case", () => parseCase(single)));
     const word = verdict.allowed === true ? "allow" : "deny";
-    if (parsed.has("json")) terminal.print(JSON.stringify(verdict));
+    if (parsed.has("json")) terminal.print(JSON.stringify({ ...verdict, doubts }));
     else terminal.print(`${word}, by ${verdict.rule}: ${verdict.reason}`);
     return verdict.allowed === true ? exitCodes.ok : exitCodes.failed;
   }
@@ -78,7 +81,8 @@ export async function test(args: readonly string[], terminal: Terminal): Promise
   );
   const wrong = outcomes.filter((outcome) => outcome.wrong !== null);
   if (parsed.has("json")) {
-    terminal.print(JSON.stringify({ cases: outcomes.length, wrong: wrong.length, outcomes }));
+    const counts = { cases: outcomes.length, wrong: wrong.length };
+    terminal.print(JSON.stringify({ ...counts, outcomes, doubts }));
   } else {
     for (const outcome of wrong) terminal.print(`WRONG ${plain(outcome.name)}: ${outcome.wrong}`);
     terminal.print(`${outcomes.length} cases, ${wrong.length} wrong`);
@@ -90,7 +94,7 @@ export async function test(args: readonly string[], terminal: Terminal): Promise
 export async function lint(args: readonly string[], terminal: Terminal): Promise<ExitCode> {
   const parsed = parseArguments(args, { operands: ["FILE"], values: [], switches: ["json"] });
   const linted = await readPolicy(parsed.operands[0] ?? "", terminal);
-  const doubts = lintPolicy(linted);
+  const doubts = await doubtsOf(linted, terminal);
   if (parsed.has("json")) terminal.print(JSON.stringify({ doubts }));
   else tellDoubts(doubts, terminal);
   if (doubts.length === 0 && !parsed.has("json")) {
@@ -129,9 +133,22 @@ export async function schema(args: readonly string[], terminal: Terminal): Promi
 }
 
 function tellDoubts(doubts: readonly Doubt[], terminal: Terminal): void {
-  for (const { rule, lint: kind, text } of doubts) {
-    terminal.print(`doubt: rule ${rule}: ${text} (${kind})`);
+  for (const doubt of doubts) terminal.print(wordOf(doubt));
+}
+
+function wordOf({ rule, lint: kind, text }: Doubt): string {
+  return plain(`doubt: rule ${rule}: ${text} (${kind})`);
+}
+
+/** With the providers of the home, if there is one, as what rules can be about; else those that are shipped. */
+async function doubtsOf(policy: Policy, terminal: Terminal): Promise<readonly Doubt[]> {
+  const home = homeOf(terminal);
+  if (!existsSync(join(home, "config.yaml"))) {
+    return lintPolicy(policy, { providers: await claimVocabulary(null) });
   }
+  const { sections } = await fromHome(async () => await readConfiguration(home));
+  const installed = { section: sections["identity"] ?? {}, home };
+  return lintPolicy(policy, { providers: await claimVocabulary(installed) });
 }
 
 function lineOf({ what, name, before, after }: Change): string {
@@ -183,17 +200,7 @@ async function decisionsOf(terminal: Terminal) {
 }
 
 async function readOwn(terminal: Terminal): Promise<Policy> {
-  const home = homeOf(terminal);
-  try {
-    const { sections } = await readConfiguration(home);
-    const section = v.parse(policy.manifest.config, sections["policy"] ?? {});
-    if (section.file !== undefined) return await readPolicy(join(home, section.file), terminal);
-    const { version, default: otherwise = "allow", issuers, rules } = section;
-    return { version, default: otherwise, issuers, rules };
-  } catch (thrown) {
-    if (!(thrown instanceof CompositionError) && !(thrown instanceof v.ValiError)) throw thrown;
-    throw new CommandError(exitCodes.environment, thrown.message, { cause: thrown });
-  }
+  return (await readOwnPolicy(homeOf(terminal))).policy;
 }
 
 async function readPolicy(file: string, terminal: Terminal): Promise<Policy> {

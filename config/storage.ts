@@ -13,7 +13,7 @@ import { openStorage, readConfiguration, readInstance } from "./load.ts";
 import { plugins } from "./plugins.ts";
 
 /** Partitions that homes of older releases do not have, each in the release that introduced it. */
-export const introducedStores: readonly string[] = ["audit"];
+export const introducedStores: readonly string[] = ["audit", "idp"];
 
 /**
  * Creates every partition that the plugins of the home's `config.yaml` keep.

@@ -1,6 +1,7 @@
 /** The embedded OpenID provider: demo accounts only, for trying the system and for small sites without an IdP. */
 import * as v from "valibot";
-import { ask } from "./contract.ts";
+import { hash, uint } from "./bytes.ts";
+import { ask, fact } from "./contract.ts";
 
 /** The grant type of `POST /oidc/token`, which the provider advertises and the door takes. */
 export const demoGrant = "urn:chancery:params:oauth:grant-type:demo";
@@ -25,3 +26,22 @@ export const issueDemoToken = ask("idp", "issueDemoToken", {
   failures: ["access-denied", "key-unavailable"],
   deadlineMs: 10_000,
 });
+
+/** Somebody signed in and an ID token was signed for it. On record before anybody is given the token. */
+export const idTokenIssued = fact(
+  "idp",
+  "idTokenIssued",
+  v.strictObject({
+    /** SHA-256 of the token, by which a certificate's record is found. */
+    tokenDigest: hash,
+    oidcIssuer: v.string(),
+    subject: v.string(),
+    email: v.optional(v.string()),
+    audience: v.string(),
+    /** By whose word: an account of this home, the holder of its admin secret, or another OpenID provider. */
+    by: v.picklist(["account", "admin-secret", "upstream"]),
+    /** That other provider. */
+    upstream: v.optional(v.string()),
+    issuedAtMs: uint,
+  }),
+);

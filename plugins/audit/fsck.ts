@@ -17,6 +17,8 @@ export interface AuditQuestion {
   readonly issuer: Reader;
   /** By their fact streams' names: `log/ct`. */
   readonly logs: ReadonlyMap<string, Reader>;
+  /** The sign-in's; null in a home that never had one. */
+  readonly idp: Reader | null;
   /** What the issuer's table `outcomes` says of a serial: whether a certificate was issued. */
   readonly isIssued: (outcome: Uint8Array) => boolean;
 }
@@ -54,6 +56,7 @@ interface Seen {
   readonly next: Map<string, bigint>;
   /** The last fact of the issuer. */
   lastIssuerFact: number;
+  lastSignIn: number;
 }
 
 /** The chain, the head, the index, and that no fact was left out. Null if it cannot be gone on from. */
@@ -68,6 +71,7 @@ async function walk(audit: Reader, findings: AuditFinding[]): Promise<Seen | nul
     logged: new Map(),
     next: new Map(),
     lastIssuerFact: 0,
+    lastSignIn: 0,
   };
   let previous = genesisHash;
   while (seen.records < head.sequence) {
@@ -137,6 +141,9 @@ function note({ body }: AuditRecord, seen: Seen): string | null {
         return `tells of the issuer's fact ${body.source.sequence}, and fact ${seen.lastIssuerFact} is next`;
       }
       return null;
+    case "signed-in":
+      if (body.source.sequence === ++seen.lastSignIn) return null;
+      return `tells of sign-in ${body.source.sequence}, and ${seen.lastSignIn} is next`;
     case "certificate-entry":
     case "signature-entry": {
       const next = seen.next.get(body.log) ?? 0n;
@@ -153,12 +160,13 @@ function note({ body }: AuditRecord, seen: Seen): string | null {
 
 /** True if some facts are still to be followed. A trail that knows of more than there is, is newer than its sources. */
 async function compareStreams(
-  { issuer, logs }: AuditQuestion,
+  { issuer, idp, logs }: AuditQuestion,
   { handled }: Seen,
   findings: AuditFinding[],
 ): Promise<boolean> {
   let lagging = false;
-  const sources = [["issuer/main", issuer] as const, ...logs];
+  const signIn = idp === null ? [] : [["idp/main", idp] as const];
+  const sources = [["issuer/main", issuer] as const, ...signIn, ...logs];
   for (const [stream, reader] of sources) {
     const last = handled[stream] ?? 0;
     const from = BigInt(Math.max(0, last - 1));

@@ -1,4 +1,4 @@
-/** The issuer's facts as records. */
+/** The issuer's and the sign-in's facts as records. */
 import { hash } from "node:crypto";
 import { encodeHex } from "../../core/formats/encoding.ts";
 import { fulcioArcs, readFulcioExtensions } from "../../core/formats/fulcio-oids.ts";
@@ -9,6 +9,7 @@ import {
   readSubjectAltNames,
 } from "../../core/formats/x509.ts";
 import type { Out } from "../../events/contract.ts";
+import type { idTokenIssued } from "../../events/idp.ts";
 import type { Provenance } from "../../events/identity.ts";
 import type {
   certificateIssued,
@@ -85,6 +86,26 @@ export function recordCounted(
       ...(oidcIssuer !== undefined && { oidcIssuer }),
       at: timeOf(secondMs),
     })),
+  };
+}
+
+/** Somebody signed in. */
+export function recordSignIn(
+  fact: Out<(typeof idTokenIssued)["body"]>,
+  source: Source,
+): BodyOf<"signed-in"> {
+  const { tokenDigest, issuedAtMs, oidcIssuer, subject, email, audience, by, upstream } = fact;
+  return {
+    kind: "signed-in",
+    source,
+    at: timeOf(issuedAtMs),
+    tokenSha256: encodeHex(tokenDigest),
+    oidcIssuer,
+    subject,
+    ...(email !== undefined && { san: email }),
+    audience,
+    by,
+    ...(upstream !== undefined && { upstream }),
   };
 }
 

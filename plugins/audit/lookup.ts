@@ -33,6 +33,8 @@ export interface Dossier {
 export interface Deeds {
   readonly certificates: readonly Dossier[];
   readonly refusals: readonly BodyOf<"refused">[];
+  /** At the embedded sign-in. */
+  readonly signIns: readonly BodyOf<"signed-in">[];
 }
 
 /** From when, inclusive, until when, exclusive, and by which OIDC issuer's word. */
@@ -86,6 +88,7 @@ export function readTrail(reader: Reader): TrailReader {
       return {
         certificates: await all([...starts, ...strangersIn(foreign, issued)]),
         refusals: (await find("refused", "name", name)).filter(inside),
+        signIns: (await find("signed-in", "name", name)).filter(inside),
       };
     },
   };

@@ -1,9 +1,9 @@
-/** Follows the issuer's and the logs' facts and writes them down as a chain of records. It catches up after whatever kept it away. */
+/** Follows the issuer's, the sign-in's and the logs' facts and writes them down as a chain of records. It catches up after whatever kept it away. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { Failure } from "../../events/failure.ts";
 import { readEntries } from "../../events/log.ts";
 import { recordEntry } from "./entries.ts";
-import { recordCounted, recordIssued, recordRefused } from "./issuances.ts";
+import { recordCounted, recordIssued, recordRefused, recordSignIn } from "./issuances.ts";
 import { audit } from "./manifest.ts";
 import type { Body } from "./record.ts";
 import { openTrail } from "./trail.ts";
@@ -47,6 +47,10 @@ export default audit.implement(async ({ ask, stores, journal, draining }) => {
       async refusalsCounted(fact, envelope) {
         await Promise.resolve();
         taking(envelope, (source) => [recordCounted(fact, source)]);
+      },
+      async idTokenIssued(fact, envelope) {
+        await Promise.resolve();
+        taking(envelope, (source) => [recordSignIn(fact, source)]);
       },
       async entriesAppended({ log, from, to }, envelope) {
         const source = sourceOf(envelope);

@@ -80,6 +80,22 @@ const refused = v.object({
   provenance: v.optional(provenance),
 });
 
+/** A token of the embedded sign-in: somebody signed in there. */
+const signedIn = v.object({
+  kind: v.literal("signed-in"),
+  source,
+  at: time,
+  /** By which the certificate it was used for is found. */
+  tokenSha256: sha256,
+  oidcIssuer: v.string(),
+  subject: personal(v.string()),
+  /** The address. */
+  san: personal(v.optional(v.string())),
+  audience: v.string(),
+  by: v.picklist(["account", "admin-secret", "upstream"]),
+  upstream: v.optional(v.string()),
+});
+
 /** Refusals of nobody in particular, a second's worth. */
 const counted = v.object({
   kind: v.literal("counted"),
@@ -134,7 +150,14 @@ const signatureEntry = v.object({
 });
 
 /** What a record tells. */
-export const body = v.variant("kind", [issued, refused, counted, certificateEntry, signatureEntry]);
+export const body = v.variant("kind", [
+  issued,
+  refused,
+  counted,
+  signedIn,
+  certificateEntry,
+  signatureEntry,
+]);
 
 const record = v.object({
   sequence: v.pipe(v.number(), v.safeInteger(), v.minValue(1)),

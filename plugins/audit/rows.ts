@@ -87,6 +87,8 @@ export function indexedBy(body: Body): readonly (readonly [Tag, string])[] {
         ...(body.serial === undefined ? [] : [["serial", body.serial] as const]),
         ...names(body.san, body.subject),
       ];
+    case "signed-in":
+      return names(body.san, body.subject);
     case "counted":
       return [];
     case "certificate-entry":

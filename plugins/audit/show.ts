@@ -43,10 +43,14 @@ export function showDossier(dossier: Dossier, shown: Shown): readonly string[] {
 }
 
 /** Lines about what somebody did, oldest first. */
-export function showDeeds({ certificates, refusals }: Deeds, shown: Shown): readonly string[] {
+export function showDeeds(
+  { certificates, refusals, signIns }: Deeds,
+  shown: Shown,
+): readonly string[] {
   const deeds = [
     ...certificates.map((one) => ({ at: startOf(one), lines: showDossier(one, shown) })),
     ...refusals.map((one) => ({ at: one.at, lines: showRefusal(one) })),
+    ...signIns.map((one) => ({ at: one.at, lines: showSignIn(one) })),
   ];
   return deeds
     .toSorted((a, b) => (a.at < b.at ? -1 : a.at > b.at ? 1 : 0))
@@ -78,7 +82,7 @@ function showIssued({
     ...line("issued", time(at)),
     ...line("identity of", `${oidcIssuer}${subject === san ? "" : `, subject ${subject}`}`),
     ...showProvenance(provenance),
-    ...Object.entries(extensions).flatMap(([name, value]) => line(words(name), value)),
+    ...Object.entries(extensions).flatMap(([name, value]) => line(spelled(name), value)),
     ...line("request", requestId ?? null),
   ];
 }
@@ -92,6 +96,25 @@ function showRefusal(refused: BodyOf<"refused">): readonly string[] {
     ...showProvenance(provenance),
     ...line("serial", serial ?? null),
     ...line("request", requestId ?? null),
+  ];
+}
+
+const words = {
+  account: "with an account of this home",
+  "admin-secret": "as a demo account, with the admin secret",
+  upstream: "by the word of another provider",
+} as const;
+
+function showSignIn(signedIn: BodyOf<"signed-in">): readonly string[] {
+  const { at, oidcIssuer, san, subject, audience, by, upstream, tokenSha256 } = signedIn;
+  return [
+    `${plain(san ?? subject)}: signed in`,
+    ...line(
+      "signed in",
+      `${time(at)}, ${words[by]}${upstream === undefined ? "" : `, ${upstream}`}`,
+    ),
+    ...line("identity of", `${oidcIssuer}${subject === san ? "" : `, subject ${subject}`}`),
+    ...line("token", `sha256:${tokenSha256}, for ${audience}`),
   ];
 }
 
@@ -135,7 +158,7 @@ export function uuidOf(treeId: string, leafHash: string): string {
 }
 
 /** `runInvocationUri` as `run invocation uri`. */
-function words(name: string): string {
+function spelled(name: string): string {
   return name.replaceAll(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
 }
 

@@ -51,6 +51,7 @@ const sources: readonly Source[] = [
   { name: "GitHub Actions", find: fromGitHub },
   { name: "GitLab", find: fromGitLab },
   { name: "Buildkite", find: fromBuildkite },
+  { name: "the SPIFFE Workload API", find: fromSpiffe },
   { name: wellKnownFile, find: fromWellKnownFile },
 ];
 
@@ -111,6 +112,15 @@ async function fromBuildkite(audience: string, { environment }: Terminal): Promi
       cause,
     );
   }
+}
+
+/** The agent of a SPIFFE trust domain, such as SPIRE's, where the environment says that there is one. */
+async function fromSpiffe(audience: string, { environment }: Terminal): Promise<string | null> {
+  const endpoint = environment["SPIFFE_ENDPOINT_SOCKET"];
+  if (!endpoint) return null;
+  // The protocol is loaded by those who have an agent, and by nobody else.
+  const { fetchJwtSvid } = await import("./workload-api.ts");
+  return await fetchJwtSvid(endpoint, audience);
 }
 
 /** A file that Kubernetes projects (a `serviceAccountToken` volume) or spiffe-helper writes (a JWT-SVID). */

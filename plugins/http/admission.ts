@@ -42,13 +42,19 @@ export interface AdmissionLimits {
   readonly requestsAtOnce: number;
   /** A request that was not begun within this time is not begun any more. */
   readonly longestWaitMs: number;
+  /** No request is let in to wait longer than this, as far as can be told from how fast others leave. */
+  readonly queueMs: number;
   /** All bodies that are being read or worked on. */
   readonly bodyBytesInFlight: number;
 }
 
-/** Builds the admission; `rate` null means that nobody can come too often. */
-export function createAdmission(limits: AdmissionLimits, rate: Rate | null): Admission {
-  const lanes = { read: createLane(limits), write: createLane(limits), probe: null };
+/** Builds the admission; `rate` null means that nobody can come too often. `nowMs` must not run backwards. */
+export function createAdmission(
+  limits: AdmissionLimits,
+  rate: Rate | null,
+  nowMs: () => number = () => performance.now(),
+): Admission {
+  const lanes = { read: createLane(limits, nowMs), write: createLane(limits, nowMs), probe: null };
   let bodyBytes = 0;
   const busy: Refused = { status: 503, retryAfterMs: limits.longestWaitMs };
   const hasRoom = (applicant: Applicant): boolean =>
@@ -87,14 +93,17 @@ const probe: Admitted = {
  * A lane. Under overload the newest is taken first: the oldest has a client that has waited almost as long as it will, so work on
  * it would be wasted, and taking turns would make everybody wait that long.
  */
-function createLane({ requestsInFlight, requestsAtOnce, longestWaitMs }: AdmissionLimits) {
+function createLane(limits: AdmissionLimits, nowMs: () => number) {
+  const { requestsInFlight, requestsAtOnce, longestWaitMs, queueMs } = limits;
   const waiting: Place[] = [];
+  const pace = createPace(nowMs);
   let inFlight = 0;
   let atOnce = 0;
 
   const begin = (place: Place): true => {
     atOnce++;
     place.working = true;
+    if (atOnce === requestsAtOnce) pace.begin();
     return true;
   };
   const wait = async (place: Place): Promise<boolean> => {
@@ -112,11 +121,14 @@ function createLane({ requestsInFlight, requestsAtOnce, longestWaitMs }: Admissi
       waiting.push(place);
     });
   };
+  const isFull = (): boolean =>
+    inFlight >= requestsInFlight ||
+    (atOnce >= requestsAtOnce && pace.msFor(waiting.length + 1) > queueMs);
 
   return {
-    isFull: () => inFlight >= requestsInFlight,
+    isFull,
     enter(): Admitted | null {
-      if (inFlight >= requestsInFlight) return null;
+      if (isFull()) return null;
       inFlight++;
       const place: Place = { working: false, left: false, end: () => undefined };
       return {
@@ -126,11 +138,45 @@ function createLane({ requestsInFlight, requestsAtOnce, longestWaitMs }: Admissi
           place.left = true;
           place.end(false);
           if (!place.working) return;
+          pace.left();
           atOnce--;
-          waiting.at(-1)?.end(true);
+          if (waiting.length === 0) pace.end();
+          else waiting.at(-1)?.end(true);
         },
       };
     },
+  };
+}
+
+/** How long is looked before the pace is believed: batches leave together, and one of them says little. */
+const paceMs = 250;
+
+/** How fast requests leave while as many are worked on as may be: at any other time it would be how fast they come. */
+function createPace(nowMs: () => number) {
+  let sinceMs: number | null = null;
+  let count = 0;
+  let perMs = Infinity;
+  return {
+    /** From now on as many are worked on as may be. */
+    begin(): void {
+      if (sinceMs !== null) return;
+      sinceMs = nowMs();
+      count = 0;
+    },
+    end(): void {
+      sinceMs = null;
+    },
+    left(): void {
+      if (sinceMs === null) return;
+      count++;
+      const ms = nowMs() - sinceMs;
+      if (ms < paceMs) return;
+      perMs = count / ms;
+      sinceMs = nowMs();
+      count = 0;
+    },
+    /** How long it takes until so many more have left. */
+    msFor: (requests: number): number => requests / perMs,
   };
 }
 

@@ -60,9 +60,9 @@ function versionOne(ask: Put): readonly Route[] {
       path: "/api/v1/signingCert",
       family,
       body,
-      async handle({ authorization, body: bytes }) {
+      async handle({ authorization, body: bytes, network }) {
         const question = parseLegacyRequest(bytes, authorization);
-        const { chain, detachedSct } = await ask(issueCertificate, question);
+        const { chain, detachedSct } = await ask(issueCertificate, { ...question, network });
         const sct = detachedSct && encodeBase64(encodeUtf8(addChainResponse(detachedSct)));
         return { ...pemChain(chain), status: 201, ...(sct !== undefined && { headers: { sct } }) };
       },

@@ -33,7 +33,9 @@ const limits = v.optional(
     /** Requests in the door, reads and writes each; the next is told to come back later. */
     requestsInFlight: v.optional(count, 1_024),
     /** Of those, worked on at once; the rest waits, and the newest is taken first. */
-    requestsAtOnce: v.optional(count, 512),
+    requestsAtOnce: v.optional(count, 192),
+    /** No request is let in to wait longer than this, as far as can be told from how fast others are served. */
+    queueMs: v.optional(milliseconds, 1_000),
     /** A request that could not be begun within this time is refused instead. */
     longestWaitMs: v.optional(milliseconds, 5_000),
     /** Request bodies being read or worked on, together. */
@@ -45,6 +47,10 @@ const limits = v.optional(
     requestsPerSecondPerClient: v.optional(count),
     /** How many of those may come at once after a pause; absent means a second's worth. */
     burstPerClient: v.optional(count),
+    /** Tokens of one network (IPv4 /24, IPv6 /48) that turn out to be nobody's; a quarter of it for each issuer they claim. */
+    rejectedPerSecondPerNetwork: v.optional(count, 100),
+    /** How many of those may come at once after a pause. */
+    burstRejectedPerNetwork: v.optional(count, 2_000),
     /** After a start the limit of a client rises from a tenth to all in this time. */
     slowStartMs: v.optional(milliseconds, 30_000),
     /** Until a request's header is complete: all there is of a read. */

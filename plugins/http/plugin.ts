@@ -19,6 +19,7 @@ import { createRate, type Rate } from "./rate.ts";
 import { createRefusals } from "./refusals.ts";
 import { doorRoutes } from "./routes.ts";
 import { createShedding, type Shedding } from "./shedding.ts";
+import { slowStrangers } from "./strangers.ts";
 
 type DoorContext = Context<
   typeof http.manifest.config,
@@ -34,7 +35,8 @@ export default http.implement(async (context) => {
   const rate = rateOf(limits, nowMs);
   await using opened = new AsyncDisposableStack();
   const noted = opened.use(createRefusals(ask, detached, () => clock.now().getTime()));
-  const { put, refusals } = noted;
+  const { refusals } = noted;
+  const put = slowStrangers(noted.put, limits, nowMs);
   const admission = createAdmission(limits, rate);
   const isDraining = (): boolean => draining.signal.aborted;
   const routes = doorRoutes(
@@ -42,7 +44,7 @@ export default http.implement(async (context) => {
     { publicUrl, demo, ctLog, rekorV2Log, peers, draining: isDraining },
     passOnTo(context.home()),
   );
-  const shedding = opened.use(createShedding({ routes, admission, rate, journal }));
+  const shedding = opened.use(createShedding({ routes, admission, rate, refusals, journal }));
   const meter = createDoorMeter();
   const serving = {
     meter,

@@ -11,8 +11,14 @@ import type { Put, Route } from "./route.ts";
 export interface Refusals {
   /** What a route's handler threw; what came from a room is on record there. */
   note(route: Pick<Route, "family" | "body">, failure: Failure, network: string): void;
+  /** A request that there was no room for, or that came too early, before anything of it was read. */
+  shed(route: Pick<Route, "family">, status: 429 | 503, network: string): void;
   /** Tells what has not been told yet. */
   flush(): Promise<void>;
+}
+
+interface Refused extends Pick<RefusalCount, "code" | "reason" | "network"> {
+  readonly oidcIssuer?: string | undefined;
 }
 
 /** Kinds told apart within a second. */
@@ -36,6 +42,15 @@ export function createRefusals(
     // An issuer that cannot be told refuses everybody, and says so elsewhere.
     await detached(async () => await ask(countRefusals, { refusals }).catch(() => undefined));
   };
+  const count = ({ code, reason: text, network, oidcIssuer }: Refused): void => {
+    const secondMs = BigInt(Math.floor(nowMs() / 1_000)) * 1_000n;
+    const full = counts.size >= maxKinds;
+    const reason = full ? "*" : text.slice(0, 256).toWellFormed();
+    const issuer = oidcIssuer === undefined ? {} : { oidcIssuer: full ? "*" : oidcIssuer };
+    const kind = { code, reason, network: full ? "*" : network, ...issuer };
+    const key = JSON.stringify([kind, Number(secondMs)]);
+    counts.set(key, { ...kind, secondMs, count: (counts.get(key)?.count ?? 0) + 1 });
+  };
   const flush = async (): Promise<void> => {
     telling = telling.then(tell);
     await telling;
@@ -47,14 +62,13 @@ export function createRefusals(
     refusals: {
       note({ family, body }, failure, network) {
         if (family !== fulcioFamily || body === undefined || fromRooms.has(failure)) return;
-        const secondMs = BigInt(Math.floor(nowMs() / 1_000)) * 1_000n;
-        const { code, message } = failure;
-        const reason = message.slice(0, 256).toWellFormed();
-        const full = counts.size >= maxKinds;
-        const kind = { code, reason: full ? "*" : reason, network: full ? "*" : network };
-        const key = JSON.stringify(kind);
-        const count = (counts.get(key)?.count ?? 0) + 1;
-        counts.set(key, { ...kind, secondMs, count });
+        const { oidcIssuer } = (failure.details ?? {}) as { readonly oidcIssuer?: string }; // the door's own
+        count({ code: failure.code, reason: failure.message, network, oidcIssuer });
+      },
+      shed({ family }, status, network) {
+        if (family !== fulcioFamily) return;
+        const code = status === 429 ? "rate-limited" : "overloaded";
+        count({ code, reason: "there was no room", network });
       },
       flush,
     },

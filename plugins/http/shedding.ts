@@ -7,7 +7,8 @@ import { randomInt, randomUUID } from "node:crypto";
 import type { Context } from "../../core/plugin.ts";
 import type { Admission, Refused } from "./admission.ts";
 import type { Serve } from "./listeners.ts";
-import type { Rate } from "./rate.ts";
+import { networkOf, type Rate } from "./rate.ts";
+import type { Refusals } from "./refusals.ts";
 import type { Route } from "./route.ts";
 
 /** Refuses, or leaves the request alone. */
@@ -21,6 +22,7 @@ export interface SheddingNeeds {
   readonly routes: readonly Route[];
   readonly admission: Admission;
   readonly rate: Rate | null;
+  readonly refusals: Pick<Refusals, "shed">;
   readonly journal: Context["journal"];
 }
 
@@ -29,7 +31,13 @@ const maxDiscardedBytes = 65_536;
 const tellEveryMs = 1_000;
 
 /** Sheds writes to the routes whose paths have no variables. */
-export function createShedding({ routes, admission, rate, journal }: SheddingNeeds): Shedding {
+export function createShedding({
+  routes,
+  admission,
+  rate,
+  refusals,
+  journal,
+}: SheddingNeeds): Shedding {
   const writes = new Map(
     routes.flatMap((route) =>
       route.body !== undefined && !/[:*]/.test(route.path) ? [[route.path, prepare(route)]] : [],
@@ -53,6 +61,7 @@ export function createShedding({ routes, admission, rate, journal }: SheddingNee
       const refusal = admission.refusal({ address, lane: "write", bodyBytes });
       if (refusal === null) return false;
       shed += 1;
+      refusals.shed(write, refusal.status, networkOf(address));
       const answer = write.answers[refusal.status];
       const headers = {
         ...answer.headers,
@@ -87,7 +96,7 @@ function prepare({ family, body }: Route) {
       },
     };
   };
-  return { maxBytes: body?.maxBytes ?? 0, answers: { 429: answer(429), 503: answer(503) } };
+  return { family, maxBytes: body?.maxBytes ?? 0, answers: { 429: answer(429), 503: answer(503) } };
 }
 
 /** Spread, so that not everybody comes back at once. */

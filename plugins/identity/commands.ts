@@ -9,7 +9,7 @@ import { Malformed } from "../../core/formats/malformed.ts";
 import { parseIdToken } from "./id-token.ts";
 import { createIssuers, known } from "./issuers.ts";
 import { createKeyRings } from "./key-rings.ts";
-import { type Explanation, explainToken } from "./kit/explain.ts";
+import { type Explained, explainToken } from "./kit/explain.ts";
 import { lintProvider } from "./kit/lint.ts";
 import { type Finding, tryProvider } from "./kit/run-vectors.ts";
 import { type Scaffold, scaffold } from "./kit/scaffold.ts";
@@ -22,6 +22,7 @@ import type { TokenSource } from "./provider.ts";
 import { shippedProviders } from "./shipped.ts";
 import { createVerifier } from "./verifier.ts";
 
+export type { Explained } from "./kit/explain.ts";
 export type { Scaffold } from "./kit/scaffold.ts";
 
 /** A file with its name, which tells its kind. */
@@ -69,14 +70,14 @@ export async function lintFile(
   file: NamedFile,
   vectors: NamedFile | null,
 ): Promise<ProviderReport> {
-  const provider = await load(file);
+  const provider = await loadFile(file);
   const parsed = vectors && parseVectors(vectors.name, vectors.bytes);
   return report(provider, lintProvider(provider, parsed));
 }
 
 /** Runs its vectors and everything that is tried against every provider. @throws {Malformed} */
 export async function testFile(file: NamedFile, vectors: NamedFile): Promise<ProviderReport> {
-  const provider = await load(file);
+  const provider = await loadFile(file);
   const parsed = parseVectors(vectors.name, vectors.bytes);
   const remarks = lintProvider(provider, parsed);
   const found = await tryProvider(provider, parsed);
@@ -88,6 +89,29 @@ export function providerTable(): string {
   return `${formatProviders(shippedProviders.map(known)).trimEnd()}\n`;
 }
 
+/**
+ * The members of a token that each provider reads, by its type: those of this tree, or with a home's configuration those that are
+ * installed there. @throws {Malformed} on a bad configuration.
+ */
+export async function claimVocabulary(
+  installed: { readonly section: unknown; readonly home: string } | null,
+): Promise<ReadonlyMap<string, ReadonlySet<string>>> {
+  const providers =
+    installed === null
+      ? shippedProviders
+      : (await load(installed)).providers.map(({ provider }) => provider);
+  return new Map(
+    providers.map(({ type, claims, assurance = {}, mail }) => [
+      type,
+      new Set([
+        ...Object.entries(claims).map(([name, { at }]) => at?.[0] ?? name),
+        ...Object.values(assurance),
+        ...(mail === undefined ? [] : [mail.verifiedBy]),
+      ]),
+    ]),
+  );
+}
+
 /** The contract for files as a JSON schema. */
 export function providerJsonSchema(): string {
   // What a schema cannot say (ascending arcs) is said when a file is read.
@@ -95,13 +119,13 @@ export function providerJsonSchema(): string {
   return `${JSON.stringify({ title: "A provider of Chancery", ...schema }, null, 2)}\n`;
 }
 
-async function load({ name, bytes }: NamedFile) {
+async function loadFile({ name, bytes }: NamedFile) {
   const sha256 = new Uint8Array(createHash("sha256").update(bytes).digest());
   return { provider: await providerOf(name, bytes), sha256 };
 }
 
 function report(
-  { provider, sha256 }: Awaited<ReturnType<typeof load>>,
+  { provider, sha256 }: Awaited<ReturnType<typeof loadFile>>,
   findings: ProviderReport["findings"],
 ): ProviderReport {
   return { type: provider.type, sha256: encodeHex(sha256), findings };
@@ -124,10 +148,8 @@ export interface ExplainerHome {
 export async function explain(
   token: string,
   { section, home, fetch }: ExplainerHome,
-): Promise<Explanation> {
-  const checked = v.safeParse(identity.manifest.config, section);
-  if (!checked.success) throw new Malformed(`identity: ${checked.issues[0].message}`);
-  const { configs, providers, files } = await loadIdentity(checked.output, () => home);
+): Promise<Explained> {
+  const { configs, providers, files, skewSeconds } = await load({ section, home });
   // What a token was used for stays out of this: looking at it must not use it.
   const issuers = createIssuers(
     configs.map((one) => ({ ...one, oneTime: false })),
@@ -140,8 +162,15 @@ export async function explain(
     issuers,
     keysOf: createKeyRings(surroundings, files).of,
     clock: systemClock,
-    skewSeconds: checked.output.skewSeconds,
+    skewSeconds,
     useOnce: null,
   });
   return await explainToken(token, verify, issuers);
+}
+
+async function load({ section, home }: { readonly section: unknown; readonly home: string }) {
+  const checked = v.safeParse(identity.manifest.config, section);
+  if (!checked.success) throw new Malformed(`identity: ${checked.issues[0].message}`);
+  const { skewSeconds } = checked.output;
+  return { ...(await loadIdentity(checked.output, () => home)), skewSeconds };
 }

@@ -1,4 +1,5 @@
 /** The keys of every issuer: fixed for those with a file, fetched for the others, and few at a time for those that only a template knows. */
+import { hash } from "node:crypto";
 import type { IssuerKeys, Surroundings } from "./issuer-keys.ts";
 import { createIssuerKeys, fixedIssuerKeys } from "./issuer-keys.ts";
 import { Failure } from "../../events/failure.ts";
@@ -15,12 +16,21 @@ const maxNewInAMinute = 30;
 export interface KeyRings {
   readonly of: (issuer: Issuer) => IssuerKeys;
   readonly failingSince: () => Date | null;
+  /** Keys of an issuer that was configured by its URL, by everything that says where they come from. */
+  readonly kept: ReadonlyMap<string, IssuerKeys>;
 }
 
-/** Makes keys when an issuer is first met. `files` has every `jwksFile` and `authorityFile`. */
-export function createKeyRings(surroundings: Surroundings, files: Files): KeyRings {
+/**
+ * Makes keys when an issuer is first met. `files` has every `jwksFile` and `authorityFile`. What was fetched by the rings `before` stays
+ * good where it came from the same place: an issuer that is down when a configuration changes is not lost by that.
+ */
+export function createKeyRings(
+  surroundings: Surroundings,
+  files: Files,
+  before?: Pick<KeyRings, "kept">,
+): KeyRings {
   const rings = new WeakMap<Issuer, IssuerKeys>();
-  const exact = new Set<IssuerKeys>();
+  const kept = new Map<string, IssuerKeys>();
   let minute = Number.NEGATIVE_INFINITY;
   let met = 0;
 
@@ -45,15 +55,25 @@ export function createKeyRings(surroundings: Surroundings, files: Files): KeyRin
       if (known !== undefined) return known;
       const template = isPattern(issuer.config.issuerUrl);
       if (template) meter();
-      const made = make(issuer);
+      const from = originOf(issuer, files);
+      const made = (template ? undefined : before?.kept.get(from)) ?? make(issuer);
       rings.set(issuer, made);
-      if (!template) exact.add(made);
+      if (!template) kept.set(from, made);
       return made;
     },
+    kept,
     failingSince() {
-      const failing = [...exact].map((keys) => keys.failingSince());
+      const failing = [...kept.values()].map((keys) => keys.failingSince());
       const [since = null] = failing;
       return since === null || failing.includes(null) ? null : since;
     },
   };
+}
+
+/** Where an issuer's keys come from. */
+function originOf({ config, url, jwksOrigin = "" }: Issuer, files: Files): string {
+  const [jwks, authority] = [config.jwksFile, config.authorityFile].map((file) =>
+    file === undefined ? "" : hash("sha256", files.get(file) ?? new Uint8Array()),
+  );
+  return JSON.stringify([url, jwksOrigin, jwks, authority]);
 }

@@ -3,7 +3,7 @@ import * as v from "valibot";
 import { isEmailAddress } from "../../core/formats/email.ts";
 import { definePlugin } from "../../core/plugin.ts";
 import { describeKey, keyLabel, sign } from "../../events/hsm.ts";
-import { describeProvider, issueDemoToken } from "../../events/idp.ts";
+import { describeProvider, idTokenIssued, issueDemoToken } from "../../events/idp.ts";
 
 const url = v.pipe(
   v.string(),
@@ -72,8 +72,9 @@ export const idp = definePlugin({
   }),
   offers: [describeProvider, issueDemoToken],
   needs: [sign, describeKey],
-  emits: [],
+  emits: [idTokenIssued],
   follows: [],
+  keeps: { tables: [] },
   reaches: ["disk", "listen", "internet"],
 });
 

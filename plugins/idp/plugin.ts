@@ -2,15 +2,17 @@
  * The OpenID provider (OpenID Connect Core 1.0). Its documents and the demo grant are answered here, over the bus; people sign in
  * behind a UNIX socket that the door passes requests on to, and what serves them is loaded when the first one comes.
  */
-import { timingSafeEqual } from "node:crypto";
+import { createHash, timingSafeEqual } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { Context } from "../../core/plugin.ts";
+import { type Context, emit, type Emitted } from "../../core/plugin.ts";
 import { isEmailAddress } from "../../core/formats/email.ts";
 import { decodeUtf8, encodeBase64Url } from "../../core/formats/encoding.ts";
+import { parseJson } from "../../core/formats/json.ts";
 import { rsaJwk } from "../../core/formats/jwk.ts";
 import { describeKey, sign } from "../../events/hsm.ts";
 import { Failure } from "../../events/failure.ts";
+import { idTokenIssued } from "../../events/idp.ts";
 import { accountReader } from "./accounts.ts";
 import { discoveryDocument } from "./discovery.ts";
 import { idp } from "./manifest.ts";
@@ -39,8 +41,11 @@ export default idp.implement(async (context) => {
       accounts: config.accounts === "any" ? "any" : config.accounts.length,
     });
   }
-  const signClaims = signerOf(context);
-  const socket = await listenLocally(home(), serving(context, adminDigest), (error) =>
+  const store = await context.stores.open();
+  const signClaims = signerOf(context, async (facts) => {
+    await store.commit({ facts });
+  });
+  const socket = await listenLocally(home(), serving(context, adminDigest, signClaims), (error) =>
     journal.error("sign-in-failed", { cause: error instanceof Error ? error.stack : "unknown" }),
   );
 
@@ -82,8 +87,10 @@ export default idp.implement(async (context) => {
   };
 });
 
-/** Has the vault sign claims, and says in the journal for whom. */
-function signerOf({ ask, config, journal }: IdpContext): SignClaims {
+type Keep = (facts: readonly Emitted<typeof idTokenIssued>[]) => Promise<void>;
+
+/** Has the vault sign claims, and has it on record before the token is given out. */
+function signerOf({ ask, config, clock, journal }: IdpContext, keep: Keep): SignClaims {
   return async (claims) => {
     const { signatures, signed } = await ask(sign, {
       key: config.key,
@@ -93,16 +100,36 @@ function signerOf({ ask, config, journal }: IdpContext): SignClaims {
     if (signature === undefined || signed === undefined) {
       throw new Failure("internal", "the vault answered without a signed token");
     }
+    const token = `${decodeUtf8(signed)}.${encodeBase64Url(signature)}`;
+    const tokenDigest = new Uint8Array(createHash("sha256").update(token).digest());
+    const issuedAtMs = BigInt(clock.now().getTime());
+    const told = { tokenDigest, issuedAtMs, ...describeClaims(claims, config.upstream?.issuer) };
+    await keep([emit(idTokenIssued, told)]);
     journal.info("id-token-signed", {});
     return { signed, signature };
   };
 }
 
+/** Who the claims are about, and by whose word. They are our own. */
+function describeClaims(text: string, upstream: string | undefined) {
+  const claims = parseJson(text) as { readonly [name: string]: unknown }; // an object, by whoever made it
+  const { iss, sub, aud, email } = claims;
+  const about = {
+    oidcIssuer: String(iss),
+    subject: String(sub),
+    audience: String(aud),
+    ...(typeof email === "string" && { email }),
+  };
+  if (claims["demo_account"] === true) return { ...about, by: "admin-secret" as const };
+  if (claims["federated_claims"] === undefined) return { ...about, by: "account" as const };
+  return { ...about, by: "upstream" as const, ...(upstream !== undefined && { upstream }) };
+}
+
 /** Serves the socket's requests, each with the trace that the door gave it. */
-function serving(context: IdpContext, adminDigest: Uint8Array): Serve {
+function serving(context: IdpContext, adminDigest: Uint8Array, signClaims: SignClaims): Serve {
   let loaded: Promise<Serve> | null = null;
   return async (request, response) => {
-    loaded ??= load(context, adminDigest).catch((error: unknown) => {
+    loaded ??= load(context, adminDigest, signClaims).catch((error: unknown) => {
       // The vault may be back for the next one.
       loaded = null;
       throw error;
@@ -116,7 +143,11 @@ function serving(context: IdpContext, adminDigest: Uint8Array): Serve {
   };
 }
 
-async function load(context: IdpContext, adminDigest: Uint8Array): Promise<Serve> {
+async function load(
+  context: IdpContext,
+  adminDigest: Uint8Array,
+  signClaims: SignClaims,
+): Promise<Serve> {
   const { ask, clock, config, fetch, home, journal } = context;
   const { createSignIn } = await import("./sign-in.ts");
   const { publicKey } = await ask(describeKey, { key: config.key });
@@ -142,7 +173,7 @@ async function load(context: IdpContext, adminDigest: Uint8Array): Promise<Serve
     setting,
     people,
     publicKey,
-    signClaims: signerOf(context),
+    signClaims,
     journal,
     nowMs,
   };

@@ -55,7 +55,8 @@ function arrange(
   return {
     request,
     response,
-    url: new URL(request.url ?? "/", `${protocol}//${host}`),
+    // Written after the host, not resolved against it: a path may begin with two slashes.
+    url: new URL(`${protocol}//${host}${path}`),
     address: headers["x-forwarded-for"],
   };
 }

@@ -4,6 +4,7 @@ import * as v from "valibot";
 import { sha256 } from "../../core/crypto/hash.ts";
 import type { KeyAlgorithm } from "../../core/crypto/keys.ts";
 import { serialLength } from "../../core/formats/leaf-profile.ts";
+import { unverifiedIssuer } from "../../core/formats/unverified-issuer.ts";
 import { addChain, addPreChain } from "../../events/ct.ts";
 import type { AnswerOf, QuestionOf } from "../../events/contract.ts";
 import { Failure } from "../../events/failure.ts";
@@ -21,7 +22,7 @@ import {
   type PreparedPrecertificate,
 } from "./prepared.ts";
 import type { Identified, Intent, Issued, Records, Stage } from "./records.ts";
-import { type RefusalCounts, unverifiedIssuer } from "./refusals.ts";
+import type { RefusalCounts } from "./refusals.ts";
 
 /** What the plugin is given. */
 export type IssuerContext = Parameters<Parameters<typeof issuer.implement>[0]>[0];

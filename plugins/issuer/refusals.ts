@@ -3,9 +3,6 @@
  * loop, all of a second in one commit. So whoever sends garbage, however much, costs one commit a second and not one a request. What
  * was counted in the last second before a kill is lost; nothing that anybody was given is.
  */
-import { decodeBase64Url } from "../../core/formats/encoding.ts";
-import { parseJsonBytes } from "../../core/formats/json.ts";
-import { Malformed } from "../../core/formats/malformed.ts";
 import type { Clock } from "../../core/clock.ts";
 import { emit } from "../../core/plugin.ts";
 import { type RefusalCount, refusalsCounted } from "../../events/issuer.ts";
@@ -91,19 +88,6 @@ export function countRefusalsIn(store: IssuerStore, clock: Clock): RefusalCounts
       await write(secondOf(clock) + 1n);
     },
   };
-}
-
-/** What a token that nobody has verified says its issuer is; null unless that is plain text of moderate length. */
-export function unverifiedIssuer(idToken: string): string | null {
-  try {
-    const claims = parseJsonBytes(decodeBase64Url(idToken.split(".")[1] ?? ""));
-    if (typeof claims !== "object" || claims === null || !("iss" in claims)) return null;
-    const { iss } = claims;
-    return typeof iss === "string" && /^[!-~]{1,256}$/.test(iss) ? iss : null;
-  } catch (thrown) {
-    if (!(thrown instanceof Malformed)) throw thrown;
-    return null;
-  }
 }
 
 function secondOf(clock: Clock): bigint {

@@ -5,4 +5,5 @@ export { hashPolicy, type Policy } from "./document.ts";
 export { compilePolicy } from "./evaluate.ts";
 export { policyJsonSchema } from "./json-schema.ts";
 export { type Doubt, lintPolicy } from "./lint.ts";
+export { lineOfEntry, lineOfRule } from "./locate.ts";
 export { parsePolicy } from "./read.ts";

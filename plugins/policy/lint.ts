@@ -1,6 +1,6 @@
 /** What is doubtful in a policy: rules that cannot decide anything, and names that no token here has. */
 import type { Matcher, Policy, Rule, When } from "./document.ts";
-import { covers } from "./glob.ts";
+import { compileGlob, covers } from "./glob.ts";
 
 /** One doubt. */
 export interface Doubt {
@@ -9,11 +9,24 @@ export interface Doubt {
   readonly text: string;
 }
 
-/** What providers know, where that is known. */
+/** What there is to be named, where that is known. */
 export interface Known {
-  readonly providers?: ReadonlySet<string>;
-  readonly claims?: ReadonlySet<string>;
+  /** Members of a token by type of provider. */
+  readonly providers?: ReadonlyMap<string, ReadonlySet<string>>;
 }
+
+/**
+ * Members that any issuer may send, whatever its provider makes of them: RFC 7519 §4.1, OpenID Connect Core 1.0 §2 and §5.1, and the
+ * three of RFC 9068 §2.2.3.1 for what somebody belongs to.
+ */
+const registered: ReadonlySet<string> = new Set(
+  [
+    "iss sub aud exp nbf iat jti auth_time nonce acr amr azp",
+    "name given_name family_name middle_name nickname preferred_username profile picture website",
+    "email email_verified gender birthdate zoneinfo locale phone_number phone_number_verified address updated_at",
+    "groups roles entitlements",
+  ].flatMap((names) => names.split(" ")),
+);
 
 /** Every doubt, in the order of the rules. */
 export function lintPolicy(policy: Policy, known: Known = {}): readonly Doubt[] {
@@ -42,20 +55,32 @@ function pointless(rule: Rule, at: number, policy: Policy): readonly Doubt[] {
   return [{ lint: "no-effect", rule: rule.id, text: "it decides what the default decides anyway" }];
 }
 
-function unknown({ id, when, unless }: Rule, { providers, claims }: Known): readonly Doubt[] {
+function unknown({ id, when, unless }: Rule, { providers }: Known): readonly Doubt[] {
+  if (providers === undefined) return [];
   const doubts: Doubt[] = [];
   for (const condition of [when, unless ?? {}]) {
-    for (const name of Object.keys(condition.claims ?? {})) {
-      if (claims === undefined || claims.has(rootOf(name))) continue;
-      const text = `no provider knows a claim "${name}"`;
-      doubts.push({ lint: "unknown-claim", rule: id, text });
-    }
     for (const name of literals(condition.provider)) {
-      if (providers === undefined || providers.has(name)) continue;
+      if (providers.has(name)) continue;
       doubts.push({ lint: "unknown-provider", rule: id, text: `there is no provider "${name}"` });
+    }
+    const asked = askedOf(condition.provider ?? when.provider, providers);
+    for (const name of Object.keys(condition.claims ?? {})) {
+      const root = rootOf(name);
+      if (registered.has(root) || asked.some((type) => providers.get(type)?.has(root))) continue;
+      const whose = asked.length === 1 ? `provider "${asked[0]}" knows no` : "no provider knows a";
+      doubts.push({ lint: "unknown-claim", rule: id, text: `${whose} claim "${name}"` });
     }
   }
   return doubts;
+}
+
+/** The providers whose tokens a condition can be about: those it names, else all. */
+function askedOf(matcher: Matcher | undefined, providers: ReadonlyMap<string, unknown>): string[] {
+  const all = [...providers.keys()];
+  if (matcher === undefined || (typeof matcher === "object" && !Array.isArray(matcher))) return all;
+  const globs = [matcher].flat().map(compileGlob);
+  const named = all.filter((type) => globs.some((matches) => matches(type)));
+  return named.length === 0 ? all : named;
 }
 
 /** The claim that a name or a JSON pointer begins with. */

@@ -44,7 +44,7 @@ const reserved = [
     name: "node:http",
     onlyIn: /^plugins\/(http|idp|metrics|client)\/|^deploy\/probe\.ts$|^core\/fetch\.ts$/,
   },
-  { name: "node:http2", onlyIn: /^plugins\/(http|idp)\// },
+  { name: "node:http2", onlyIn: /^plugins\/(http|idp)\/|^plugins\/client\/workload-api\.ts$/ },
   { name: "@connectrpc/", onlyIn: /^plugins\/http\// },
   { name: "prom-client", onlyIn: /^plugins\/(http|metrics)\/|^core\/meter\.ts$/ },
   { name: "cbor-x", onlyIn: /^core\/wire\.ts$/ },

@@ -17,8 +17,8 @@ export interface Answered {
   readonly retryAfter: boolean;
 }
 
-/** Sends a prepared request; rejects if no whole answer comes in time. */
-export type Send = (prepared: Prepared) => Promise<Answered>;
+/** Sends a prepared request, says when it is on its way, and rejects if no whole answer comes in time. */
+export type Send = (prepared: Prepared, put?: () => void) => Promise<Answered>;
 
 /** Longer than any deadline of the service: whoever waits this long has lost the answer. */
 const patienceMs = 30_000;
@@ -53,8 +53,9 @@ export function sender(origin: string, connections: number): { readonly send: Se
   };
 
   return {
-    async send(prepared) {
+    async send(prepared, put = () => undefined) {
       const connection = await take();
+      put();
       try {
         return await connection.exchange(prepared);
       } finally {

@@ -22,6 +22,8 @@ export interface Load {
   readonly rude: number;
   /** Open loop: how long after the last request was due the last answer came; a backlog that grows shows here. */
   readonly tailSeconds: number | null;
+  /** Open loop: requests that were on their way by the time the last was due, a second; less than was due if the generator was short of connections or of time. */
+  readonly putPerSecond: number | null;
   /** Open loop: how late the generator itself sent, p99; part of the latencies above. */
   readonly latenessP99: number | null;
 }
@@ -71,7 +73,9 @@ export async function openLoop(
   await Promise.all(underWay);
   const elapsed = (performance.now() - startedAt) / 1_000;
   const tailSeconds = elapsed - (material.length - 1) / perSecond;
-  return { ...tally.load(Math.max(elapsed, material.length / perSecond)), tailSeconds };
+  const dueSeconds = material.length / perSecond;
+  const putPerSecond = tally.putUntil(startedAt + dueSeconds * 1_000) / dueSeconds;
+  return { ...tally.load(Math.max(elapsed, dueSeconds)), tailSeconds, putPerSecond };
 }
 
 /** Timers of Node are up to a millisecond late: where it costs little, the rest is spent turning the event loop. */
@@ -89,6 +93,7 @@ class Tally {
   readonly #expected: readonly number[];
   readonly #latencies: number[] = [];
   readonly #lateness: number[] = [];
+  readonly #putAt: number[] = [];
   readonly #refused: { [status: string]: number } = {};
   #errors = 0;
   #rude = 0;
@@ -102,9 +107,15 @@ class Tally {
     this.#lateness.push(ms);
   }
 
+  putUntil(ms: number): number {
+    return this.#putAt.filter((at) => at <= ms).length;
+  }
+
   async take(send: Send, prepared: Prepared, fromMs: number): Promise<void> {
     try {
-      const { status, text, retryAfter } = await send(prepared);
+      const { status, text, retryAfter } = await send(prepared, () =>
+        this.#putAt.push(performance.now()),
+      );
       if (this.#expected.includes(status)) {
         this.#latencies.push(performance.now() - fromMs);
         return;
@@ -132,6 +143,7 @@ class Tally {
       refused: this.#refused,
       rude: this.#rude,
       tailSeconds: null,
+      putPerSecond: null,
       latenessP99: quantile(late, 0.99),
     };
   }

@@ -10,10 +10,18 @@ import { type ByProcess, cpuBetween, usage } from "./processes.ts";
 /** One run beyond capacity. */
 export interface Overload {
   readonly seconds: number;
+  /** The ceiling of the closed loop. */
+  readonly capacityPerSecond: number;
   readonly offeredPerSecond: number;
+  /** What of the offer reached the service in time: a generator that falls behind offers less than it says. */
+  readonly putPerSecond: number;
   readonly servedPerSecond: number;
-  /** Requests served for each second of the service's CPU time, at the ceiling of the closed loop and beyond it. */
+  /**
+   * Requests served for each second of the service's CPU time: at the ceiling of the closed loop, the mean of a run before and one
+   * after, because files grow and machines change meanwhile, and beyond it.
+   */
   readonly peakWork: number;
+  readonly peakWorks: readonly [before: number, after: number];
   readonly work: number;
   /** Refusals by status. */
   readonly refused: ByProcess<number>;
@@ -45,8 +53,9 @@ export async function measureOverload(subject: Subject, seconds: number): Promis
   const operation = certificateOperation();
   const { lanes, guess } = operation;
   await measure(subject, operation, { mode: { lanes }, count: warmUp, seconds });
-  const count = guess * seconds;
-  const peak = await measure(subject, operation, { mode: { lanes }, count, seconds });
+  const measurePeak = async (count: number) =>
+    await measure(subject, operation, { mode: { lanes }, count, seconds });
+  const peak = await measurePeak(guess * seconds);
   const alone = await latencyAlone(subject, operation);
   const offeredPerSecond = Math.ceil(times * peak.load.perSecond);
   await make(subject, operation, offeredPerSecond * seconds);
@@ -68,13 +77,18 @@ export async function measureOverload(subject: Subject, seconds: number): Promis
     name,
     { before: rssMiB, most: most.get(name) ?? rssMiB, after: after[name]?.rssMiB ?? rssMiB },
   ]);
+  const again = await measurePeak(Math.ceil(1.3 * peak.load.perSecond * seconds));
+  const peakWorks = [1_000 / cpuMsOf(peak), 1_000 / cpuMsOf(again)] as const;
   const { supervisor: _, ...serving } = used;
   const cpuMs = Object.values(serving).reduce((sum, ms) => sum + ms, 0);
   return {
     seconds,
+    capacityPerSecond: peak.load.perSecond,
     offeredPerSecond,
+    putPerSecond: load.putPerSecond ?? 0,
     servedPerSecond: load.requests / elapsed,
-    peakWork: 1_000 / cpuMsOf(peak),
+    peakWork: (peakWorks[0] + peakWorks[1]) / 2,
+    peakWorks,
     work: (load.requests * 1_000) / cpuMs,
     refused: load.refused,
     rude: load.rude,

@@ -8,6 +8,7 @@ import { parseCertificate } from "../../core/formats/x509.ts";
 import { definePlugin, emit, type Store } from "../../core/plugin.ts";
 import type { StorageDriver } from "../../core/storage.ts";
 import type { BodyOf } from "../../events/contract.ts";
+import { idTokenIssued } from "../../events/idp.ts";
 import { certificateIssued, certificateRefused, refusalsCounted } from "../../events/issuer.ts";
 import { entriesAppended, readEntries } from "../../events/log.ts";
 import { formatPem } from "../../core/formats/pem.ts";
@@ -26,6 +27,7 @@ const logNames = ["ct", "rekor"];
 type IssuerStore = Store<
   readonly [typeof certificateIssued, typeof certificateRefused, typeof refusalsCounted]
 >;
+type IdpStore = Store<readonly [typeof idTokenIssued]>;
 type LogStore = Store<readonly [typeof entriesAppended]>;
 
 /** A certificate of a made-up authority for the name. */
@@ -44,11 +46,13 @@ type Leaf = ReturnType<typeof certify>;
 
 /** Boots the room among them; what is in `storage` is kept. */
 export async function bootAudit(storage: StorageDriver = memoryStorage()) {
-  const stores: { issuer?: IssuerStore; logs: Map<string, LogStore> } = { logs: new Map() };
+  const stores: { issuer?: IssuerStore; idp?: IdpStore; logs: Map<string, LogStore> } = {
+    logs: new Map(),
+  };
   const journalled: { event: string; fields: object }[] = [];
   const tell = (event: string, fields: object = {}) => void journalled.push({ event, fields });
   const house = await bootForTest({
-    entries: [audit, issuerRoom(stores), logRoom(stores)],
+    entries: [audit, issuerRoom(stores), idpRoom(stores), logRoom(stores)],
     storage,
     journal: () => ({ info: tell, warn: tell, error: tell }),
   });
@@ -78,6 +82,8 @@ export async function bootAudit(storage: StorageDriver = memoryStorage()) {
       }),
     refused: async (change: Partial<BodyOf<typeof certificateRefused>> = {}) =>
       await stores.issuer?.commit({ facts: [emit(certificateRefused, { ...refusal, ...change })] }),
+    signedIn: async (fact: BodyOf<typeof idTokenIssued>) =>
+      await stores.idp?.commit({ facts: [emit(idTokenIssued, fact)] }),
     counted: async (fact: BodyOf<typeof refusalsCounted>) =>
       await stores.issuer?.commit({ facts: [emit(refusalsCounted, fact)] }),
     [Symbol.asyncDispose]: async () => await house.dispose(),
@@ -105,6 +111,7 @@ export async function fsck(storage: StorageDriver) {
   return await fsckAudit({
     audit: await storage.openReader("audit"),
     issuer: await storage.openReader("issuer"),
+    idp: await storage.openReader("idp"),
     logs: new Map(logs),
     isIssued: (row) => new TextDecoder().decode(row).includes("issued"),
   });
@@ -183,6 +190,20 @@ function issuerRoom(stores: { issuer?: IssuerStore }) {
     keeps: { tables: ["outcomes", "intents"] },
   }).implement(async (context) => {
     stores.issuer = await context.stores.open();
+    return { handlers: {} };
+  });
+}
+
+function idpRoom(stores: { idp?: IdpStore }) {
+  return definePlugin({
+    ...bare,
+    name: "idp",
+    summary: "signs in whom a test has it sign in",
+    offers: [],
+    emits: [idTokenIssued],
+    keeps: { tables: [] },
+  }).implement(async (context) => {
+    stores.idp = await context.stores.open();
     return { handlers: {} };
   });
 }

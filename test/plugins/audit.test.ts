@@ -74,9 +74,24 @@ test("says what somebody did, refusals too, within a time", async () => {
       { code: "malformed", reason: "r", network: "203.0.113.0/24", secondMs: 0n, count: 900 },
     ],
   });
-  const trail = await trailOf(house.storage, 5);
+  await house.signedIn({
+    tokenDigest: new Uint8Array(32).fill(9),
+    oidcIssuer: "https://idp.example",
+    subject: "subject-1",
+    email: "alice@example.com",
+    audience: "sigstore",
+    by: "upstream",
+    upstream: "https://login.example",
+    issuedAtMs: BigInt(at.getTime()),
+  });
+  const trail = await trailOf(house.storage, 6);
   const deeds = await trail.byName("alice@example.com", span);
   expect(deeds.certificates).toHaveLength(1);
+  expect(deeds.signIns).toMatchObject([{ tokenSha256: "09".repeat(32), by: "upstream" }]);
+  expect(showDeeds(deeds, { treeIds }).join("\n")).toContain(
+    "by the word of another provider, https://login.example",
+  );
+  expect((await fsck(house.storage)).findings).toEqual([]);
   expect(deeds.refusals).toMatchObject([
     { code: "policy-refused", reason: "not-me: not this one" },
   ]);
@@ -88,7 +103,7 @@ test("says what somebody did, refusals too, within a time", async () => {
     { ...span, oidcIssuer: "https://another.example" },
   ]) {
     const none = await trail.byName("alice@example.com", other);
-    expect(none).toEqual({ certificates: [], refusals: [] });
+    expect(none).toEqual({ certificates: [], refusals: [], signIns: [] });
   }
 });
 

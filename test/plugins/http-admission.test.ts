@@ -21,6 +21,7 @@ const limits: AdmissionLimits = {
   requestsInFlight: 3,
   requestsAtOnce: 1,
   longestWaitMs: 5_000,
+  queueMs: 1_000,
   bodyBytesInFlight: 100,
 };
 
@@ -74,6 +75,41 @@ it("gives back the place of one who leaves in the moment it is given to him", as
   second?.[Symbol.dispose]();
   await turn;
   expect(await admitted(enter(admission)).turn()).toBe(true);
+});
+
+it("lets in no more than can be begun in time, once it knows how fast that goes", async () => {
+  const few = { ...limits, requestsInFlight: 1_000, requestsAtOnce: 10 };
+  let now = 0;
+  const admission = createAdmission(few, null, () => now);
+  const working: Admitted[] = [];
+  const come = () => {
+    const one = enter(admission, "write");
+    if ("status" in one) return false;
+    void one.turn().then((go) => go && working.push(one));
+    return true;
+  };
+  const offer = () => Array.from({ length: 200 }, come).filter(Boolean).length;
+  const leave = async (count: number) => {
+    for (let time = 0; time < count; time++) {
+      now += 10;
+      working.shift()?.[Symbol.dispose]();
+      await vi.advanceTimersByTimeAsync(0);
+    }
+  };
+  // Nothing is known yet, so that only the number counts.
+  expect(offer()).toBe(200);
+  await vi.advanceTimersByTimeAsync(0);
+  await leave(100);
+  // A hundred a second leave: those who wait already are a second's work.
+  expect(offer()).toBe(10);
+  await leave(50);
+  expect(offer()).toBe(50);
+  expect(admission.refusal({ address: "192.0.2.1", lane: "write", bodyBytes: 0 })?.status).toBe(
+    503,
+  );
+  // Who is worked on at once waits for nobody, however slow it was.
+  await leave(200);
+  expect(offer()).toBeGreaterThanOrEqual(10);
 });
 
 it("keeps reads and writes apart, and never keeps a probe waiting", async () => {

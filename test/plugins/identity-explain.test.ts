@@ -1,5 +1,5 @@
 /** `chancery token explain`: what it says of a token that is believed and of tokens that are not, and what it keeps to itself. */
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
@@ -41,10 +41,14 @@ beforeAll(async () => {
 afterAll(() => rmSync(home, { recursive: true, force: true }));
 
 async function explain(token: string) {
+  writeFileSync(join(home, "token.jwt"), token);
+  return await command("token", "explain", "token.jwt");
+}
+
+async function command(...args: readonly string[]) {
   const lines: string[] = [];
   const print = (line: string) => void lines.push(line);
   const readInput = async () => await Promise.resolve(new Uint8Array());
-  writeFileSync(join(home, "token.jwt"), token);
   const terminal = {
     environment: { CHANCERY_HOME: home },
     folder: home,
@@ -53,7 +57,7 @@ async function explain(token: string) {
     readInput,
   };
   return {
-    code: await runCommand(["token", "explain", "token.jwt"], terminal),
+    code: await runCommand(args, terminal),
     text: lines.join("\n"),
   };
 }
@@ -63,6 +67,9 @@ it("a token that is believed: every check, every extension, and nothing personal
   const { code, text } = await explain(token);
   expect(text).toContain(
     "passed       an issuer that is configured: https://idp.example, provider email version 1",
+  );
+  expect(text).toContain(
+    "passed       the policy: version unnamed, rule default: no rule applies, and the policy's default is to allow",
   );
   expect(text).toContain("  name (email): (personal)");
   expect(text.endsWith("ACCEPTED")).toBe(true);
@@ -90,6 +97,7 @@ it.each([
   expect(text).toContain(line);
   expect(text).toContain(hint);
   expect(text).toContain("not reached  not used before");
+  expect(text).toContain("not reached  the policy");
   expect(text.endsWith("REFUSED")).toBe(true);
   expect(code).toBe(1);
 });
@@ -102,4 +110,68 @@ it("something that is no token, and one of a stranger", async () => {
     "failed       signed by a key of the issuer: id token: the signature does not verify",
   );
   expect(text).toContain("jwksFile");
+});
+
+it.each([
+  [
+    "rules",
+    "rule people-at-work: only who is at work",
+    "look at policy.yaml:8, rule people-at-work",
+  ],
+  ["issuers", "rule default:issuer: ", "look at policy.yaml:4, rule default:issuer"],
+  ["default", "rule default: ", "look at policy.yaml:2, rule default"],
+])(
+  "a token that is believed, and refused by the %s: the line that decides",
+  async (by, why, line) => {
+    const policy = [
+      "version: v1",
+      `default: ${by === "default" ? "deny" : "allow"}`,
+      "issuers:",
+      `  ${by === "issuers" ? claims.iss : "https://other.example"}: deny`,
+      "rules:",
+      "  - { id: others, effect: deny, reason: never, when: { san: nobody@corp.example } }",
+      "  # whoever is not at work",
+      `  - { id: people-at-work, effect: ${by === "rules" ? "deny" : "allow"}, reason: only who is at work,`,
+      `      when: { claims: { at_work: "${by === "rules" ? "no" : "yes"}" } } }`,
+    ];
+    const config = readFileSync(join(home, "config.yaml"), "utf8");
+    writeFileSync(join(home, "policy.yaml"), policy.join("\n"));
+    writeFileSync(join(home, "config.yaml"), `${config}policy: { file: policy.yaml }\n`);
+    const { code, text } = await explain(await signToken(key, { ...claims, at_work: "no" }));
+    writeFileSync(join(home, "config.yaml"), config);
+    expect(text).toContain(`failed       the policy: version v1, ${why}`);
+    expect(text).toContain(line);
+    expect(text.endsWith("REFUSED")).toBe(true);
+    expect(code).toBe(1);
+  },
+);
+
+it("a token that is refused by its issuer's entry: the line of that entry", async () => {
+  const { text } = await explain(await signToken(key, { ...claims, aud: "other" }));
+  expect(text).toContain("look at config.yaml:3, identity.issuers: issuerUrl https://idp.example");
+});
+
+it("a policy is held against the providers of the home", async () => {
+  const rule = (id: string, when: string) =>
+    `  - { id: ${id}, effect: allow, reason: r, when: ${when} }\n`;
+  writeFileSync(
+    join(home, "draft.yaml"),
+    `default: deny\nrules:\n${rule("a", "{ provider: email, claims: { colour: blue } }")}${rule(
+      "b",
+      "{ provider: github-workflow, claims: { repository: x, job_worklow_ref: y } }",
+    )}${rule("c", "{ provider: mail, claims: { groups: staff } }")}`,
+  );
+  const linted = await command("policy", "lint", "draft.yaml");
+  expect(linted).toEqual({
+    code: 1,
+    text: [
+      'doubt: rule a: provider "email" knows no claim "colour" (unknown-claim)',
+      'doubt: rule b: provider "github-workflow" knows no claim "job_worklow_ref" (unknown-claim)',
+      'doubt: rule c: there is no provider "mail" (unknown-provider)',
+    ].join("\n"),
+  });
+  const tested = await command("policy", "test", "draft.yaml", "--case", "{issuer: x, san: a@b}");
+  expect(tested.code).toBe(1);
+  expect(tested.text).toContain('knows no claim "colour"');
+  expect(tested.text).toContain("deny, by default:");
 });

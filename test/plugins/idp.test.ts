@@ -1,8 +1,10 @@
+import { createHash } from "node:crypto";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createLocalJWKSet, jwtVerify } from "jose";
 import { afterAll, beforeAll, expect, it } from "vitest";
+import { decode } from "../../core/wire.ts";
 import { describeProvider, issueDemoToken } from "../../events/idp.ts";
 import idp from "../../plugins/idp/plugin.ts";
 import { bootForTest, silentJournal } from "../support/boot.ts";
@@ -64,6 +66,18 @@ it("issues a token that its own documents verify, and marks it", async () => {
     demo_account: true,
   });
   expect((payload.exp ?? 0) - (payload.iat ?? 0)).toBe(600);
+  // On record, by the digest that the certificate's record has too.
+  const reader = await booted.installation.storage.openReader("idp");
+  const facts = await reader.read("facts", 0n, 10);
+  const bodies = facts.map(({ value }) => decode((decode(value) as { body: Uint8Array }).body));
+  expect(bodies).toMatchObject([
+    {
+      tokenDigest: new Uint8Array(createHash("sha256").update(idToken).digest()),
+      subject: "demo:demo@example.com",
+      email: "demo@example.com",
+      by: "admin-secret",
+    },
+  ]);
 });
 
 it("says loudly that demo accounts are on, and only then", async () => {

@@ -9,7 +9,7 @@ import { extensionOids, findExtension, parseCertificate } from "../../core/forma
 import type { FailureCode } from "../../events/failure.ts";
 import type { Principal } from "../../events/identity.ts";
 import { countRefusals, trustBundle } from "../../events/issuer.ts";
-import { unverifiedIssuer } from "../../plugins/issuer/refusals.ts";
+import { unverifiedIssuer } from "../../core/formats/unverified-issuer.ts";
 import { softKey } from "../crypto/soft-authority.ts";
 import { memoryStorage } from "../support/memory-storage.ts";
 import { boot, factsIn, key, prove, request, rows } from "./issuer-house.ts";

@@ -243,12 +243,26 @@ describe("the lint", () => {
       ["a unknown-claim"],
     ],
     [
+      "finds claims that another provider has",
+      rules({ ...a, effect: "allow", when: { provider: "email", claims: { run: "7" } } }),
+      ["a unknown-claim"],
+    ],
+    [
+      "takes claims that a provider of the condition has, or any issuer may send",
+      rules({ ...a, effect: "allow", when: { claims: { run: "7", "/x/y": "1", groups: "g" } } }),
+      [],
+    ],
+    [
       "finds providers that nobody knows",
       rules({ ...a, effect: "allow", when: { provider: ["email", "myspace"] } }),
       ["a unknown-provider"],
     ],
   ])("%s", (_, policy, expected) => {
-    const known = { providers: new Set(["email"]), claims: new Set(["sub", "x"]) };
+    const providers = new Map([
+      ["email", new Set(["sub", "x"])],
+      ["ci", new Set(["run"])],
+    ]);
+    const known = { providers };
     const found = lintPolicy(policy, known).map((doubt) => `${doubt.rule} ${doubt.lint}`);
     expect(found).toEqual(expected);
   });

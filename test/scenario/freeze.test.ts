@@ -154,7 +154,7 @@ test("Rekor v1 gets its next tree, in which indices go on", async () => {
   await stranger.expectClean();
 });
 
-test("Rekor is rolled while entries come: nothing is refused, nothing restarts", long, async () => {
+test("Rekor is rolled while entries come: nothing is refused, nothing restarts", async () => {
   const { origin, home } = stranger.instance;
   const services = await stranger.instance.pid("services");
   const old = await describeRekor();

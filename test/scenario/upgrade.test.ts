@@ -37,7 +37,7 @@ test("starts, signs and verifies, and has neither", async () => {
   const { stores } = JSON.parse(await readFile(join(place.home, "instance.json"), "utf8")) as {
     stores: string[];
   };
-  expect(stores).toEqual(["audit"]);
+  expect(stores).toEqual(["audit", "idp"]);
   const what = await chancery(place.home, "what", "ready@example.com", "--since", "2026-01-01");
   expect(what.stdout).toContain("certificate");
   // So is the search index.
@@ -62,7 +62,7 @@ async function makeOld(home: string): Promise<void> {
   }
   await writeFile(join(home, "nats", "nats.conf"), "# of an older release\n");
   await rm(join(home, "data", "log-rekor-v2.db"));
-  await rm(join(home, "data", "audit.db"));
+  for (const name of ["audit", "idp"]) await rm(join(home, "data", `${name}.db`));
   await rm(join(home, "index"), { recursive: true });
   const instance = JSON.parse(await readFile(join(home, "instance.json"), "utf8")) as object;
   await writeFile(join(home, "instance.json"), JSON.stringify({ ...instance, stores: undefined }));

@@ -1,5 +1,5 @@
 /** Clients that may say anything to a door, over a port or a Unix socket, in HTTP/1.1, the same inside TLS, and HTTP/2. */
-import { request as plainRequest } from "node:http";
+import { Agent, request as plainRequest, type RequestOptions } from "node:http";
 import { connect as connectHttp2, type ClientHttp2Session } from "node:http2";
 import { connect, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
@@ -27,33 +27,46 @@ export type Transport = (wish: Wish) => Promise<Reply>;
 
 /** HTTP/1.1, a connection a request. */
 export function http1(where: Where): Transport {
-  return async ({ method, path, headers = {}, body = "" }) => {
-    const bytes = Buffer.from(body);
-    const createConnection = (): Socket => connect(where);
-    const length = bytes.length > 0 || method === "POST" ? { "content-length": bytes.length } : {};
-    const request = plainRequest({
-      method,
-      path,
-      headers: { host: "localhost", connection: "close", ...length, ...headers },
-      createConnection,
+  const createConnection = (): Socket => connect(where);
+  return async (wish) => await exchange(wish, { createConnection }, { connection: "close" });
+}
+
+/** HTTP/1.1 over at most so many connections, each used again while the door lets it. */
+export function keptAlive(where: Where, connections: number): Transport & Disposable {
+  const agent = new Agent({ keepAlive: true, maxSockets: connections });
+  const send: Transport = async (wish) => await exchange(wish, { ...where, agent }, {});
+  return Object.assign(send, { [Symbol.dispose]: () => agent.destroy() });
+}
+
+async function exchange(
+  { method, path, headers = {}, body = "" }: Wish,
+  over: RequestOptions,
+  fields: { readonly connection?: string },
+): Promise<Reply> {
+  const bytes = Buffer.from(body);
+  const length = bytes.length > 0 || method === "POST" ? { "content-length": bytes.length } : {};
+  const request = plainRequest({
+    ...over,
+    method,
+    path,
+    headers: { host: "localhost", ...fields, ...length, ...headers },
+  });
+  return await new Promise((resolve) => {
+    request.on("error", () => resolve(nothing));
+    request.on("response", (response) => {
+      const parts: Uint8Array[] = [];
+      response.on("data", (part: Uint8Array) => parts.push(part));
+      response.on("error", () => resolve(nothing));
+      response.on("end", () =>
+        resolve({
+          status: response.statusCode ?? 0,
+          headers: flat(response.headers),
+          body: Buffer.concat(parts).toString("latin1"),
+        }),
+      );
     });
-    return await new Promise((resolve) => {
-      request.on("error", () => resolve(nothing));
-      request.on("response", (response) => {
-        const parts: Uint8Array[] = [];
-        response.on("data", (part: Uint8Array) => parts.push(part));
-        response.on("error", () => resolve(nothing));
-        response.on("end", () =>
-          resolve({
-            status: response.statusCode ?? 0,
-            headers: flat(response.headers),
-            body: Buffer.concat(parts).toString("latin1"),
-          }),
-        );
-      });
-      request.end(bytes);
-    });
-  };
+    request.end(bytes);
+  });
 }
 
 /** An HTTP/2 connection over TLS. */

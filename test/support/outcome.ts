@@ -30,54 +30,70 @@ export interface Effects {
 
 /** The databases of a home, read while others write them. */
 export class Stored implements Disposable {
-  readonly #files: readonly { readonly name: string; readonly database: DatabaseSync }[];
-  #versions = "";
-  #effects: Effects = { rows: {}, content: "", intents: 0 };
+  readonly #files: readonly StoredFile[];
 
   constructor(home: string) {
     this.#files = ["data", "vault"].flatMap((folder) =>
       readdirSync(join(home, folder))
         .filter((name) => name.endsWith(".db"))
-        .map((name) => ({
-          name: `${folder}/${name}`,
-          database: new DatabaseSync(join(home, folder, name), { readOnly: true }),
-        })),
+        .map((name) => new StoredFile(`${folder}/${name}`, join(home, folder, name))),
     );
   }
 
   /** What is stored now. Files that no other connection has written since are not read again. */
   effects(): Effects {
-    const versions = this.#files
-      .map(({ database }) => JSON.stringify(database.prepare("PRAGMA data_version").get()))
-      .join();
-    if (versions === this.#versions) return this.#effects;
-    this.#versions = versions;
+    const all = this.#files.map((file) => file.effects());
+    return {
+      rows: Object.assign({}, ...all.map(({ rows }) => rows)) as Effects["rows"],
+      content: all.map(({ content }) => content).join(),
+      intents: all.reduce((sum, { intents }) => sum + intents, 0),
+    };
+  }
+
+  [Symbol.dispose](): void {
+    for (const file of this.#files) file[Symbol.dispose]();
+  }
+}
+
+class StoredFile implements Disposable {
+  readonly #name: string;
+  readonly #database: DatabaseSync;
+  #version = "";
+  #effects: Effects = { rows: {}, content: "", intents: 0 };
+
+  constructor(name: string, path: string) {
+    this.#name = name;
+    this.#database = new DatabaseSync(path, { readOnly: true });
+  }
+
+  effects(): Effects {
+    const version = JSON.stringify(this.#database.prepare("PRAGMA data_version").get());
+    if (version === this.#version) return this.#effects;
+    this.#version = version;
     return (this.#effects = this.#read());
   }
 
   [Symbol.dispose](): void {
-    for (const { database } of this.#files) database.close();
+    this.#database.close();
   }
 
   #read(): Effects {
     const digest = createHash("sha256");
     const rows: { [table: string]: number } = {};
     let intents = 0;
-    for (const { name, database } of this.#files) {
-      const tables = database
-        .prepare("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")
-        .all() as { name: string }[];
-      for (const table of tables) {
-        if (isAudit(name, table.name)) continue;
-        const all = database.prepare(`SELECT * FROM "${table.name}"`).all();
-        rows[`${name} ${table.name}`] = all.length;
-        for (const row of all) {
-          const values = Object.values(row).map((value) =>
-            value instanceof Uint8Array ? Buffer.from(value).toString("hex") : String(value),
-          );
-          digest.update(`${name} ${table.name} ${values.join(" ")}\n`);
-          if (table.name === "ledger" && /"type":"intent"/.test(values.join(" "))) intents++;
-        }
+    const tables = this.#database
+      .prepare("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")
+      .all() as { name: string }[];
+    for (const table of tables) {
+      if (isAudit(this.#name, table.name)) continue;
+      const all = this.#database.prepare(`SELECT * FROM "${table.name}"`).all();
+      rows[`${this.#name} ${table.name}`] = all.length;
+      for (const row of all) {
+        const values = Object.values(row).map((value) =>
+          value instanceof Uint8Array ? Buffer.from(value).toString("hex") : String(value),
+        );
+        digest.update(`${table.name} ${values.join(" ")}\n`);
+        if (table.name === "ledger" && /"type":"intent"/.test(values.join(" "))) intents++;
       }
     }
     return { rows, content: digest.digest("hex"), intents };

@@ -6,10 +6,10 @@ import { Malformed } from "../../../core/formats/malformed.ts";
 import { Failure } from "../../../events/failure.ts";
 import { parseIdToken } from "../id-token.ts";
 import type { Issuer, Issuers } from "../issuers.ts";
-import type { Step, Verify } from "../verifier.ts";
+import type { Step, Verified, Verify } from "../verifier.ts";
 
 /** One check and what became of it. */
-export interface Explained {
+export interface Check {
   readonly name: string;
   readonly verdict: "passed" | "failed" | "not reached";
   /** Why, or what was found. */
@@ -19,11 +19,19 @@ export interface Explained {
 /** What a token would come to. */
 export interface Explanation {
   readonly accepted: boolean;
-  readonly checks: readonly Explained[];
+  readonly checks: readonly Check[];
   /** What a certificate would say, by extension or `name`; empty for a token that is refused. */
   readonly certificate: readonly { readonly what: string; readonly value: string }[];
   /** Where to look. */
   readonly hints: readonly string[];
+  /** The issuer as it is configured; null if it is not. */
+  readonly issuerUrl: string | null;
+}
+
+/** An explanation, and for a token that is believed what a policy decides by: personal, and not for a terminal. */
+export interface Explained {
+  readonly explanation: Explanation;
+  readonly believed: Verified | null;
 }
 
 const steps: readonly (readonly [Step, string])[] = [
@@ -40,20 +48,19 @@ export async function explainToken(
   token: string,
   verify: Verify,
   issuers: Issuers,
-): Promise<Explanation> {
+): Promise<Explained> {
   const passed = new Set<Step>();
   let refusal: string | null = null;
-  let certificate: Explanation["certificate"] = [];
+  let believed: Verified | null = null;
   const issuer = issuerOf(token, issuers);
   try {
-    const verified = await verify(token, (step) => passed.add(step));
-    certificate = describe(verified.principal, verified.issuer);
+    believed = await verify(token, (step) => passed.add(step));
   } catch (thrown) {
     if (!(thrown instanceof Malformed) && !(thrown instanceof Failure)) throw thrown;
     refusal = thrown.message;
   }
   const failed = steps.find(([step]) => !passed.has(step))?.[0];
-  const checks = steps.map(([step, name]): Explained => {
+  const checks = steps.map(([step, name]): Check => {
     if (passed.has(step)) return { name, verdict: "passed", detail: foundAt(step, issuer) };
     const isFirst = step === failed && refusal !== null;
     return {
@@ -62,12 +69,14 @@ export async function explainToken(
       detail: isFirst ? (refusal ?? "") : "",
     };
   });
-  return {
+  const explanation = {
     accepted: refusal === null,
     checks,
-    certificate,
+    certificate: believed === null ? [] : describe(believed.principal, believed.issuer),
     hints: hintsFor(failed, token, issuer),
+    issuerUrl: issuer?.config.issuerUrl ?? null,
   };
+  return { explanation, believed };
 }
 
 function issuerOf(token: string, issuers: Issuers): Issuer | null {
