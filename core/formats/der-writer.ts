@@ -22,7 +22,8 @@ export class DerWriter {
 
   /** Puts bytes in front of what is written. */
   put(bytes: Uint8Array): void {
-    this.#bytes.set(bytes, this.#room(bytes.length));
+    const at = this.#room(bytes.length);
+    this.#bytes.set(bytes, at);
   }
 
   /** Puts a header in front: its element reaches to `end`. */
@@ -34,7 +35,7 @@ export class DerWriter {
     }
     let octets = 0;
     for (let rest = length; rest > 0; rest = Math.floor(rest / 256)) {
-      this.#bytes[this.#room(1)] = rest % 256;
+      this.#one(rest % 256);
       octets++;
     }
     this.#two(tag, 0x80 | octets);
@@ -54,7 +55,7 @@ export class DerWriter {
     while (start < value.length - 1 && value[start] === 0) start++;
     this.put(start === 0 ? value : value.subarray(start));
     // The sign needs a bit of its own, and nothing at all is zero.
-    if ((value[start] ?? 0x80) >= 0x80) this.#bytes[this.#room(1)] = 0;
+    if ((value[start] ?? 0x80) >= 0x80) this.#one(0);
     this.header(tags.integer, end);
   }
 
@@ -65,13 +66,18 @@ export class DerWriter {
     return taken;
   }
 
+  #one(octet: number): void {
+    const at = this.#room(1);
+    this.#bytes[at] = octet;
+  }
+
   #two(first: number, second: number): void {
     const at = this.#room(2);
     this.#bytes[at] = first;
     this.#bytes[at + 1] = second;
   }
 
-  /** Takes room for so many bytes; where they begin. */
+  /** Takes room for so many bytes; where they begin. It may replace the buffer, so it is called before the buffer is named. */
   #room(length: number): number {
     const size = this.#size + length;
     if (size > this.#bytes.length) {
