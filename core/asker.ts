@@ -39,7 +39,7 @@ export class Asker {
   readonly #maxPending: number;
   readonly #inbox: string;
   readonly #letters = new Map<string, Letter>();
-  readonly #batches = new Map<string, Waiting[]>();
+  readonly #gathered = new Map<string, Gathered>();
   readonly #watched = new Set<string>();
   #pending = 0;
 
@@ -82,39 +82,64 @@ export class Asker {
     });
   }
 
-  /** Collects what this turn of the event loop asks, whichever socket's callback asks it. */
+  /**
+   * Collects what this turn of the event loop asks, whichever socket's callback asks it. While letters enough are under way the next
+   * one waits for one of them, because whoever answers is busy, and one large letter costs both sides much less than many small ones.
+   */
   #gather(ask: Ask, waiting: Waiting): void {
     const key = askKey(ask);
-    const batch = this.#batches.get(key);
-    if (batch) {
-      batch.push(waiting);
-      return;
-    }
-    this.#batches.set(key, [waiting]);
-    setImmediate(() => {
-      const gathered = this.#batches.get(key) ?? [];
-      this.#batches.delete(key);
-      for (const letter of split(gathered, this.#options.line.maxBytes())) this.#send(ask, letter);
-    });
+    const gathered = this.#gathered.get(key) ?? { ask, waiting: [], underWay: 0, patience: null };
+    this.#gathered.set(key, gathered);
+    gathered.waiting.push(waiting);
+    if (gathered.waiting.length === 1) setImmediate(() => this.#sendGathered(gathered));
   }
 
-  #send(ask: Ask, waiting: readonly Waiting[], probe = false): void {
+  #sendGathered(gathered: Gathered): void {
+    const { underWay, waiting } = gathered;
+    if (waiting.length === 0) return;
+    if (underWay >= lettersUnderWay && waiting.length < maxItems) {
+      // One slow answer must not hold up everybody.
+      gathered.patience ??= setTimeout(() => this.#sendAll(gathered), longestGatherMs);
+      return;
+    }
+    this.#sendAll(gathered);
+  }
+
+  #sendAll(gathered: Gathered): void {
+    clearTimeout(gathered.patience ?? undefined);
+    gathered.patience = null;
+    const waiting = gathered.waiting.filter(({ done }) => !done);
+    gathered.waiting = [];
+    for (const letter of split(waiting, this.#options.line.maxBytes())) {
+      const sent = this.#send(gathered.ask, letter);
+      if (sent === null) continue;
+      gathered.underWay++;
+      sent.whenDone(() => {
+        gathered.underWay--;
+        // Later, because this may be the end of all letters under way, which the next one does not belong to.
+        if (gathered.waiting.length > 0) setImmediate(() => this.#sendGathered(gathered));
+      });
+    }
+  }
+
+  /** The letter, or null if it could not be sent and everybody has been told so. */
+  #send(ask: Ask, waiting: readonly Waiting[], probe = false): Letter | null {
     const { name, line, pairKeys, clock } = this.#options;
     const fail = (code: "overloaded" | "internal", message: string): void => {
       for (const one of waiting) one.fail(new Failure(code, message));
     };
     if (this.#pending > this.#maxPending) {
       fail("overloaded", "too many questions wait for answers");
-      return;
+      return null;
     }
     if (!line.connected()) {
       fail("overloaded", "the bus is not connected at the moment");
-      return;
+      return null;
     }
     const key = pairKeys(name, ask.room);
     if (!key) {
       fail("internal", `"${name}" and "${ask.room}" share no key`);
-      return;
+      return null;
     }
     this.#watch(ask.room);
     const id = randomBytes(16);
@@ -126,6 +151,7 @@ export class Asker {
     letter.whenDone(() => this.#letters.delete(encodeHex(id)));
     const message = sealQuestion(key, subject, { id: new Uint8Array(id), sentAtMs, items });
     line.publish(subject, message, `${this.#inbox}.${encodeHex(id)}`);
+    return letter;
   }
 
   #receive({ subject, data, nobodyAnswers }: ReceivedAnswer): void {
@@ -182,6 +208,19 @@ export class Asker {
 }
 
 const lostAfterMs = 1_000;
+/** One being answered and one on its way: the answerer is never idle, and never has many small ones. */
+const lettersUnderWay = 2;
+/** Longest that a question waits for company. */
+const longestGatherMs = 20;
+
+/** Questions of one ask that have no letter yet. */
+interface Gathered {
+  readonly ask: Ask;
+  waiting: Waiting[];
+  /** Letters that are not wholly answered. */
+  underWay: number;
+  patience: NodeJS.Timeout | null;
+}
 
 interface ReceivedAnswer {
   readonly subject: string;
@@ -235,6 +274,10 @@ class Waiting {
     this.item = item;
     this.#settle = settle;
     this.#whenDone = [whenDone];
+  }
+
+  get done(): boolean {
+    return this.#done;
   }
 
   expireAfter(ms: number, ask: Ask): void {

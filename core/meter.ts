@@ -1,5 +1,7 @@
-/** What the kernel counts of a room: its asks, how they ended and how long they took. Latency and rates of the bus are taken here, once. */
-import { Histogram, Registry } from "prom-client";
+/**
+ * What the kernel counts of a room: its asks, how they ended and how long they took. Latency and rates of the bus are taken here, once.
+ * Counted by hand, because it is done for every ask, and prom-client would look up the labels each time.
+ */
 import type { Metric } from "../events/contract.ts";
 
 /** Counts the asks that one room answers. */
@@ -11,36 +13,58 @@ export interface Meter {
 
 /** From a tenth of a millisecond to the longest deadline. */
 const buckets = [0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2.5, 20];
+const name = "chancery_ask_duration_seconds";
 
 /** A meter of the room, at zero. */
 export function createMeter(room: string): Meter {
-  const registry = new Registry();
-  const asks = new Histogram({
-    name: "chancery_ask_duration_seconds",
-    help: "Asks that rooms have answered, by how they ended",
-    labelNames: ["room", "ask", "outcome"],
-    buckets,
-    registers: [registry],
-  });
+  const asks = new Map<string, Map<string, Series>>();
   return {
-    observe: (ask, outcome, seconds) => asks.observe({ room, ask, outcome }, seconds),
-    metrics: async () => await readMetrics(registry),
+    observe(ask, outcome, seconds) {
+      let outcomes = asks.get(ask);
+      if (outcomes === undefined) asks.set(ask, (outcomes = new Map()));
+      let series = outcomes.get(outcome);
+      if (series === undefined) outcomes.set(outcome, (series = emptySeries()));
+      const bucket = buckets.findIndex((bound) => seconds <= bound);
+      if (bucket >= 0) series.inBuckets[bucket] = (series.inBuckets[bucket] ?? 0) + 1;
+      series.count += 1;
+      series.sum += seconds;
+    },
+    async metrics() {
+      const values = [...asks].flatMap(([ask, outcomes]) =>
+        [...outcomes].flatMap(([outcome, series]) => samplesOf(series, { room, ask, outcome })),
+      );
+      const help = "Asks that rooms have answered, by how they ended";
+      const metric = { name, help, type: "histogram", aggregator: "sum", values } as const;
+      return await Promise.resolve([metric]);
+    },
   };
 }
 
-/** A registry's metrics as they cross the bus. */
-async function readMetrics(registry: Registry): Promise<readonly Metric[]> {
-  // What prom-client gives has more members than cross, none of which are needed.
-  const metrics = (await registry.getMetricsAsJSON()) as unknown as readonly Metric[];
-  return metrics.map(({ name, help, type, values }) => ({
-    name,
-    help,
-    type,
-    aggregator: "sum",
-    values: values.map(({ metricName, labels, value }) => ({
-      ...(metricName !== undefined && { metricName }),
-      labels: { ...labels },
-      value,
-    })),
-  }));
+interface Series {
+  /** How many fell into each bucket and not into the one before it. */
+  readonly inBuckets: number[];
+  count: number;
+  sum: number;
+}
+
+function emptySeries(): Series {
+  return { inBuckets: buckets.map(() => 0), count: 0, sum: 0 };
+}
+
+/** A histogram's samples: buckets hold what is in the smaller ones too. */
+function samplesOf(
+  { inBuckets, count, sum }: Series,
+  labels: { readonly [name: string]: string },
+): Metric["values"] {
+  let upTo = 0;
+  const bounded = buckets.map((le, at) => {
+    upTo += inBuckets[at] ?? 0;
+    return { metricName: `${name}_bucket`, labels: { le, ...labels }, value: upTo };
+  });
+  return [
+    ...bounded,
+    { metricName: `${name}_bucket`, labels: { le: "+Inf", ...labels }, value: count },
+    { metricName: `${name}_sum`, labels, value: sum },
+    { metricName: `${name}_count`, labels, value: count },
+  ];
 }

@@ -1,7 +1,7 @@
 /** Rows of the ledger: JSON text, chained by SHA-256(previous hash ‖ sequence as 8 bytes ‖ body). */
 import { hash } from "node:crypto";
 import * as v from "valibot";
-import { concat, encodeUtf8, uintBytes } from "../core/formats/encoding.ts";
+import { encodeUtf8 } from "../core/formats/encoding.ts";
 import { purposes } from "./keyring.ts";
 
 /** The hash before the first row. */
@@ -96,7 +96,15 @@ export type Outcome = v.InferOutput<typeof result>;
 /** What is bound to an intent. */
 export type Binding = v.InferOutput<typeof binding>;
 
-/** The hash that chains a row to the one before it. */
+/** The hash that chains a row to the one before it. @throws {Malformed} if the body is not well-formed text */
 export function rowHash(previous: Uint8Array, at: number, body: string): Uint8Array {
-  return hash("sha256", concat(previous, uintBytes(at, 8), encodeUtf8(body)), "buffer");
+  const text = encodeUtf8(body);
+  const row = Buffer.allocUnsafe(previous.length + sequenceBytes + text.length);
+  row.set(previous);
+  row.writeUIntBE(0, previous.length, 2);
+  row.writeUIntBE(at, previous.length + 2, sequenceBytes - 2);
+  row.set(text, previous.length + sequenceBytes);
+  return hash("sha256", row, "buffer");
 }
+
+const sequenceBytes = 8;

@@ -44,6 +44,8 @@ export interface TokenObject extends KeyHandle {
 }
 
 const maxObjects = 4_096;
+const byEcdsa = { mechanism: pkcs11js.CKM_ECDSA };
+const byRsa = { mechanism: pkcs11js.CKM_RSA_PKCS };
 
 /** How a key signs what it is given. */
 export type SigningMechanism =
@@ -275,15 +277,13 @@ export class Module {
 
   /** C_SignInit. Fails before any signature can have been made. */
   beginSigning(session: Session, key: KeyHandle, mechanism: SigningMechanism): void {
-    const parameters = {
-      mechanism: mechanism === "ecdsa" ? pkcs11js.CKM_ECDSA : pkcs11js.CKM_RSA_PKCS,
-    };
+    const parameters = mechanism === "ecdsa" ? byEcdsa : byRsa;
     call("C_SignInit", () => this.#library.C_SignInit(session.handle, parameters, key.handle));
   }
 
   /** C_Sign on this thread. */
   signNow(session: Session, input: Uint8Array, sizeBytes: number): Uint8Array {
-    const out = Buffer.alloc(sizeBytes);
+    const out = Buffer.allocUnsafe(sizeBytes).fill(0);
     return call("C_Sign", () => this.#library.C_Sign(session.handle, Buffer.from(input), out));
   }
 

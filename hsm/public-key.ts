@@ -1,6 +1,7 @@
 /** Public keys as the device tells them, as DER, and the ECDSA signature forms of PKCS#11 and X.509. */
 import { createPublicKey, hash, type KeyObject, verify } from "node:crypto";
 import * as der from "../core/formats/der.ts";
+import { DerWriter } from "../core/formats/der-writer.ts";
 import { concat } from "../core/formats/encoding.ts";
 import type { KeyAlgorithm, PublicAttributes, SigningMechanism } from "./pkcs11.ts";
 
@@ -45,9 +46,12 @@ export function formatPublicKey(attributes: PublicAttributes): Uint8Array {
 
 /** What C_Sign is given for `message`: its digest, or for RSA the DigestInfo around it (RFC 8017 §9.2). */
 export function signingInput(scheme: SigningScheme, message: Uint8Array): Uint8Array {
-  const digest = hash(scheme.hash, message, "buffer");
-  if (scheme.mechanism === "ecdsa") return digest;
-  return concat(digestInfoPrefix, digest);
+  return signingInputOf(scheme, hash(scheme.hash, message, "buffer"));
+}
+
+/** As {@link signingInput}, for who has the digest by the scheme's hash at hand. */
+export function signingInputOf(scheme: SigningScheme, digest: Uint8Array): Uint8Array {
+  return scheme.mechanism === "ecdsa" ? digest : concat(digestInfoPrefix, digest);
 }
 
 /** DigestInfo { sha256, NULL } up to the digest. */
@@ -62,8 +66,15 @@ const digestInfoPrefix = der
 export function releasedForm(scheme: SigningScheme, raw: Uint8Array): Uint8Array {
   if (scheme.mechanism === "rsa-pkcs1") return raw;
   const half = raw.length / 2;
-  return der.sequence(der.integer(raw.subarray(0, half)), der.integer(raw.subarray(half)));
+  const writer = new DerWriter(derOverheadBytes + raw.length);
+  writer.unsigned(raw.subarray(half));
+  writer.unsigned(raw.subarray(0, half));
+  writer.header(der.tags.sequence, 0);
+  return writer.take();
 }
+
+/** Three headers, and an octet for the sign of each number. */
+const derOverheadBytes = 8;
 
 /** A verifier for one pinned key; it never throws. */
 export function verifier(

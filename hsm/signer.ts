@@ -3,7 +3,8 @@
  * exist already is not made a second time: a certificate whose C_Sign failed is abandoned.
  */
 import { hash } from "node:crypto";
-import { concat, encodeHex } from "../core/formats/encoding.ts";
+import { type PinnedVerifier, pinnedVerifier } from "../core/crypto/pinned-verify.ts";
+import { concat } from "../core/formats/encoding.ts";
 import type { Clock } from "../core/clock.ts";
 import type { Journal } from "../core/journal.ts";
 import { Failure } from "../events/failure.ts";
@@ -14,7 +15,7 @@ import type { Keyring, VaultKey } from "./keyring.ts";
 import { type Ledger, StateUnavailable } from "./ledger.ts";
 import type { IntentRow } from "./ledger-rows.ts";
 import type { Pool } from "./pool.ts";
-import { releasedForm, schemes, signingInput, verifier } from "./public-key.ts";
+import { releasedForm, schemes, type SigningScheme, signingInputOf } from "./public-key.ts";
 import type { Prepared } from "./prepared.ts";
 
 /** An intent that is recorded and may now be signed. */
@@ -24,8 +25,26 @@ export interface Job {
   readonly asker: string;
   readonly trace: string;
   readonly prepared: Prepared;
+  /** From {@link digestsOf}. */
+  readonly digests: Digests;
   /** Of the row of the attempt under way. */
   sequence: number;
+}
+
+/** The digests of a job's messages, each made once. */
+export interface Digests {
+  /** What the ledger names the messages by. */
+  readonly recorded: readonly Uint8Array[];
+  /** What is signed, by the hash of the key's scheme. */
+  readonly signed: readonly Uint8Array[];
+}
+
+/** The digests of messages that a key is to sign. */
+export function digestsOf(messages: readonly Uint8Array[], { algorithm }: VaultKey): Digests {
+  const scheme = schemes[algorithm];
+  const recorded = messages.map((message) => hash("sha256", message, "buffer"));
+  if (scheme.hash === "sha256") return { recorded, signed: recorded };
+  return { recorded, signed: messages.map((message) => hash(scheme.hash, message, "buffer")) };
 }
 
 /** What came of a job. */
@@ -59,7 +78,7 @@ const maxAttempts = 4;
 /** Signs for one vault. */
 export class Signer {
   readonly #parts: Parts;
-  readonly #verifiers = new Map<string, (message: Uint8Array, signature: Uint8Array) => boolean>();
+  readonly #verifiers = new Map<string, PinnedVerifier>();
   readonly #modes = new Map<string, Mode>();
   /** Keys that gave a bad signature, by label. */
   readonly quarantined = new Map<string, Quarantine>();
@@ -71,7 +90,7 @@ export class Signer {
 
   /** Makes ready to sign with a key. */
   add({ label, algorithm, publicKey }: VaultKey): void {
-    this.#verifiers.set(label, verifier(schemes[algorithm], publicKey));
+    this.#verifiers.set(label, pinnedVerifier(publicKey, schemes[algorithm].hash));
   }
 
   setMode(label: string, mode: Mode): void {
@@ -84,30 +103,35 @@ export class Signer {
 
   /** The row that announces a job, or the rest of it when it is tried again. */
   intentOf(
-    { key, purpose, asker, trace, prepared }: Job,
-    rest: readonly Uint8Array[] = prepared.messages,
+    { key, purpose, asker, trace, prepared, digests }: Job,
+    rest: readonly number[] | null = null,
   ): Omit<IntentRow, "type" | "atMs"> {
-    const digests = rest.map((message) => hash("sha256", message, "buffer"));
-    const digest = encodeHex(hash("sha256", concat(...digests), "buffer"));
+    const named =
+      rest === null ? digests.recorded : rest.map((index) => at(digests.recorded, index));
     const { binding } = prepared;
-    return { asker, key: key.label, purpose, count: rest.length, hash: digest, binding, trace };
+    const count = named.length;
+    return { asker, key: key.label, purpose, count, hash: hashOf(named), binding, trace };
   }
 
   /** Makes and verifies every signature of a job whose intent is durable; a failure is answered, not thrown. */
   async perform(job: Job, mode: Mode): Promise<Signed | Failure> {
-    const done = new Map<number, Uint8Array>();
+    const done = job.prepared.messages.map((): Uint8Array | null => null);
     let fastestMs = Infinity;
     for (let attempt = 1; ; attempt++) {
       const { generation } = this.#parts.pool;
-      const todo = [...job.prepared.messages.keys()].filter((index) => !done.has(index));
-      const before = done.size;
-      const result = await this.#attempt(job, { todo, done, mode });
+      const todo = missing(done);
+      const result =
+        mode === "sync"
+          ? this.#attemptNow(job, todo, done)
+          : await this.#attemptLater(job, todo, done);
       fastestMs = Math.min(fastestMs, result.fastestMs);
-      const made = done.size - before + result.bad;
+      const rest = missing(done);
+      const made = todo.length - rest.length + result.bad;
       if (result.error === null) {
-        const signatureHash = hashOf(todo.map((index) => done.get(index)));
+        const signatures = done.flatMap((signature) => signature ?? []);
+        const signatureHash = hashOf(todo.map((index) => at(signatures, index)));
         this.#parts.ledger.note({ of: job.sequence, status: "ok", made, signatureHash });
-        return { signatures: inOrder(done), fastestMs };
+        return { signatures, fastestMs };
       }
       const failure = await this.#afterError(job, {
         error: result.error,
@@ -116,38 +140,23 @@ export class Signer {
         generation,
       });
       if (failure) return failure;
-      const rest = job.prepared.messages.filter((_, index) => !done.has(index));
       const stopped = this.#announceRetry(job, rest);
       if (stopped) return stopped;
     }
   }
 
-  async #attempt(
-    job: Job,
-    { todo, done, mode }: { todo: readonly number[]; done: Map<number, Uint8Array>; mode: Mode },
-  ): Promise<Attempt> {
+  /** Signs on this thread, one after the other, until the first error. */
+  #attemptNow(job: Job, todo: readonly number[], done: (Uint8Array | null)[]): Attempt {
     const attempt: Attempt = { error: null, bad: 0, fastestMs: Infinity };
     const { pool } = this.#parts;
-    const { label } = job.key;
-    if (mode === "async") {
-      const each = todo.map(async (index) => {
-        if (attempt.error) return;
-        try {
-          const raw = await pool.signLater(label, ...this.#input(job, index));
-          done.set(index, this.#released(job, index, raw));
-        } catch (error) {
-          spoil(attempt, error);
-        }
-      });
-      await Promise.all(each);
-      return attempt;
-    }
+    const scheme = schemes[job.key.algorithm];
     for (const index of todo) {
       const startedMs = performance.now();
       try {
-        const raw = pool.signNow(label, ...this.#input(job, index));
+        const input = signingInputOf(scheme, at(job.digests.signed, index));
+        const raw = pool.signNow(job.key.label, scheme, input);
         attempt.fastestMs = Math.min(attempt.fastestMs, performance.now() - startedMs);
-        done.set(index, this.#released(job, index, raw));
+        done[index] = this.#released(job, scheme, { index, raw });
       } catch (error) {
         spoil(attempt, error);
         return attempt;
@@ -156,25 +165,47 @@ export class Signer {
     return attempt;
   }
 
-  #input(job: Job, index: number): [(typeof schemes)["ecdsa-p256"], Uint8Array] {
+  /** Signs on other threads, all at once as far as there are sessions. */
+  async #attemptLater(
+    job: Job,
+    todo: readonly number[],
+    done: (Uint8Array | null)[],
+  ): Promise<Attempt> {
+    const attempt: Attempt = { error: null, bad: 0, fastestMs: Infinity };
+    const { pool } = this.#parts;
     const scheme = schemes[job.key.algorithm];
-    return [scheme, signingInput(scheme, messageAt(job, index))];
+    const each = todo.map(async (index) => {
+      if (attempt.error) return;
+      try {
+        const input = signingInputOf(scheme, at(job.digests.signed, index));
+        const raw = await pool.signLater(job.key.label, scheme, input);
+        done[index] = this.#released(job, scheme, { index, raw });
+      } catch (error) {
+        spoil(attempt, error);
+      }
+    });
+    await Promise.all(each);
+    return attempt;
   }
 
   /** The form that leaves, once it is known to be good. @throws {BadSignature} */
-  #released(job: Job, index: number, raw: Uint8Array): Uint8Array {
-    const scheme = schemes[job.key.algorithm];
-    const complete = raw.length === scheme.signatureBytes;
-    const signature = complete ? releasedForm(scheme, raw) : raw;
-    const verify = this.#verifiers.get(job.key.label);
-    if (complete && verify?.(messageAt(job, index), signature)) return signature;
+  #released(
+    { key, prepared, digests }: Job,
+    scheme: SigningScheme,
+    { index, raw }: { readonly index: number; readonly raw: Uint8Array },
+  ): Uint8Array {
+    if (raw.length !== scheme.signatureBytes) throw new BadSignature();
+    const signature = releasedForm(scheme, raw);
+    const verify = this.#verifiers.get(key.label);
+    const message = at(prepared.messages, index);
+    if (verify?.(message, signature, at(digests.signed, index)) === true) return signature;
     throw new BadSignature();
   }
 
   /** Records what is known, and decides whether there is another attempt: null if there is. */
   async #afterError(
     job: Job,
-    at: {
+    about: {
       readonly error: HsmError | BadSignature;
       readonly made: number;
       readonly attempt: number;
@@ -184,30 +215,30 @@ export class Signer {
     const { ledger, pool, journal } = this.#parts;
     const { label } = job.key;
     const of = job.sequence;
-    if (at.error instanceof BadSignature) {
+    if (about.error instanceof BadSignature) {
       const reason = `the key ${label} gave a signature that does not verify; it is not used until the vault is started again`;
-      ledger.note({ of, status: "bad", made: at.made });
+      ledger.note({ of, status: "bad", made: about.made });
       this.quarantined.set(label, { reason, since: this.#parts.clock.now() });
       journal.error("bad-signature", { alarm: true, key: label, purpose: job.purpose, row: of });
       return new Failure("key-unavailable", reason);
     }
-    const { reason, operation } = at.error;
-    ledger.note({ of, status: "failed", made: at.made, reason: `${operation} ${reason}` });
-    journal.warn("hsm-error", { key: label, operation, reason, attempt: at.attempt, row: of });
+    const { reason, operation } = about.error;
+    ledger.note({ of, status: "failed", made: about.made, reason: `${operation} ${reason}` });
+    journal.warn("hsm-error", { key: label, operation, reason, attempt: about.attempt, row: of });
     if (job.purpose === "certificate" && operation === "C_Sign") {
       // The device may have made it: another one would be a second certificate.
-      void pool.recover(at.generation);
+      void pool.recover(about.generation);
       return unavailable("the certificate's signature has an unknown outcome; it is abandoned");
     }
-    if (at.error.remedy === "none" || at.attempt >= maxAttempts) {
-      return unavailable(at.error.message);
+    if (about.error.remedy === "none" || about.attempt >= maxAttempts) {
+      return unavailable(about.error.message);
     }
-    const back = await pool.recover(at.generation);
+    const back = await pool.recover(about.generation);
     return back ? null : unavailable("the HSM does not answer; it is tried again by itself");
   }
 
   /** A row for the next attempt, durable before it is made. A failure if that cannot be. */
-  #announceRetry(job: Job, rest: readonly Uint8Array[]): Failure | null {
+  #announceRetry(job: Job, rest: readonly number[]): Failure | null {
     const { ledger, guard } = this.#parts;
     const retryOf = job.sequence;
     try {
@@ -251,16 +282,17 @@ function unavailable(message: string): Failure {
   return new Failure("key-unavailable", message);
 }
 
-function messageAt(job: Job, index: number): Uint8Array {
-  const message = job.prepared.messages[index];
-  if (message === undefined) throw new RangeError(`no message ${index}`);
-  return message;
+function at(list: readonly Uint8Array[], index: number): Uint8Array {
+  const found = list[index];
+  if (found === undefined) throw new RangeError(`no message ${index}`);
+  return found;
 }
 
-function hashOf(signatures: readonly (Uint8Array | undefined)[]): string {
-  return encodeHex(hash("sha256", concat(...signatures.flatMap((one) => one ?? [])), "buffer"));
+/** SHA-256 over all of them in order, in hex. */
+function hashOf(list: readonly Uint8Array[]): string {
+  return hash("sha256", list.length === 1 ? at(list, 0) : concat(...list), "hex");
 }
 
-function inOrder(done: ReadonlyMap<number, Uint8Array>): Uint8Array[] {
-  return [...done].toSorted(([a], [b]) => a - b).map(([, signature]) => signature);
+function missing(done: readonly (Uint8Array | null)[]): number[] {
+  return [...done.keys()].filter((index) => done[index] === null);
 }

@@ -1,12 +1,7 @@
 /** RFC 3161 tokens: the vault writes TSTInfo and signed attributes itself and puts the CMS together around its signature. */
 import { encodeHex } from "../core/formats/encoding.ts";
 import { Malformed } from "../core/formats/malformed.ts";
-import {
-  formatSignedAttributes,
-  formatSigner,
-  formatTimestampToken,
-  formatTstInfo,
-} from "../core/formats/tsp.ts";
+import { TokenWriter } from "../core/formats/tsp-writer.ts";
 import { parseCertificate } from "../core/formats/x509.ts";
 import { Failure } from "../events/failure.ts";
 import type { Signable } from "../events/hsm.ts";
@@ -32,53 +27,41 @@ export function prepareTimestamp(
   if (Math.abs(Number(genTimeMs) - nowMs) > maxSkewMs) {
     throw new Malformed("timestamp: genTime is not now");
   }
-  const { certificate, signer } = authorityOf(key, own);
+  const writer = writerOf(key, { own, above, policy });
   const genTime = new Date(Number(genTimeMs));
-  const signatureAlgorithm = signatureAlgorithmOf(key);
-  const tstInfo = formatTstInfo({
-    policy,
-    hashAlgorithm,
-    messageImprint,
-    serial,
-    genTime,
-    accuracySeconds,
-    tsaName: certificate.subject,
-    ...(nonce && { nonce }),
-  });
-  const signedAttributes = formatSignedAttributes({
-    tstInfo,
-    signingTime: genTime,
-    certificate,
-    signer,
-    signatureAlgorithm,
-  });
+  const tstInfo = writer.tstInfo({ hashAlgorithm, messageImprint, serial, genTime, nonce });
+  const signedAttributes = writer.signedAttributes(tstInfo, genTime);
+  const { includeCertificate, includeChain } = signable;
+  const certificates = !includeCertificate ? "none" : includeChain === true ? "chain" : "own";
   return {
     messages: [signedAttributes],
     claim: { kind: "stamp", genTimeMs, serial },
     binding: { kind: "stamp", genTimeMs: genTimeMs.toString(), serial: encodeHex(serial) },
     signed: ([signature = new Uint8Array()]) =>
-      formatTimestampToken({
-        tstInfo,
-        signedAttributes,
-        signatureAlgorithm,
-        signature,
-        certificate,
-        includeCertificate: signable.includeCertificate,
-        ...(signable.includeChain === true && { above }),
-      }),
+      writer.token({ tstInfo, signedAttributes, signature, certificates }),
   };
 }
 
-/** What of a token is its key's own: read once, because timestamps come often and keyrings never change. */
-const authorities = new WeakMap<VaultKey, ReturnType<typeof readAuthority>>();
+/** What writes a key's tokens: made once, because timestamps come often and keyrings never change. */
+const writers = new WeakMap<VaultKey, TokenWriter>();
 
-function authorityOf(key: VaultKey, own: Uint8Array): ReturnType<typeof readAuthority> {
-  const authority = authorities.get(key) ?? readAuthority(own);
-  authorities.set(key, authority);
-  return authority;
-}
-
-function readAuthority(own: Uint8Array) {
-  const certificate = parseCertificate(own);
-  return { certificate, signer: formatSigner(certificate) };
+function writerOf(
+  key: VaultKey,
+  {
+    own,
+    above,
+    policy,
+  }: { readonly own: Uint8Array; readonly above: readonly Uint8Array[]; readonly policy: string },
+): TokenWriter {
+  const made =
+    writers.get(key) ??
+    new TokenWriter({
+      policy,
+      certificate: parseCertificate(own),
+      above,
+      signatureAlgorithm: signatureAlgorithmOf(key),
+      accuracySeconds,
+    });
+  writers.set(key, made);
+  return made;
 }

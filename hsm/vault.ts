@@ -16,7 +16,7 @@ import type { Keyring, VaultKey } from "./keyring.ts";
 import { type Ledger, StateUnavailable } from "./ledger.ts";
 import type { Pool } from "./pool.ts";
 import { type Limits, prepare } from "./signable.ts";
-import { type Job, Signer } from "./signer.ts";
+import { digestsOf, type Job, Signer } from "./signer.ts";
 
 /** What a vault is made of. */
 export interface VaultParts {
@@ -91,6 +91,7 @@ export class Vault implements AsyncDisposable {
       asker: "hsm",
       trace: "",
       prepared: { messages, claim: { kind: "none" }, binding: { kind: "none" } },
+      digests: digestsOf(messages, key),
       sequence: 0,
     }));
     ledger.transaction(() => {
@@ -210,7 +211,9 @@ export class Vault implements AsyncDisposable {
       const prepared = prepare(question.signable, key, { ...this.#parts.limits, nowMs });
       const { purpose } = question.signable;
       const { from: asker, trace } = envelope;
-      return { asked, job: { key, purpose, asker, trace, prepared, sequence: 0 }, failure: null };
+      const digests = digestsOf(prepared.messages, key);
+      const job = { key, purpose, asker, trace, prepared, digests, sequence: 0 };
+      return { asked, job, failure: null };
     } catch (error) {
       if (!(error instanceof Failure)) this.#parts.journal.error("judging-failed", { error });
       return { asked, job: null, failure: Failure.from(error) };

@@ -3,11 +3,11 @@
  * so this is done by a small addon over the OpenSSL inside Node, or, where that was not built, by slower code with the same answers.
  */
 import { constants, publicDecrypt } from "node:crypto";
-import { createRequire } from "node:module";
 import { p256, p384, p521 } from "@noble/curves/nist.js";
 import * as der from "../formats/der.ts";
 import { concat, decodeHex, equalBytes } from "../formats/encoding.ts";
 import { Malformed } from "../formats/malformed.ts";
+import { loadAddon } from "./addon.ts";
 import { type HashName, hashLengths } from "./hash.ts";
 import { isEcdsa, isRsa, type PublicKey } from "./keys.ts";
 
@@ -36,34 +36,11 @@ export const verifyDigestPure: DigestVerifier = (key, hash, digest, signature) =
  */
 export const verifyDigest: DigestVerifier = verifyDigestNative ?? verifyDigestPure;
 
-interface Addon {
-  readonly openssl: string;
-  readonly verify: (
-    spki: Uint8Array,
-    hash: HashName,
-    digest: Uint8Array,
-    signature: Uint8Array,
-  ) => boolean;
-}
-
 function loadNative(): DigestVerifier | null {
   const addon = loadAddon();
   if (addon === null) return null;
   return (key, hash, digest, signature) =>
     isVerifiable(key, hash, digest) && addon.verify(key.spki, hash, digest, signature);
-}
-
-function loadAddon(): Addon | null {
-  try {
-    // The addon's source is beside this file and exports exactly this.
-    const addon = createRequire(import.meta.url)("./addon/build/digest-verify.node") as Addon;
-    // OpenSSL promises its binary interface within a major version, for later minor ones.
-    const [major, minor] = addon.openssl.split(".").map(Number);
-    const [ownMajor, ownMinor] = (process.versions.openssl ?? "").split(".").map(Number);
-    return major === ownMajor && minor === ownMinor ? addon : null;
-  } catch {
-    return null;
-  }
 }
 
 function isVerifiable(key: PublicKey, hash: HashName, digest: Uint8Array): boolean {

@@ -17,8 +17,10 @@ import { measureOverload, type Overload } from "./overload.ts";
 import type { Results } from "./report.ts";
 import type { Settings } from "./settings.ts";
 
-/** Requests before the first measured run, so that it meets compiled code, as a service that runs for long does. */
-const warmUp = 300;
+/** Requests before a measured run, at least, so that it meets compiled code, as a service that runs for long does. */
+const leastWarmUp = 300;
+/** Where more are answered in so short a time, so many. */
+const warmUpSeconds = 0.5;
 /** A rate is carried if no request fails and all are answered this soon after the last was due; higher ones are not tried then. */
 const longestTail = { seconds: 0.25, ofDuration: 0.05 } as const;
 /** Requests counted under strace. */
@@ -88,7 +90,8 @@ export class Bench {
 
   async #load(subject: Subject, operation: Operation): Promise<void> {
     const { seconds } = this.#settings;
-    const { lanes, rates } = operation;
+    const { lanes, rates, guess } = operation;
+    const warmUp = Math.max(leastWarmUp, Math.ceil(warmUpSeconds * guess));
     await measure(subject, operation, { mode: { lanes }, count: warmUp, seconds });
     const closed = await measure(subject, operation, {
       mode: { lanes },

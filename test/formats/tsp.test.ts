@@ -5,6 +5,7 @@ import { concat, encodeHex, encodeUtf8 } from "../../core/formats/encoding.ts";
 import { Malformed } from "../../core/formats/malformed.ts";
 import { formatPem } from "../../core/formats/pem.ts";
 import * as tsp from "../../core/formats/tsp.ts";
+import { TokenWriter } from "../../core/formats/tsp-writer.ts";
 import {
   extensionOids,
   formatName,
@@ -44,23 +45,27 @@ function timestampingCa() {
   ];
 }
 
+const tokens = new TokenWriter({
+  policy: "1.3.6.1.4.1.57264.2",
+  certificate: parseCertificate(own),
+  signatureAlgorithm: "ecdsa-sha256",
+  accuracySeconds: 1,
+});
+
 function respond(includeCertificate: boolean, nonce?: Uint8Array): Uint8Array {
-  const signatureAlgorithm = "ecdsa-sha256" as const;
-  const tstInfo = tsp.formatTstInfo({
-    policy: "1.3.6.1.4.1.57264.2",
+  const tstInfo = tokens.tstInfo({
     hashAlgorithm: "sha256",
     messageImprint: sha256(artifact),
     serial: new Uint8Array(20).fill(0x42),
     genTime: now,
-    accuracySeconds: 1,
-    ...(nonce && { nonce }),
-    tsaName: name,
+    nonce,
   });
-  const given = { tstInfo, certificate: parseCertificate(own), signatureAlgorithm };
-  const signedAttributes = tsp.formatSignedAttributes({ ...given, signingTime: now });
+  const signedAttributes = tokens.signedAttributes(tstInfo, now);
   const signature = softSign(key, signedAttributes);
-  const token = { ...given, signedAttributes, signature, includeCertificate };
-  return tsp.formatTimestampResponse(tsp.formatTimestampToken(token));
+  const certificates = includeCertificate ? "own" : "none";
+  return tsp.formatTimestampResponse(
+    tokens.token({ tstInfo, signedAttributes, signature, certificates }),
+  );
 }
 
 const files = {
@@ -188,30 +193,48 @@ test.each<[string, Uint8Array]>([
 
 test("refuses to write an imprint of the wrong length", () => {
   expect(() =>
-    tsp.formatTstInfo({
-      policy: "1.2.3",
+    tokens.tstInfo({
       hashAlgorithm: "sha512",
       messageImprint: digest,
       serial: Uint8Array.of(1),
       genTime: now,
-      accuracySeconds: 1,
-      tsaName: name,
     }),
   ).toThrow(Malformed);
 });
 
-test("the signed attributes are a set in order, certificate hash and serial among them", () => {
-  const tstInfo = der.sequence();
-  const attributes = der.readDer(
-    tsp.formatSignedAttributes({
-      tstInfo,
-      signingTime: now,
-      certificate: parseCertificate(own),
-      signatureAlgorithm: "ecdsa-sha256",
-    }),
+test.each(["ecdsa-sha256", "ecdsa-sha384", "rsa-sha256"] as const)(
+  "%s: the signed attributes are a set in order, certificate hash and serial among them",
+  (signatureAlgorithm) => {
+    const certificate = parseCertificate(own);
+    const least = { ...certificate, issuer: der.sequence(), serial: Uint8Array.of(1) };
+    const tstInfo = der.sequence();
+    for (const subject of [certificate, least]) {
+      for (const time of [now, new Date("2050-01-01T00:00:00Z")]) {
+        const authority = { policy: "1.2.3", certificate: subject, signatureAlgorithm };
+        const writer = new TokenWriter({ ...authority, accuracySeconds: 1 });
+        const attributes = der.readDer(writer.signedAttributes(tstInfo, time));
+        expect(attributes.encoded).toEqual(
+          der.setOf(...attributes.children().map(({ encoded }) => encoded)),
+        );
+        expect(attributes.children()).toHaveLength(4);
+        expect(encodeHex(attributes.encoded)).toContain(encodeHex(sha256(own)));
+        const contentHash = signatureAlgorithm === "ecdsa-sha384" ? sha384 : sha256;
+        expect(encodeHex(attributes.encoded)).toContain(encodeHex(contentHash(tstInfo)));
+      }
+    }
+  },
+);
+
+test("stamps of one second differ from those of the next", () => {
+  const stamp = {
+    hashAlgorithm: "sha256",
+    messageImprint: digest,
+    serial: Uint8Array.of(1),
+  } as const;
+  const infos = [0, 999, 1_000].map((afterMs) =>
+    encodeHex(tokens.tstInfo({ ...stamp, genTime: new Date(now.getTime() + afterMs) })),
   );
-  expect(attributes.tag).toBe(der.tags.set);
-  expect(attributes.children()).toHaveLength(4);
-  expect(encodeHex(attributes.encoded)).toContain(encodeHex(sha256(own)));
-  expect(encodeHex(attributes.encoded)).toContain(encodeHex(sha256(tstInfo)));
+  expect(infos[1]).toBe(infos[0]);
+  expect(infos[2]).not.toBe(infos[0]);
+  expect(infos[2]).toContain(encodeHex(encodeUtf8("20261121120001Z")));
 });

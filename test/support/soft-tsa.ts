@@ -8,7 +8,8 @@ import {
   keyPurposes,
   parseCertificate,
 } from "../../core/formats/x509.ts";
-import * as tsp from "../../core/formats/tsp.ts";
+import { formatTimestampResponse } from "../../core/formats/tsp.ts";
+import { TokenWriter } from "../../core/formats/tsp-writer.ts";
 import {
   certificate,
   softAuthority,
@@ -97,26 +98,29 @@ function response(
   data: Uint8Array,
   { at, own, key, change }: { at: Date; own: Uint8Array; key: SoftKeyPair; change: TokenChange },
 ): Uint8Array {
-  const signatureAlgorithm = "ecdsa-sha256" as const;
-  const tstInfo = tsp.formatTstInfo({
+  const authority = {
     policy: "1.3.6.1.4.1.57264.2",
+    signatureAlgorithm: "ecdsa-sha256",
+    accuracySeconds: 1,
+  } as const;
+  const certificate = parseCertificate(own);
+  const tokens = new TokenWriter({ ...authority, certificate, above: change.included ?? [] });
+  const bound = parseCertificate(change.boundTo ?? own);
+  const tstInfo = tokens.tstInfo({
     hashAlgorithm: "sha256",
     messageImprint: digest("sha256", data),
     serial: Uint8Array.of(0x42),
     genTime: at,
-    accuracySeconds: 1,
-    tsaName: name,
   });
-  const bound = { signatureAlgorithm, certificate: parseCertificate(change.boundTo ?? own) };
-  const signedAttributes = tsp.formatSignedAttributes({ ...bound, tstInfo, signingTime: at });
-  const token = tsp.formatTimestampToken({
+  const signedAttributes = new TokenWriter({ ...authority, certificate: bound }).signedAttributes(
+    tstInfo,
+    at,
+  );
+  const token = tokens.token({
     tstInfo: change.tstInfo?.(tstInfo) ?? tstInfo,
     signedAttributes,
-    signatureAlgorithm,
     signature: softSign(change.key ?? key, signedAttributes),
-    certificate: parseCertificate(own),
-    includeCertificate: change.included !== undefined,
-    above: change.included ?? [],
+    certificates: change.included === undefined ? "none" : "chain",
   });
-  return tsp.formatTimestampResponse(token);
+  return formatTimestampResponse(token);
 }

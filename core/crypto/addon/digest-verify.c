@@ -5,21 +5,15 @@
  * verify(spki, hash, digest, signature) -> boolean. All but hash are Uint8Arrays; hash is the digest's name. ECDSA takes the
  * signature in DER, RSA is PKCS#1 v1.5. Anything that is not a valid signature is false; only misuse throws.
  */
-#include <node_api.h>
+#include "addon.h"
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/opensslv.h>
 #include <openssl/rsa.h>
 #include <openssl/x509.h>
-#include <stdbool.h>
 #include <string.h>
 
-struct bytes {
-  const unsigned char *data;
-  size_t length;
-};
-
-static bool get_bytes(napi_env env, napi_value value, struct bytes *out) {
+bool get_bytes(napi_env env, napi_value value, struct bytes *out) {
   bool is_typed = false;
   napi_typedarray_type type;
   void *data = NULL;
@@ -80,6 +74,7 @@ NAPI_MODULE_INIT() {
   napi_value function, version;
   if (napi_create_function(env, "verify", NAPI_AUTO_LENGTH, verify, NULL, &function) != napi_ok) return NULL;
   if (napi_set_named_property(env, exports, "verify", function) != napi_ok) return NULL;
+  if (!export_pinned(env, exports)) return NULL;
   /* The version these headers belong to: the caller refuses to use us with another OpenSSL. */
   if (napi_create_string_latin1(env, OPENSSL_VERSION_STR, NAPI_AUTO_LENGTH, &version) != napi_ok) return NULL;
   if (napi_set_named_property(env, exports, "openssl", version) != napi_ok) return NULL;

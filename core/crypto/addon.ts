@@ -1,0 +1,31 @@
+/** The native addon over the OpenSSL inside Node. Its sources are in the folder of the same name and export exactly this. */
+import { createRequire } from "node:module";
+import type { HashName } from "./hash.ts";
+
+/** What the addon does. */
+export interface Addon {
+  /** The version of OpenSSL whose headers it was built with. */
+  readonly openssl: string;
+  readonly verify: (
+    spki: Uint8Array,
+    hash: HashName,
+    digest: Uint8Array,
+    signature: Uint8Array,
+  ) => boolean;
+  /** Makes ready to verify often with one key: an uncompressed point of P-256; null if it is not on the curve. */
+  readonly pin: (point: Uint8Array) => object | null;
+  readonly verifyPinned: (pinned: object, digest: Uint8Array, signature: Uint8Array) => boolean;
+}
+
+/** The addon; null where it was not built, or was built for another Node or of older sources. */
+export function loadAddon(): Addon | null {
+  try {
+    const addon = createRequire(import.meta.url)("./addon/build/digest-verify.node") as Addon;
+    // OpenSSL promises its binary interface within a major version, for later minor ones.
+    const [major, minor] = addon.openssl.split(".").map(Number);
+    const [ownMajor, ownMinor] = (process.versions.openssl ?? "").split(".").map(Number);
+    return major === ownMajor && minor === ownMinor && "pin" in addon ? addon : null;
+  } catch {
+    return null;
+  }
+}
