@@ -102,12 +102,12 @@ export function nullValue(): Uint8Array {
 export function time(at: Date): Uint8Array {
   const year = at.getUTCFullYear();
   if (year < 1950 || year >= 2050) return generalizedTime(at);
-  return tlv(tags.utcTime, ascii(calendar(at).slice(2)));
+  return tlv(tags.utcTime, calendar(at, false));
 }
 
 /** GeneralizedTime in whole seconds. @throws {Malformed} outside the years 0 to 9999. */
 export function generalizedTime(at: Date): Uint8Array {
-  return tlv(tags.generalizedTime, ascii(calendar(at)));
+  return tlv(tags.generalizedTime, calendar(at, true));
 }
 
 /** [n] EXPLICIT around encoded elements. */
@@ -168,30 +168,51 @@ export function readAscii(element: DerElement): string {
 
 /** A UTCTime or GeneralizedTime in DER (X.690 §11.7, §11.8). */
 export function readTime(element: DerElement): Date {
-  const text = readAscii(element);
-  const isUtc = element.tag === tags.utcTime;
+  const { tag, content } = element;
+  const isUtc = tag === tags.utcTime;
   if (!isUtc) expectTag(element, tags.generalizedTime, "time");
-  const shape = isUtc
-    ? /^(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)Z$/
-    : /^(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)(?:\.(\d{0,8}[1-9]))?Z$/;
-  const match = shape.exec(text);
-  if (match === null) throw new Malformed("der: not a time");
-  const [year = 0, month = 0, day = 0, hour = 0, minute = 0, second = 0] = match
-    .slice(1, 7)
-    .map(Number);
-  const fullYear = isUtc ? year + (year < 50 ? 2000 : 1900) : year;
-  const at = new Date(0);
-  at.setUTCFullYear(fullYear, month - 1, day);
-  at.setUTCHours(hour, minute, second);
+  const at = isUtc ? 0 : 2;
+  const century = isUtc ? -1 : readDigits(content, 0);
+  const years = readDigits(content, at);
+  const fraction = readFraction(content, at + 12);
+  if (fraction === null || (isUtc && fraction !== 0)) throw new Malformed("der: not a time");
+  const month = readDigits(content, at + 2);
+  const day = readDigits(content, at + 4);
+  const hour = readDigits(content, at + 6);
+  const minute = readDigits(content, at + 8);
+  const second = readDigits(content, at + 10);
+  const year = isUtc ? years + (years < 50 ? 2000 : 1900) : century * 100 + years;
+  const time = new Date(Date.UTC(0, month - 1, day, hour, minute, second));
+  // Date.UTC takes the years 0 to 99 for 1900 to 1999, and 29 February is looked at in the year it is in.
+  time.setUTCFullYear(year, month - 1, day);
   // Date wraps 31 April to 1 May and 23:59:60 to the next day; only a real time reads back as it was written.
-  if (
-    calendar(at).slice(0, 14) !==
-    `${String(fullYear).padStart(4, "0")}${text.slice(isUtc ? 2 : 4)}`.slice(0, 14)
-  ) {
-    throw new Malformed("der: no such time");
-  }
-  at.setUTCMilliseconds(Math.trunc(Number(`0.${match[7] ?? "0"}`) * 1000));
-  return at;
+  const isReal =
+    time.getUTCMonth() === month - 1 &&
+    time.getUTCDate() === day &&
+    time.getUTCHours() === hour &&
+    time.getUTCMinutes() === minute &&
+    time.getUTCSeconds() === second;
+  if (!isReal) throw new Malformed("der: no such time");
+  if (fraction > 0) time.setUTCMilliseconds(fraction);
+  return time;
+}
+
+/** Two decimal digits. @throws {Malformed} */
+function readDigits(bytes: Uint8Array, at: number): number {
+  const [tens, ones] = [(bytes[at] ?? 0) - 0x30, (bytes[at + 1] ?? 0) - 0x30];
+  if (tens >= 0 && tens <= 9 && ones >= 0 && ones <= 9) return tens * 10 + ones;
+  throw new Malformed("der: not a time");
+}
+
+/** What follows the seconds: "Z", after a fraction of one to nine digits that ends in no zero if there is one. Milliseconds; null if it is neither. */
+function readFraction(bytes: Uint8Array, at: number): number | null {
+  if (bytes[at] === 0x5a && bytes.length === at + 1) return 0;
+  const text = /^\.(\d{0,8}[1-9])Z$/.exec(latin1(bytes.subarray(at)));
+  return text === null ? null : Math.trunc(Number(`0.${text[1] ?? "0"}`) * 1000);
+}
+
+function latin1(bytes: Uint8Array): string {
+  return String.fromCharCode(...bytes.subarray(0, 16));
 }
 
 /** The element itself if it has the tag. @throws {Malformed} naming `what` otherwise. */
@@ -301,10 +322,25 @@ function pushArc(content: number[], arc: number): void {
   content.push(arc % 128);
 }
 
-/** YYYYMMDDHHMMSSZ. */
-function calendar(at: Date): string {
+/** YYYYMMDDHHMMSSZ, or without the century YYMMDDHHMMSSZ. @throws {Malformed} outside the years 0 to 9999 */
+function calendar(at: Date, withCentury: boolean): Uint8Array {
   const year = at.getUTCFullYear();
   if (!(year >= 0 && year <= 9999)) throw new Malformed("der: a time outside the years 0 to 9999");
-  const text = at.toISOString();
-  return `${text.slice(0, 4)}${text.slice(5, 7)}${text.slice(8, 10)}${text.slice(11, 13)}${text.slice(14, 16)}${text.slice(17, 19)}Z`;
+  const parts = [
+    year % 100,
+    at.getUTCMonth() + 1,
+    at.getUTCDate(),
+    at.getUTCHours(),
+    at.getUTCMinutes(),
+    at.getUTCSeconds(),
+  ];
+  if (withCentury) parts.unshift(Math.floor(year / 100));
+  const text = new Uint8Array(parts.length * 2 + 1);
+  for (let index = 0; index < parts.length; index++) {
+    const part = parts[index] ?? 0;
+    text[2 * index] = 0x30 + Math.floor(part / 10);
+    text[2 * index + 1] = 0x30 + (part % 10);
+  }
+  text[text.length - 1] = 0x5a;
+  return text;
 }

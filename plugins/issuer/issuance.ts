@@ -19,6 +19,7 @@ import {
   type LeafRequest,
   prepareLeaf,
   type PreparedPrecertificate,
+  type SecondLooks,
 } from "./prepared.ts";
 import type { Identified, Intent, Issued, Records, Stage } from "./records.ts";
 import { type RefusalCounts, unverifiedIssuer } from "./refusals.ts";
@@ -33,6 +34,7 @@ export interface Desk extends Pick<IssuerContext, "ask" | "clock" | "config" | "
   readonly records: Records;
   /** The keys that are certified. */
   readonly permitted: ReadonlySet<KeyAlgorithm>;
+  readonly looks: SecondLooks;
   /** Refusals of whoever did not show who it is. */
   readonly refusals: RefusalCounts;
   /** The next notBefore. @throws {Failure} lint-refused if the clock stands before the last one. */
@@ -124,12 +126,12 @@ type Leaf =
   | { readonly scts: "embedded"; readonly leaf: PreparedPrecertificate }
   | { readonly scts: "detached"; readonly leaf: PreparedBareLeaf };
 
-function prepare(request: LeafRequest, { authority, config: { scts } }: Desk): Leaf {
+function prepare(request: LeafRequest, { authority, looks, config: { scts } }: Desk): Leaf {
   switch (scts) {
     case "embedded":
-      return { scts, leaf: prepareLeaf(request, authority) };
+      return { scts, leaf: prepareLeaf(request, authority, looks) };
     case "detached":
-      return { scts, leaf: prepareBareLeaf(request, authority) };
+      return { scts, leaf: prepareBareLeaf(request, authority, looks) };
   }
 }
 

@@ -1,5 +1,6 @@
 /** The issuing CA: turns a proven identity into a certificate that is in the CT log. */
 import { watchForPromises } from "../../core/clock.ts";
+import { firstOfEachTurn } from "../../core/crypto/spot-check.ts";
 import { Failure } from "../../events/failure.ts";
 import { activate, readActive } from "./active.ts";
 import { keysOf } from "./algorithms.ts";
@@ -30,7 +31,8 @@ export default issuer.implement(async ({ ask, clock, config, journal, stores }) 
 
   const permitted = keysOf(config.clientSigningAlgorithms);
   const refusals = countRefusalsIn(store, clock);
-  const desk = { ask, clock, config, journal, records, refusals, nextNotBefore, permitted };
+  const looks = { sct: firstOfEachTurn(), certificate: firstOfEachTurn() };
+  const desk = { ask, clock, config, journal, records, refusals, nextNotBefore, permitted, looks };
   const alongside = await readAlongside({ ask, config });
   const turns = takeTurns();
   return {
