@@ -3,6 +3,7 @@
  * is written once into an array of its exact size. The reader accepts nothing but DER and reads whole inputs only.
  */
 import { type DerElement, dottedOid, tags } from "./der-element.ts";
+import { allocate } from "./allocate.ts";
 import { concat, decodeUtf8, encodeUtf8, uintBytes, uintFrom } from "./encoding.ts";
 import { Malformed } from "./malformed.ts";
 
@@ -11,7 +12,7 @@ export { type DerElement, readDer, tags } from "./der-element.ts";
 /** One element: tag octet, length, content. */
 export function tlv(tag: number, content: Uint8Array): Uint8Array {
   const header = headerSize(content.length);
-  const bytes = new Uint8Array(header + content.length);
+  const bytes = allocate(header + content.length);
   writeHeader(bytes, tag, content.length);
   bytes.set(content, header);
   return bytes;
@@ -52,7 +53,7 @@ export function octetString(content: Uint8Array): Uint8Array {
 /** BIT STRING whose last octet has `unused` bits that do not count; they must be zero. */
 export function bitString(content: Uint8Array, unused = 0): Uint8Array {
   const header = headerSize(content.length + 1);
-  const bytes = new Uint8Array(header + 1 + content.length);
+  const bytes = allocate(header + 1 + content.length);
   writeHeader(bytes, tags.bitString, content.length + 1);
   bytes[header] = unused;
   bytes.set(content, header + 1);
@@ -79,7 +80,7 @@ export function ia5String(text: string): Uint8Array {
 
 /** The bytes of an ASCII text. @throws {Malformed} on any other character. */
 export function ascii(text: string): Uint8Array {
-  const bytes = new Uint8Array(text.length);
+  const bytes = allocate(text.length);
   for (let at = 0; at < text.length; at++) {
     const code = text.charCodeAt(at);
     if (code > 0x7f) throw new Malformed("text: a character outside ASCII");
@@ -259,7 +260,7 @@ function constructed(tag: number, parts: readonly Uint8Array[]): Uint8Array {
   let length = 0;
   for (const part of parts) length += part.length;
   let at = headerSize(length);
-  const bytes = new Uint8Array(at + length);
+  const bytes = allocate(at + length);
   writeHeader(bytes, tag, length);
   for (const part of parts) {
     bytes.set(part, at);

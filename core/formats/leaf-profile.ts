@@ -290,12 +290,17 @@ function takeApart(tbs: Uint8Array): TbsParts {
   outer.end();
   const { content } = whole;
   const head = content.subarray(0, content.length - last.encoded.length);
-  return { head, listed: list.content, extensions: list.children() };
+  const extensions = list.children();
+  for (const extension of extensions) {
+    const first = der.expectTag(extension, der.tags.sequence, "extension").children().at(0);
+    if (first?.tag !== der.tags.oid) throw new Malformed("extension: no identifier");
+  }
+  return { head, listed: list.content, extensions };
 }
 
 /** True if an extension begins with this identifier, encoded. */
 function isCalled(extension: der.DerElement, id: Uint8Array): boolean {
-  const { content } = der.expectTag(extension, der.tags.sequence, "extension");
+  const { content } = extension;
   return id.every((byte, at) => content[at] === byte);
 }
 

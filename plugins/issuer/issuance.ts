@@ -35,6 +35,8 @@ export interface Desk extends Pick<IssuerContext, "ask" | "clock" | "config" | "
   /** The keys that are certified. */
   readonly permitted: ReadonlySet<KeyAlgorithm>;
   readonly looks: SecondLooks;
+  /** Waits until this one may go on, if many would at once. */
+  readonly turn: () => Promise<void>;
   /** Refusals of whoever did not show who it is. */
   readonly refusals: RefusalCounts;
   /** The next notBefore. @throws {Failure} lint-refused if the clock stands before the last one. */
@@ -164,10 +166,12 @@ async function certify(
   { intent, leaf }: { readonly intent: Intent; readonly leaf: PreparedPrecertificate },
   reach: (stage: Stage) => void,
 ): Promise<Outcome> {
+  await desk.turn();
   reach("precertificate asked for");
   const precertificate = leaf.signed(await signLeaf(desk, leaf.redeem(), intent));
   reach("precertificate signed");
   const sct = await append(desk, addPreChain, precertificate.der);
+  await desk.turn();
   const certificate = precertificate.logged(sct, desk.clock.now());
   reach("logged");
   const tbs = certificate.redeem();

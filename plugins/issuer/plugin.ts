@@ -9,6 +9,10 @@ import { type Desk, issue } from "./issuance.ts";
 import { issuer } from "./manifest.ts";
 import { recordsIn } from "./records.ts";
 import { countRefusalsIn } from "./refusals.ts";
+import { inSlicesOf } from "./turns.ts";
+
+/** Signatures asked for in one message: some milliseconds of the vault's work. */
+const issuancesATurn = 32;
 
 export default issuer.implement(async ({ ask, clock, config, journal, stores }) => {
   const store = await stores.open();
@@ -32,7 +36,9 @@ export default issuer.implement(async ({ ask, clock, config, journal, stores }) 
   const permitted = keysOf(config.clientSigningAlgorithms);
   const refusals = countRefusalsIn(store, clock);
   const looks = { sct: firstOfEachTurn(), certificate: firstOfEachTurn() };
-  const desk = { ask, clock, config, journal, records, refusals, nextNotBefore, permitted, looks };
+  const turn = inSlicesOf(issuancesATurn);
+  const given = { ask, clock, config, journal, records, refusals };
+  const desk = { ...given, nextNotBefore, permitted, looks, turn };
   const alongside = await readAlongside({ ask, config });
   const turns = takeTurns();
   return {
