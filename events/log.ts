@@ -39,7 +39,12 @@ export type Head = v.InferOutput<typeof head>;
 
 /** Appends an entry, durably, and promises it. The same entry again returns the same index and the same promise. */
 export const appendEntry = ask("log", "appendEntry", {
-  question: v.strictObject({ log: logName, entry: candidate }),
+  question: v.strictObject({
+    log: logName,
+    entry: candidate,
+    /** False from who has no use for an inclusion proof: there is none in the answer then. */
+    prove: v.optional(v.boolean()),
+  }),
   answer: v.strictObject({
     index: uint,
     /** RFC 6962 leaf hash. */

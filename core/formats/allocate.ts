@@ -25,10 +25,7 @@ export function allocate(length: number): Uint8Array {
 /**
  * What `write` puts into an array of at most `atMost` bytes: it is given one, and says how many it used.
  */
-export function allocateFor(
-  atMost: number,
-  write: (into: Uint8Array) => number,
-): Uint8Array {
+export function allocateFor(atMost: number, write: (into: Uint8Array) => number): Uint8Array {
   if (atMost > largestCut) {
     const whole = new Uint8Array(atMost);
     return whole.subarray(0, write(whole));

@@ -2,7 +2,10 @@
 import { hash } from "node:crypto";
 
 /** The digest of `bytes` by a hash that node:crypto knows. */
-export function digestOf(name: "sha1" | "sha256" | "sha384" | "sha512", bytes: Uint8Array): Uint8Array {
+export function digestOf(
+  name: "sha1" | "sha256" | "sha384" | "sha512",
+  bytes: Uint8Array,
+): Uint8Array {
   // As text, a character an octet: a buffer would be C memory of its own, which costs more than the hash.
   const text = hash(name, bytes, "latin1");
   const octets = new Uint8Array(text.length);

@@ -48,7 +48,8 @@ export default ct.implement(async ({ ask, clock, config, journal }) => {
     const accepted = acceptChain(kind, chain, trust, { ...rules, now: clock.now(), look });
     const { entry, notAfter } = accepted;
     const { log } = shardFor(shards, notAfter, asked);
-    const taken = await inLog(() => ask(appendEntry, { log, entry }), ["log-frozen"]);
+    const question = { log, entry, prove: false };
+    const taken = await inLog(() => ask(appendEntry, question), ["log-frozen"]);
     const { logId, integratedAtMs: timestampMs, promise: signature } = taken;
     if (signature === undefined) {
       throw new Failure(

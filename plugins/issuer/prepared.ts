@@ -223,7 +223,11 @@ type Logged =
 
 function checkSct(
   sct: Sct,
-  { entry, now, looks }: { readonly entry: Logged; readonly now: Date; readonly looks: SecondLooks },
+  {
+    entry,
+    now,
+    looks,
+  }: { readonly entry: Logged; readonly now: Date; readonly looks: SecondLooks },
   authority: Authority,
 ): void {
   const refused = (message: string, cause?: unknown): Failure =>

@@ -127,14 +127,18 @@ export class Log implements AsyncDisposable {
     return { status: "degraded", reason: `log "${name}" cannot publish: ${why}` };
   }
 
-  async append(candidate: Candidate, envelope: Envelope): Promise<AnswerOf<typeof appendEntry>> {
+  async append(
+    candidate: Candidate,
+    envelope: Envelope,
+    prove = true,
+  ): Promise<AnswerOf<typeof appendEntry>> {
     const { format, pending, sequencerWake } = this.#state;
     this.#checkTakes(candidate);
     const identity = format.identityOf(candidate);
     let known = pending.find(identity);
     if (known === null) {
       const stored = await this.#lookUp(identity);
-      if (stored !== null) return await this.#answer(stored, true);
+      if (stored !== null) return await this.#answer(stored, { known: true, prove });
       known = pending.find(identity);
     }
     // Looked at again: the log may have been frozen while we looked into the store.
@@ -145,7 +149,10 @@ export class Log implements AsyncDisposable {
     await pending.wait(entry, remainingMs);
     const { placed, leafHash: leaf, promise } = entry;
     if (placed === null || leaf === null) throw new TypeError("a published entry has no place");
-    return await this.#answer({ ...placed, leafHash: leaf, promise }, known !== null);
+    return await this.#answer(
+      { ...placed, leafHash: leaf, promise },
+      { known: known !== null, prove },
+    );
   }
 
   async freeze(envelope: Envelope): Promise<AnswerOf<typeof freezeLog>> {
@@ -293,7 +300,10 @@ export class Log implements AsyncDisposable {
     return { ...placed, leafHash: leaf, promise: promise ?? null };
   }
 
-  async #answer(entry: Published, known: boolean): Promise<AnswerOf<typeof appendEntry>> {
+  async #answer(
+    entry: Published,
+    { known, prove }: { readonly known: boolean; readonly prove: boolean },
+  ): Promise<AnswerOf<typeof appendEntry>> {
     const { tree, key } = this.#state;
     const head = this.head();
     const { index, leafHash: leaf, integratedAtMs, promise } = entry;
@@ -305,7 +315,7 @@ export class Log implements AsyncDisposable {
       ...(promise && { promise }),
       known,
       head,
-      inclusionProof: await tree.inclusionProof(index, head.size),
+      inclusionProof: prove ? await tree.inclusionProof(index, head.size) : [],
     };
   }
 

@@ -25,8 +25,8 @@ export default log.implement(async ({ config, stores, ask, clock, journal, drain
 
   return {
     handlers: {
-      appendEntry: async ({ log: name, entry }, envelope) =>
-        await sound(find(name).append(entry, envelope)),
+      appendEntry: async ({ log: name, entry, prove }, envelope) =>
+        await sound(find(name).append(entry, envelope, prove)),
       freezeLog: async ({ log: name }, envelope) => {
         if (envelope.from !== "operator") {
           throw new Failure("access-denied", "only operators freeze logs");
