@@ -8,9 +8,9 @@
 /** Up to here V8 needs no C memory. */
 const inHeapBytes = 64;
 /** One that somebody keeps keeps its whole slab, so slabs are small. */
-const slabBytes = 16 * 1024;
+const slabBytes = 32 * 1024;
 /** Larger ones are their own piece: they would leave too much of a slab unused. */
-const largestCut = 2 * 1024;
+export const largestCut = 4 * 1024;
 
 /** The slab that is cut now, and how much of it is gone. It is no state that anybody could see. */
 let slab = new Uint8Array(slabBytes);
@@ -22,14 +22,8 @@ export function allocate(length: number): Uint8Array {
   return cut(length);
 }
 
-/**
- * What `write` puts into an array of at most `atMost` bytes: it is given one, and says how many it used.
- */
+/** What `write` puts into an array of at most `atMost` bytes, no more than {@link largestCut}: it says how many it used. */
 export function allocateFor(atMost: number, write: (into: Uint8Array) => number): Uint8Array {
-  if (atMost > largestCut) {
-    const whole = new Uint8Array(atMost);
-    return whole.subarray(0, write(whole));
-  }
   if (used + atMost > slabBytes) next();
   const from = used;
   const length = write(slab.subarray(from, from + atMost));

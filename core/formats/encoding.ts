@@ -2,7 +2,7 @@
  * Text forms of bytes, strict in both directions: base64 (RFC 4648 §4), base64url (§5), hex (§8) and UTF-8 (RFC 3629).
  * Node's own decoders never fail (`Buffer.from("YW=Jj", "base64")`), so nothing else in the product may decode text.
  */
-import { allocate, allocateFor } from "./allocate.ts";
+import { allocate, allocateFor, largestCut } from "./allocate.ts";
 import { Malformed } from "./malformed.ts";
 
 /** Standard alphabet with padding. */
@@ -44,7 +44,10 @@ const encoder = new TextEncoder();
 /** @throws {Malformed} if `text` holds a lone surrogate, which UTF-8 cannot express. */
 export function encodeUtf8(text: string): Uint8Array {
   if (!text.isWellFormed()) throw new Malformed("utf-8: lone surrogate");
-  return allocateFor(3 * text.length, (into) => encoder.encodeInto(text, into).written);
+  // No character of a JavaScript string takes more than three octets.
+  const atMost = 3 * text.length;
+  if (atMost > largestCut) return encoder.encode(text);
+  return allocateFor(atMost, (into) => encoder.encodeInto(text, into).written);
 }
 
 /** @throws {Malformed} on any invalid sequence. */
@@ -124,10 +127,14 @@ function halves(value: bigint | number, width: number): readonly [bigint, number
 function decode(text: string, alphabet: "base64" | "base64url", padded: boolean): Uint8Array {
   try {
     const lastChunkHandling = padded ? "strict" : "loose";
-    const bytes = allocateFor(
-      Math.ceil((3 * text.length) / 4),
-      (into) => into.setFromBase64(text, { alphabet, lastChunkHandling }).written,
-    );
+    const atMost = Math.ceil((3 * text.length) / 4);
+    const bytes =
+      atMost > largestCut
+        ? Uint8Array.fromBase64(text, { alphabet, lastChunkHandling })
+        : allocateFor(
+            atMost,
+            (into) => into.setFromBase64(text, { alphabet, lastChunkHandling }).written,
+          );
     if (bytes.toBase64({ alphabet, omitPadding: !padded }) === text) return bytes;
   } catch {
     // Fall through: every defect is reported the same way.
