@@ -43,7 +43,13 @@ const newest = v.optional(v.boolean());
 
 /** Appends an entry, durably, and promises it. The same entry again returns the same index and the same promise. */
 export const appendEntry = ask("log", "appendEntry", {
-  question: v.strictObject({ log: logName, entry: candidate, newest }),
+  question: v.strictObject({
+    log: logName,
+    entry: candidate,
+    newest,
+    /** False from who has no use for an inclusion proof: there is none in the answer then. */
+    prove: v.optional(v.boolean()),
+  }),
   answer: v.strictObject({
     /** The log that took it, if another than the named one did. */
     log: v.optional(logName),

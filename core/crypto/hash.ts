@@ -1,5 +1,5 @@
 /** Hashes (FIPS 180-4) as plain byte arrays. */
-import { hash } from "node:crypto";
+import { digestOf } from "../formats/digest.ts";
 
 /** Hashes that signatures here are made over. */
 export type HashName = "sha256" | "sha384" | "sha512";
@@ -12,7 +12,7 @@ export const hashLengths = { sha256: 32, sha384: 48, sha512: 64 } as const satis
 
 /** The digest of `bytes`. */
 export function digest(name: HashName, bytes: Uint8Array): Uint8Array {
-  return new Uint8Array(hash(name, bytes, "buffer"));
+  return digestOf(name, bytes);
 }
 
 /** SHA-256, 32 bytes. */

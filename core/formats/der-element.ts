@@ -39,9 +39,9 @@ const maxDepth = 64;
 
 /** Reads exactly one element, and everything inside it. @throws {Malformed} on anything that is not DER, or left over. */
 export function readDer(bytes: Uint8Array): DerElement {
-  const element = readElement(bytes, 0, bytes.length, maxDepth);
-  if (element.end !== bytes.length) throw new Malformed("der: trailing bytes");
-  return element;
+  const end = checkElement(bytes, 0, bytes.length, maxDepth);
+  if (end !== bytes.length) throw new Malformed("der: trailing bytes");
+  return new Element(bytes, 0);
 }
 
 /** The dotted form of an object identifier's content. @throws {Malformed} if an arc is 2^53 or more. */
@@ -64,109 +64,103 @@ function firstArcs(joint: number): string {
   return `${first}.${joint - first * 40}`;
 }
 
-/** An element of `bytes`; its parts are cut out only when somebody looks at them, because most are read past. */
+/**
+ * An element of bytes that have been checked whole; its parts, and the elements inside, are cut out only when somebody looks at them,
+ * because most are read past.
+ */
 class Element implements DerElement {
   readonly tag: number;
-  readonly end: number;
   readonly #bytes: Uint8Array;
   readonly #start: number;
   readonly #from: number;
-  readonly #inside: readonly DerElement[] | null;
+  readonly #end: number;
+  #inside: readonly DerElement[] | null = null;
 
-  constructor(
-    bytes: Uint8Array,
-    at: { readonly start: number; readonly from: number; readonly end: number },
-    inside: readonly DerElement[] | null,
-  ) {
-    this.tag = bytes[at.start] ?? 0;
-    this.end = at.end;
+  constructor(bytes: Uint8Array, start: number) {
+    this.tag = bytes[start] ?? 0;
     this.#bytes = bytes;
-    this.#start = at.start;
-    this.#from = at.from;
-    this.#inside = inside;
+    this.#start = start;
+    this.#from = contentFrom(bytes, start);
+    this.#end = this.#from + contentLength(bytes, start);
   }
 
   get content(): Uint8Array {
-    return this.#bytes.subarray(this.#from, this.end);
+    return this.#bytes.subarray(this.#from, this.#end);
   }
 
   get encoded(): Uint8Array {
-    return this.#bytes.subarray(this.#start, this.end);
+    return this.#bytes.subarray(this.#start, this.#end);
   }
 
   children(): readonly DerElement[] {
-    if (this.#inside === null) throw new Malformed("der: expected a constructed element");
-    return this.#inside;
+    if ((this.tag & 0x20) === 0) throw new Malformed("der: expected a constructed element");
+    if (this.#inside !== null) return this.#inside;
+    const inside: DerElement[] = [];
+    for (let at = this.#from; at < this.#end;) {
+      const element = new Element(this.#bytes, at);
+      inside.push(element);
+      at = element.#end;
+    }
+    this.#inside = inside;
+    return inside;
   }
 }
 
-/** The element at `start`, which must end before `limit`. */
-function readElement(bytes: Uint8Array, start: number, limit: number, depth: number): Element {
+/** Where the content of a checked element begins. */
+function contentFrom(bytes: Uint8Array, start: number): number {
+  const first = bytes[start + 1] ?? 0;
+  return start + 2 + (first < 0x80 ? 0 : first & 0x7f);
+}
+
+/** The length of a checked element's content. */
+function contentLength(bytes: Uint8Array, start: number): number {
+  const first = bytes[start + 1] ?? 0;
+  if (first < 0x80) return first;
+  let length = 0;
+  for (let at = start + 2; at < start + 2 + (first & 0x7f); at++) {
+    length = length * 256 + (bytes[at] ?? 0);
+  }
+  return length;
+}
+
+/** Checks the element at `start`, which must end before `limit`, and everything inside it. Answers where it ends. */
+function checkElement(bytes: Uint8Array, start: number, limit: number, depth: number): number {
   if (depth === 0) throw new Malformed("der: nested too deeply");
   const tag = start < limit ? bytes[start] : undefined;
   if (tag === undefined) throw new Malformed("der: an element is missing");
   if ((tag & 0x1f) === 0x1f) throw new Malformed("der: tag number above 30");
   const first = start + 1 < limit ? bytes[start + 1] : undefined;
   if (first === undefined) throw new Malformed("der: an element is cut off");
-  const octets = first < 0x80 ? 0 : first & 0x7f;
-  const from = start + 2 + octets;
-  const end = from + (first < 0x80 ? first : longLength(bytes, { at: start + 2, octets, limit }));
+  if (first >= 0x80) checkLongLength(bytes, start + 2, first & 0x7f, limit);
+  const from = contentFrom(bytes, start);
+  const end = from + contentLength(bytes, start);
   if (end > limit) throw new Malformed("der: an element is cut off");
-  const inside = (tag & 0x20) !== 0 ? readChildren(bytes, from, end, depth - 1) : null;
-  if (tag < 0x40) checkUniversal(bytes, { tag, from, end }, inside);
-  return new Element(bytes, { start, from, end }, inside);
+  if ((tag & 0x20) !== 0) {
+    for (let at = from; at < end;) at = checkElement(bytes, at, end, depth - 1);
+  }
+  if (tag < 0x40) checkUniversal(bytes, tag, from, end);
+  return end;
 }
 
-function longLength(
-  bytes: Uint8Array,
-  { at, octets, limit }: { readonly at: number; readonly octets: number; readonly limit: number },
-): number {
+function checkLongLength(bytes: Uint8Array, at: number, octets: number, limit: number): void {
   if (octets === 0) throw new Malformed("der: indefinite length");
   if (octets > 4 || at + octets > limit) throw new Malformed("der: an element is cut off");
-  let length = 0;
-  for (let next = at; next < at + octets; next++) length = length * 256 + (bytes[next] ?? 0);
+  const length = contentLength(bytes, at - 2);
   if (length < 0x80 || length < 256 ** (octets - 1)) throw new Malformed("der: length not minimal");
-  return length;
 }
 
-function readChildren(
-  bytes: Uint8Array,
-  from: number,
-  end: number,
-  depth: number,
-): readonly DerElement[] {
-  const children: DerElement[] = [];
-  let at = from;
-  while (at < end) {
-    const element = readElement(bytes, at, end, depth);
-    children.push(element);
-    at = element.end;
-  }
-  return children;
-}
-
-function checkUniversal(
-  bytes: Uint8Array,
-  { tag, from, end }: Span,
-  inside: readonly DerElement[] | null,
-): void {
+function checkUniversal(bytes: Uint8Array, tag: number, from: number, end: number): void {
   const number = tag & 0x1f;
+  const isConstructed = (tag & 0x20) !== 0;
   const mayNest = number === 0x10 || number === 0x11 || number === 0x08 || number === 0x0b;
-  if (mayNest !== (inside !== null)) throw new Malformed("der: primitive and constructed mixed up");
-  if (tag === tags.set && inside !== null) checkOrder(inside);
-  if (inside === null && !isCanonical(bytes, { tag, from, end })) {
+  if (mayNest !== isConstructed) throw new Malformed("der: primitive and constructed mixed up");
+  if (tag === tags.set) checkOrder(bytes, from, end);
+  if (!isConstructed && !isCanonical(bytes, tag, from, end)) {
     throw new Malformed(`der: not the canonical encoding of tag ${tag}`);
   }
 }
 
-interface Span {
-  readonly tag: number;
-  /** Where the content begins and ends. */
-  readonly from: number;
-  readonly end: number;
-}
-
-function isCanonical(bytes: Uint8Array, { tag, from, end }: Span): boolean {
+function isCanonical(bytes: Uint8Array, tag: number, from: number, end: number): boolean {
   const length = end - from;
   const first = length > 0 ? (bytes[from] ?? 0) : 0;
   switch (tag) {
@@ -206,11 +200,15 @@ function isOid(bytes: Uint8Array, from: number, end: number): boolean {
   return true;
 }
 
-function checkOrder(inside: readonly DerElement[]): void {
-  for (const [at, element] of inside.entries()) {
-    const before = inside[at - 1];
-    if (before !== undefined && Buffer.compare(before.encoded, element.encoded) > 0) {
+function checkOrder(bytes: Uint8Array, from: number, end: number): void {
+  let before: Uint8Array | null = null;
+  for (let at = from; at < end;) {
+    const next = contentFrom(bytes, at) + contentLength(bytes, at);
+    const element = bytes.subarray(at, next);
+    if (before !== null && Buffer.compare(before, element) > 0) {
       throw new Malformed("der: set out of order");
     }
+    before = element;
+    at = next;
   }
 }

@@ -3,6 +3,7 @@
  * is written once into an array of its exact size. The reader accepts nothing but DER and reads whole inputs only.
  */
 import { type DerElement, dottedOid, tags } from "./der-element.ts";
+import { allocate } from "./allocate.ts";
 import { concat, decodeUtf8, encodeUtf8, uintBytes, uintFrom } from "./encoding.ts";
 import { Malformed } from "./malformed.ts";
 
@@ -11,7 +12,7 @@ export { type DerElement, readDer, tags } from "./der-element.ts";
 /** One element: tag octet, length, content. */
 export function tlv(tag: number, content: Uint8Array): Uint8Array {
   const header = headerSize(content.length);
-  const bytes = new Uint8Array(header + content.length);
+  const bytes = allocate(header + content.length);
   writeHeader(bytes, tag, content.length);
   bytes.set(content, header);
   return bytes;
@@ -52,7 +53,7 @@ export function octetString(content: Uint8Array): Uint8Array {
 /** BIT STRING whose last octet has `unused` bits that do not count; they must be zero. */
 export function bitString(content: Uint8Array, unused = 0): Uint8Array {
   const header = headerSize(content.length + 1);
-  const bytes = new Uint8Array(header + 1 + content.length);
+  const bytes = allocate(header + 1 + content.length);
   writeHeader(bytes, tags.bitString, content.length + 1);
   bytes[header] = unused;
   bytes.set(content, header + 1);
@@ -79,7 +80,7 @@ export function ia5String(text: string): Uint8Array {
 
 /** The bytes of an ASCII text. @throws {Malformed} on any other character. */
 export function ascii(text: string): Uint8Array {
-  const bytes = new Uint8Array(text.length);
+  const bytes = allocate(text.length);
   for (let at = 0; at < text.length; at++) {
     const code = text.charCodeAt(at);
     if (code > 0x7f) throw new Malformed("text: a character outside ASCII");
@@ -102,12 +103,12 @@ export function nullValue(): Uint8Array {
 export function time(at: Date): Uint8Array {
   const year = at.getUTCFullYear();
   if (year < 1950 || year >= 2050) return generalizedTime(at);
-  return tlv(tags.utcTime, ascii(calendar(at).slice(2)));
+  return tlv(tags.utcTime, calendar(at, false));
 }
 
 /** GeneralizedTime in whole seconds. @throws {Malformed} outside the years 0 to 9999. */
 export function generalizedTime(at: Date): Uint8Array {
-  return tlv(tags.generalizedTime, ascii(calendar(at)));
+  return tlv(tags.generalizedTime, calendar(at, true));
 }
 
 /** [n] EXPLICIT around encoded elements. */
@@ -168,30 +169,51 @@ export function readAscii(element: DerElement): string {
 
 /** A UTCTime or GeneralizedTime in DER (X.690 §11.7, §11.8). */
 export function readTime(element: DerElement): Date {
-  const text = readAscii(element);
-  const isUtc = element.tag === tags.utcTime;
+  const { tag, content } = element;
+  const isUtc = tag === tags.utcTime;
   if (!isUtc) expectTag(element, tags.generalizedTime, "time");
-  const shape = isUtc
-    ? /^(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)Z$/
-    : /^(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)(?:\.(\d{0,8}[1-9]))?Z$/;
-  const match = shape.exec(text);
-  if (match === null) throw new Malformed("der: not a time");
-  const [year = 0, month = 0, day = 0, hour = 0, minute = 0, second = 0] = match
-    .slice(1, 7)
-    .map(Number);
-  const fullYear = isUtc ? year + (year < 50 ? 2000 : 1900) : year;
-  const at = new Date(0);
-  at.setUTCFullYear(fullYear, month - 1, day);
-  at.setUTCHours(hour, minute, second);
+  const at = isUtc ? 0 : 2;
+  const century = isUtc ? -1 : readDigits(content, 0);
+  const years = readDigits(content, at);
+  const fraction = readFraction(content, at + 12);
+  if (fraction === null || (isUtc && fraction !== 0)) throw new Malformed("der: not a time");
+  const month = readDigits(content, at + 2);
+  const day = readDigits(content, at + 4);
+  const hour = readDigits(content, at + 6);
+  const minute = readDigits(content, at + 8);
+  const second = readDigits(content, at + 10);
+  const year = isUtc ? years + (years < 50 ? 2000 : 1900) : century * 100 + years;
+  const time = new Date(Date.UTC(0, month - 1, day, hour, minute, second));
+  // Date.UTC takes the years 0 to 99 for 1900 to 1999, and 29 February is looked at in the year it is in.
+  time.setUTCFullYear(year, month - 1, day);
   // Date wraps 31 April to 1 May and 23:59:60 to the next day; only a real time reads back as it was written.
-  if (
-    calendar(at).slice(0, 14) !==
-    `${String(fullYear).padStart(4, "0")}${text.slice(isUtc ? 2 : 4)}`.slice(0, 14)
-  ) {
-    throw new Malformed("der: no such time");
-  }
-  at.setUTCMilliseconds(Math.trunc(Number(`0.${match[7] ?? "0"}`) * 1000));
-  return at;
+  const isReal =
+    time.getUTCMonth() === month - 1 &&
+    time.getUTCDate() === day &&
+    time.getUTCHours() === hour &&
+    time.getUTCMinutes() === minute &&
+    time.getUTCSeconds() === second;
+  if (!isReal) throw new Malformed("der: no such time");
+  if (fraction > 0) time.setUTCMilliseconds(fraction);
+  return time;
+}
+
+/** Two decimal digits. @throws {Malformed} */
+function readDigits(bytes: Uint8Array, at: number): number {
+  const [tens, ones] = [(bytes[at] ?? 0) - 0x30, (bytes[at + 1] ?? 0) - 0x30];
+  if (tens >= 0 && tens <= 9 && ones >= 0 && ones <= 9) return tens * 10 + ones;
+  throw new Malformed("der: not a time");
+}
+
+/** What follows the seconds: "Z", after a fraction of one to nine digits that ends in no zero if there is one. Milliseconds; null if it is neither. */
+function readFraction(bytes: Uint8Array, at: number): number | null {
+  if (bytes[at] === 0x5a && bytes.length === at + 1) return 0;
+  const text = /^\.(\d{0,8}[1-9])Z$/.exec(latin1(bytes.subarray(at)));
+  return text === null ? null : Math.trunc(Number(`0.${text[1] ?? "0"}`) * 1000);
+}
+
+function latin1(bytes: Uint8Array): string {
+  return String.fromCharCode(...bytes.subarray(0, 16));
 }
 
 /** The element itself if it has the tag. @throws {Malformed} naming `what` otherwise. */
@@ -238,7 +260,7 @@ function constructed(tag: number, parts: readonly Uint8Array[]): Uint8Array {
   let length = 0;
   for (const part of parts) length += part.length;
   let at = headerSize(length);
-  const bytes = new Uint8Array(at + length);
+  const bytes = allocate(at + length);
   writeHeader(bytes, tag, length);
   for (const part of parts) {
     bytes.set(part, at);
@@ -301,10 +323,25 @@ function pushArc(content: number[], arc: number): void {
   content.push(arc % 128);
 }
 
-/** YYYYMMDDHHMMSSZ. */
-function calendar(at: Date): string {
+/** YYYYMMDDHHMMSSZ, or without the century YYMMDDHHMMSSZ. @throws {Malformed} outside the years 0 to 9999 */
+function calendar(at: Date, withCentury: boolean): Uint8Array {
   const year = at.getUTCFullYear();
   if (!(year >= 0 && year <= 9999)) throw new Malformed("der: a time outside the years 0 to 9999");
-  const text = at.toISOString();
-  return `${text.slice(0, 4)}${text.slice(5, 7)}${text.slice(8, 10)}${text.slice(11, 13)}${text.slice(14, 16)}${text.slice(17, 19)}Z`;
+  const parts = [
+    year % 100,
+    at.getUTCMonth() + 1,
+    at.getUTCDate(),
+    at.getUTCHours(),
+    at.getUTCMinutes(),
+    at.getUTCSeconds(),
+  ];
+  if (withCentury) parts.unshift(Math.floor(year / 100));
+  const text = new Uint8Array(parts.length * 2 + 1);
+  for (let index = 0; index < parts.length; index++) {
+    const part = parts[index] ?? 0;
+    text[2 * index] = 0x30 + Math.floor(part / 10);
+    text[2 * index + 1] = 0x30 + (part % 10);
+  }
+  text[text.length - 1] = 0x5a;
+  return text;
 }

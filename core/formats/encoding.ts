@@ -2,6 +2,7 @@
  * Text forms of bytes, strict in both directions: base64 (RFC 4648 §4), base64url (§5), hex (§8) and UTF-8 (RFC 3629).
  * Node's own decoders never fail (`Buffer.from("YW=Jj", "base64")`), so nothing else in the product may decode text.
  */
+import { allocate, allocateFor, largestCut } from "./allocate.ts";
 import { Malformed } from "./malformed.ts";
 
 /** Standard alphabet with padding. */
@@ -32,7 +33,9 @@ export function encodeHex(bytes: Uint8Array): string {
 /** @throws {Malformed} unless `text` is an even number of lower-case hex digits. */
 export function decodeHex(text: string): Uint8Array {
   if (!/^(?:[0-9a-f]{2})*$/.test(text)) throw new Malformed("hex: expected lower-case digit pairs");
-  return Uint8Array.fromHex(text);
+  const bytes = allocate(text.length / 2);
+  bytes.setFromHex(text);
+  return bytes;
 }
 
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
@@ -41,7 +44,10 @@ const encoder = new TextEncoder();
 /** @throws {Malformed} if `text` holds a lone surrogate, which UTF-8 cannot express. */
 export function encodeUtf8(text: string): Uint8Array {
   if (!text.isWellFormed()) throw new Malformed("utf-8: lone surrogate");
-  return encoder.encode(text);
+  // No character of a JavaScript string takes more than three octets.
+  const atMost = 3 * text.length;
+  if (atMost > largestCut) return encoder.encode(text);
+  return allocateFor(atMost, (into) => encoder.encodeInto(text, into).written);
 }
 
 /** @throws {Malformed} on any invalid sequence. */
@@ -55,7 +61,9 @@ export function decodeUtf8(bytes: Uint8Array): string {
 
 /** One array holding all parts in order. */
 export function concat(...parts: readonly Uint8Array[]): Uint8Array {
-  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let length = 0;
+  for (const part of parts) length += part.length;
+  const whole = allocate(length);
   let at = 0;
   for (const part of parts) {
     whole.set(part, at);
@@ -119,7 +127,14 @@ function halves(value: bigint | number, width: number): readonly [bigint, number
 function decode(text: string, alphabet: "base64" | "base64url", padded: boolean): Uint8Array {
   try {
     const lastChunkHandling = padded ? "strict" : "loose";
-    const bytes = Uint8Array.fromBase64(text, { alphabet, lastChunkHandling });
+    const atMost = Math.ceil((3 * text.length) / 4);
+    const bytes =
+      atMost > largestCut
+        ? Uint8Array.fromBase64(text, { alphabet, lastChunkHandling })
+        : allocateFor(
+            atMost,
+            (into) => into.setFromBase64(text, { alphabet, lastChunkHandling }).written,
+          );
     if (bytes.toBase64({ alphabet, omitPadding: !padded }) === text) return bytes;
   } catch {
     // Fall through: every defect is reported the same way.

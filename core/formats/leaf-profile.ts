@@ -149,42 +149,43 @@ export function namesPrincipal(
 
 /** The TBSCertificate without its poison, all else as it was. @throws {Malformed} unless there is exactly one. */
 export function withoutPoison(tbs: Uint8Array): Uint8Array {
-  return without(tbs, extensionOids.poison);
+  return without(tbs, poisonId);
 }
 
 /** The TBSCertificate without its SCT list, all else as it was. @throws {Malformed} unless there is exactly one. */
 export function withoutSctList(tbs: Uint8Array): Uint8Array {
-  return without(tbs, extensionOids.sctList);
+  return without(tbs, sctListId);
 }
 
 /** The TBSCertificate with an SCT list (TLS form) as its last extension. @throws {Malformed} if it has one, or a poison. */
 export function withSctList(tbs: Uint8Array, list: Uint8Array): Uint8Array {
-  const parts = takeApart(tbs);
-  for (const { id } of parts.extensions) {
-    if (id === extensionOids.sctList || id === extensionOids.poison) {
-      throw new Malformed("tbsCertificate: has an SCT list or a poison already");
-    }
+  const { head, listed, extensions } = takeApart(tbs);
+  if (extensions.some((one) => isCalled(one, sctListId) || isCalled(one, poisonId))) {
+    throw new Malformed("tbsCertificate: has an SCT list or a poison already");
   }
-  const value = der.octetString(der.octetString(list));
-  const added = der.sequence(der.oid(extensionOids.sctList), value);
-  return putTogether(parts.head, [...parts.extensions.map(({ encoded }) => encoded), added]);
+  const added = der.sequence(sctListId, der.octetString(der.octetString(list)));
+  return putTogether(head, listed, added);
 }
 
 /** True if the certificate is its precertificate with the poison, and only that, turned into an SCT list at the end. */
 export function correspond(precertificateTbs: Uint8Array, certificateTbs: Uint8Array): boolean {
   const precertificate = takeApart(precertificateTbs);
   const certificate = takeApart(certificateTbs);
-  if (precertificate.extensions.at(-1)?.id !== extensionOids.poison) return false;
-  if (certificate.extensions.at(-1)?.id !== extensionOids.sctList) return false;
-  const bare = (parts: TbsParts): Uint8Array =>
-    putTogether(
-      parts.head,
-      parts.extensions.slice(0, -1).map(({ encoded }) => encoded),
-    );
-  return equalBytes(bare(precertificate), bare(certificate));
+  const poisoned = precertificate.extensions.at(-1);
+  const logged = certificate.extensions.at(-1);
+  if (poisoned === undefined || !isCalled(poisoned, poisonId)) return false;
+  if (logged === undefined || !isCalled(logged, sctListId)) return false;
+  const before = (listed: Uint8Array, last: der.DerElement): Uint8Array =>
+    listed.subarray(0, listed.length - last.encoded.length);
+  return (
+    equalBytes(precertificate.head, certificate.head) &&
+    equalBytes(before(precertificate.listed, poisoned), before(certificate.listed, logged))
+  );
 }
 
 const emptyName = der.sequence();
+const poisonId = der.oid(extensionOids.poison);
+const sctListId = der.oid(extensionOids.sctList);
 
 /** digitalSignature: bit 0. */
 const digitalSignature: Extension = {
@@ -271,40 +272,52 @@ function sameExtension(wanted: Extension, found: Extension | undefined): boolean
   );
 }
 
+/** A TBSCertificate's bytes, cut where its extensions begin. */
 interface TbsParts {
   /** Everything before the extensions. */
-  readonly head: readonly Uint8Array[];
-  readonly extensions: readonly { readonly id: string; readonly encoded: Uint8Array }[];
+  readonly head: Uint8Array;
+  /** The extensions one after the other, and each. */
+  readonly listed: Uint8Array;
+  readonly extensions: readonly der.DerElement[];
 }
 
 function takeApart(tbs: Uint8Array): TbsParts {
-  const children = der.expectTag(der.readDer(tbs), der.tags.sequence, "tbsCertificate").children();
-  const last = children.at(-1);
+  const whole = der.expectTag(der.readDer(tbs), der.tags.sequence, "tbsCertificate");
+  const last = whole.children().at(-1);
   if (last?.tag !== 0xa3) throw new Malformed("tbsCertificate: no extensions");
   const outer = der.walk(last, "extensions", 0xa3);
-  const list = outer.take("list", der.tags.sequence).children();
+  const list = outer.take("list", der.tags.sequence);
   outer.end();
-  return {
-    head: children.slice(0, -1).map(({ encoded }) => encoded),
-    extensions: list.map((element) => ({
-      id: der.readOid(der.walk(element, "extension").take("identifier")),
-      encoded: element.encoded,
-    })),
-  };
-}
-
-function putTogether(head: readonly Uint8Array[], extensions: readonly Uint8Array[]): Uint8Array {
-  return der.sequence(...head, der.explicit(3, der.sequence(...extensions)));
-}
-
-function without(tbs: Uint8Array, unwanted: string): Uint8Array {
-  const { head, extensions } = takeApart(tbs);
-  const kept = extensions.filter(({ id }) => id !== unwanted);
-  if (kept.length !== extensions.length - 1) {
-    throw new Malformed(`tbsCertificate: expected exactly one extension ${unwanted}`);
+  const { content } = whole;
+  const head = content.subarray(0, content.length - last.encoded.length);
+  const extensions = list.children();
+  for (const extension of extensions) {
+    const first = der.expectTag(extension, der.tags.sequence, "extension").children().at(0);
+    if (first?.tag !== der.tags.oid) throw new Malformed("extension: no identifier");
   }
-  return putTogether(
-    head,
-    kept.map(({ encoded }) => encoded),
-  );
+  return { head, listed: list.content, extensions };
+}
+
+/** True if an extension begins with this identifier, encoded. */
+function isCalled(extension: der.DerElement, id: Uint8Array): boolean {
+  const { content } = extension;
+  return id.every((byte, at) => content[at] === byte);
+}
+
+function putTogether(head: Uint8Array, ...extensions: readonly Uint8Array[]): Uint8Array {
+  return der.sequence(head, der.explicit(3, der.sequence(...extensions)));
+}
+
+/** The TBSCertificate without the one extension that begins with `id`. */
+function without(tbs: Uint8Array, id: Uint8Array): Uint8Array {
+  const { head, listed, extensions } = takeApart(tbs);
+  const found = extensions.filter((extension) => isCalled(extension, id));
+  const [unwanted, ...more] = found;
+  if (unwanted === undefined || more.length > 0) {
+    const name = id === poisonId ? extensionOids.poison : extensionOids.sctList;
+    throw new Malformed(`tbsCertificate: expected exactly one extension ${name}`);
+  }
+  const { encoded } = unwanted;
+  const from = encoded.byteOffset - listed.byteOffset;
+  return putTogether(head, listed.subarray(0, from), listed.subarray(from + encoded.length));
 }

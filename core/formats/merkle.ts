@@ -2,7 +2,8 @@
  * Merkle trees over SHA-256 as RFC 6962 §2.1 defines them, and the verification of their proofs by the algorithms of
  * RFC 9162 §2.1.3.2 and §2.1.4.2. Which nodes a proof consists of is {@link inclusionPath} and {@link consistencyPath}.
  */
-import { hash as digest } from "node:crypto";
+import { allocate } from "./allocate.ts";
+import { digestOf } from "./digest.ts";
 import { equalBytes } from "./encoding.ts";
 import { Malformed } from "./malformed.ts";
 
@@ -14,23 +15,24 @@ const maxProofLength = 64;
 
 /** RFC 6962 §2.1: SHA-256(0x00 || entry). */
 export function leafHash(entry: Uint8Array): Uint8Array {
-  const input = new Uint8Array(1 + entry.length);
+  const input = allocate(1 + entry.length);
+  input[0] = 0x00;
   input.set(entry, 1);
-  return digest("sha256", input, "buffer");
+  return digestOf("sha256", input);
 }
 
 /** RFC 6962 §2.1: SHA-256(0x01 || left || right). */
 export function nodeHash(left: Uint8Array, right: Uint8Array): Uint8Array {
-  const input = new Uint8Array(1 + left.length + right.length);
+  const input = allocate(1 + left.length + right.length);
   input[0] = 0x01;
   input.set(left, 1);
   input.set(right, 1 + left.length);
-  return digest("sha256", input, "buffer");
+  return digestOf("sha256", input);
 }
 
 /** RFC 6962 §2.1: the root of the empty tree, SHA-256 of nothing. */
 export function emptyRoot(): Uint8Array {
-  return digest("sha256", new Uint8Array(0), "buffer");
+  return digestOf("sha256", new Uint8Array(0));
 }
 
 /** What an inclusion proof says. */

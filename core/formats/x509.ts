@@ -2,9 +2,9 @@
  * X.509 certificates, version 3 (RFC 5280). Parsing keeps the bytes of everything that is signed or compared; what an extension
  * means is decided by whoever reads it.
  */
-import { hash } from "node:crypto";
 import * as der from "./der.ts";
-import { encodeUtf8 } from "./encoding.ts";
+import { digestOf } from "./digest.ts";
+import { concat, encodeUtf8 } from "./encoding.ts";
 import { Malformed } from "./malformed.ts";
 
 /** One extension; `value` is the content of extnValue. */
@@ -150,7 +150,7 @@ export function subjectAltName(san: SubjectAltName): Uint8Array {
       return der.sequence(der.implicit(6, der.ascii(san.value)));
     case "otherName": {
       const value = der.explicit(0, der.tlv(der.tags.utf8String, encodeUtf8(san.value)));
-      return der.sequence(der.implicit(0, Buffer.concat([der.oid(userNameOid), value]), true));
+      return der.sequence(der.implicit(0, concat(der.oid(userNameOid), value), true));
     }
   }
 }
@@ -179,7 +179,7 @@ export function keyIdentifier(spki: Uint8Array): Uint8Array {
   info.take("algorithm", der.tags.sequence);
   const bits = der.readBitString(info.take("key"));
   info.end();
-  return new Uint8Array(hash("sha1", bits, "buffer"));
+  return digestOf("sha1", bits);
 }
 
 /** The extension with this object identifier. */

@@ -4,6 +4,7 @@
  */
 import { sha256 } from "../../core/crypto/hash.ts";
 import { importPublicKey, KeyInsecure, type PublicKey } from "../../core/crypto/keys.ts";
+import { everyOne, type SpotCheck } from "../../core/crypto/spot-check.ts";
 import { isSignedBy } from "../../core/crypto/signed.ts";
 import { equalBytes } from "../../core/formats/encoding.ts";
 import { withoutPoison } from "../../core/formats/leaf-profile.ts";
@@ -27,6 +28,11 @@ import { isAllowed, isWanted } from "./purposes.ts";
 export interface Authority {
   readonly certificate: Certificate;
   readonly key: PublicKey;
+  /** What its extensions allow it, read once. */
+  readonly isCa: boolean;
+  readonly pathLength: bigint | null;
+  readonly mayCertify: boolean;
+  readonly purposes: readonly string[] | null;
 }
 
 /** What is believed without looking again. */
@@ -46,6 +52,8 @@ export interface ChainRules {
   /** True if a leaf that has ended is refused. */
   readonly rejectExpired: boolean;
   readonly now: Date;
+  /** Which leaves of known chains have their signature verified: every one unless told otherwise. */
+  readonly look?: SpotCheck;
 }
 
 /** keyCertSign (RFC 5280 §4.2.1.3). */
@@ -64,10 +72,11 @@ export function readTrust(chains: readonly (readonly Uint8Array[])[], rules: Cha
   const read = chains.map((chain) => chain.map((der) => readAuthority(parseCertificate(der))));
   const roots = read.flatMap((chain) => chain.slice(-1));
   for (const chain of read) {
-    for (const [at, { certificate, key }] of chain.entries()) {
+    for (const [at, authority] of chain.entries()) {
+      const { certificate } = authority;
       const above = chain[at + 1];
       // The last one is a root, which signs itself.
-      if (above === undefined) checkLink(certificate, { certificate, key }, { rules, below: at });
+      if (above === undefined) checkLink(certificate, authority, { rules, below: at });
       else checkLink(certificate, above, { rules, below: at + 1 });
     }
   }
@@ -140,7 +149,10 @@ function rejected(message: string): Failure {
 }
 
 function readAuthority(certificate: Certificate): Authority {
-  return { certificate, key: importPublicKey(certificate.publicKey) };
+  const mayCertify = readKeyUsage(certificate)?.has(certSignBit) !== false;
+  const purposes = readKeyPurposes(certificate);
+  const key = importPublicKey(certificate.publicKey);
+  return { certificate, key, ...readBasicConstraints(certificate), mayCertify, purposes };
 }
 
 function checkLeaf(
@@ -179,8 +191,10 @@ function findPath(
   const signs = known === undefined && signsPrecertificate(leaf, path);
   for (const [at, authority] of path.entries()) {
     const below = path[at - 1]?.certificate ?? leaf;
+    const isKnown = known !== undefined;
     // The links of a known chain were verified when it was loaded; its times are looked at again.
-    if (known !== undefined && at > 0) checkTimes(authority.certificate, rules.now);
+    if (isKnown && at > 0) checkTimes(authority.certificate, rules.now);
+    else if (isKnown) checkLink(below, authority, { rules, below: at, look: rules.look });
     // RFC 6962 §3.1: it is there for the log only, so it counts neither in the path nor for the purpose.
     else if (!signs) checkLink(below, authority, { rules, below: at });
     else checkLink(below, authority, { rules, below: Math.max(0, at - 1), isSigner: at === 0 });
@@ -243,23 +257,28 @@ function checkLink(
     rules,
     below,
     isSigner = false,
-  }: { readonly rules: ChainRules; readonly below: number; readonly isSigner?: boolean },
+    look = everyOne,
+  }: {
+    readonly rules: ChainRules;
+    readonly below: number;
+    readonly isSigner?: boolean;
+    readonly look?: SpotCheck | undefined;
+  },
 ): void {
-  const issuer = authority.certificate;
+  const { certificate: issuer, isCa, pathLength, mayCertify, purposes } = authority;
   if (!equalBytes(certificate.issuer, issuer.subject)) {
     throw rejected("the chain is out of order: an issuer's name does not match");
   }
-  const { isCa, pathLength } = readBasicConstraints(issuer);
   if (!isCa) throw rejected("a certificate is signed by one that is no CA");
   if (pathLength !== null && pathLength < BigInt(below)) throw rejected("the path is too long");
-  if (readKeyUsage(issuer)?.has(certSignBit) === false) {
+  if (!mayCertify) {
     throw rejected("a certificate is signed by a CA that may not");
   }
-  if (!isSigner && !isAllowed(readKeyPurposes(issuer), rules.purposes)) {
+  if (!isSigner && !isAllowed(purposes, rules.purposes)) {
     throw rejected("a CA is not for a purpose that is logged");
   }
   checkTimes(issuer, rules.now);
-  if (!isSignedBy(certificate, authority.key)) {
+  if (look() && !isSignedBy(certificate, authority.key)) {
     throw rejected("a signature in the chain does not verify");
   }
 }

@@ -20,6 +20,7 @@ import {
   type LeafRequest,
   prepareLeaf,
   type PreparedPrecertificate,
+  type SecondLooks,
 } from "./prepared.ts";
 import type { Identified, Intent, Issued, Records, Stage } from "./records.ts";
 import type { RefusalCounts } from "./refusals.ts";
@@ -34,6 +35,9 @@ export interface Desk extends Pick<IssuerContext, "ask" | "clock" | "config" | "
   readonly records: Records;
   /** The keys that are certified. */
   readonly permitted: ReadonlySet<KeyAlgorithm>;
+  readonly looks: SecondLooks;
+  /** Waits until this one may go on, if many would at once. */
+  readonly turn: () => Promise<void>;
   /** Refusals of whoever did not show who it is. */
   readonly refusals: RefusalCounts;
   /** The next notBefore. @throws {Failure} lint-refused if the clock stands before the last one. */
@@ -125,12 +129,12 @@ type Leaf =
   | { readonly scts: "embedded"; readonly leaf: PreparedPrecertificate }
   | { readonly scts: "detached"; readonly leaf: PreparedBareLeaf };
 
-function prepare(request: LeafRequest, { authority, config: { scts } }: Desk): Leaf {
+function prepare(request: LeafRequest, { authority, looks, config: { scts } }: Desk): Leaf {
   switch (scts) {
     case "embedded":
-      return { scts, leaf: prepareLeaf(request, authority) };
+      return { scts, leaf: prepareLeaf(request, authority, looks) };
     case "detached":
-      return { scts, leaf: prepareBareLeaf(request, authority) };
+      return { scts, leaf: prepareBareLeaf(request, authority, looks) };
   }
 }
 
@@ -163,10 +167,12 @@ async function certify(
   { intent, leaf }: { readonly intent: Intent; readonly leaf: PreparedPrecertificate },
   reach: (stage: Stage) => void,
 ): Promise<Outcome> {
+  await desk.turn();
   reach("precertificate asked for");
   const precertificate = leaf.signed(await signLeaf(desk, leaf.redeem(), intent));
   reach("precertificate signed");
   const sct = await append(desk, addPreChain, precertificate.der);
+  await desk.turn();
   const certificate = precertificate.logged(sct, desk.clock.now());
   reach("logged");
   const tbs = certificate.redeem();

@@ -1,5 +1,6 @@
 /** The issuing CA: turns a proven identity into a certificate that is in the CT log. */
 import { watchForPromises } from "../../core/clock.ts";
+import { firstOfEachTurn } from "../../core/crypto/spot-check.ts";
 import { Failure } from "../../events/failure.ts";
 import { activate, readActive } from "./active.ts";
 import { keysOf } from "./algorithms.ts";
@@ -8,6 +9,10 @@ import { type Desk, issue } from "./issuance.ts";
 import { issuer } from "./manifest.ts";
 import { recordsIn } from "./records.ts";
 import { countRefusalsIn } from "./refusals.ts";
+import { inSlicesOf } from "./turns.ts";
+
+/** Signatures asked for in one message: some milliseconds of the vault's work. */
+const issuancesATurn = 32;
 
 export default issuer.implement(async ({ ask, clock, config, journal, stores }) => {
   const store = await stores.open();
@@ -30,7 +35,10 @@ export default issuer.implement(async ({ ask, clock, config, journal, stores }) 
 
   const permitted = keysOf(config.clientSigningAlgorithms);
   const refusals = countRefusalsIn(store, clock);
-  const desk = { ask, clock, config, journal, records, refusals, nextNotBefore, permitted };
+  const looks = { sct: firstOfEachTurn(), certificate: firstOfEachTurn() };
+  const turn = inSlicesOf(issuancesATurn);
+  const given = { ask, clock, config, journal, records, refusals };
+  const desk = { ...given, nextNotBefore, permitted, looks, turn };
   const alongside = await readAlongside({ ask, config });
   const turns = takeTurns();
   return {

@@ -50,6 +50,9 @@ const clockWasSet =
 /** A published entry with its promise. */
 type Published = Placed & { readonly leafHash: Uint8Array; readonly promise: Uint8Array | null };
 
+/** What is answered about an entry that was appended. */
+type Appended = AnswerOf<typeof appendEntry>;
+
 /** A running log. */
 export class Log implements AsyncDisposable {
   readonly #state: LogState;
@@ -137,14 +140,14 @@ export class Log implements AsyncDisposable {
     return { status: "degraded", reason: `log "${name}" cannot publish: ${why}` };
   }
 
-  async append(candidate: Candidate, envelope: Envelope): Promise<AnswerOf<typeof appendEntry>> {
+  async append(candidate: Candidate, envelope: Envelope, prove = true): Promise<Appended> {
     const { format, pending, sequencerWake } = this.#state;
     this.#checkTakes(candidate);
     const identity = format.identityOf(candidate);
     let known = pending.find(identity);
     if (known === null) {
       const stored = await this.#lookUp(identity);
-      if (stored !== null) return await this.#answer(stored, true);
+      if (stored !== null) return await this.#answer(stored, true, prove);
       known = pending.find(identity);
     }
     // Looked at again: the log may have been frozen while we looked into the store.
@@ -155,7 +158,7 @@ export class Log implements AsyncDisposable {
     await pending.wait(entry, remainingMs);
     const { placed, leafHash: leaf, promise } = entry;
     if (placed === null || leaf === null) throw new TypeError("a published entry has no place");
-    return await this.#answer({ ...placed, leafHash: leaf, promise }, known !== null);
+    return await this.#answer({ ...placed, leafHash: leaf, promise }, known !== null, prove);
   }
 
   async freeze(envelope: Envelope): Promise<AnswerOf<typeof freezeLog>> {
@@ -303,7 +306,7 @@ export class Log implements AsyncDisposable {
     return { ...placed, leafHash: leaf, promise: promise ?? null };
   }
 
-  async #answer(entry: Published, known: boolean): Promise<AnswerOf<typeof appendEntry>> {
+  async #answer(entry: Published, known: boolean, prove: boolean): Promise<Appended> {
     const { tree, key } = this.#state;
     const head = this.head();
     const { index, leafHash: leaf, integratedAtMs, promise } = entry;
@@ -315,7 +318,7 @@ export class Log implements AsyncDisposable {
       ...(promise && { promise }),
       known,
       head,
-      inclusionProof: await tree.inclusionProof(index, head.size),
+      inclusionProof: prove ? await tree.inclusionProof(index, head.size) : [],
     };
   }
 

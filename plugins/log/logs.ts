@@ -76,15 +76,15 @@ export class Logs implements AsyncDisposable {
 
   /** @throws {Failure} as the log does */
   async append(
-    { log: named, entry, newest = false }: QuestionOf<typeof appendEntry>,
+    { log: named, entry, newest = false, prove }: QuestionOf<typeof appendEntry>,
     envelope: Envelope,
   ): Promise<AnswerOf<typeof appendEntry>> {
-    if (!newest) return await this.#at(named).append(entry, envelope);
+    if (!newest) return await this.#at(named).append(entry, envelope, prove);
     for (;;) {
       await this.#rolled(named, envelope);
       const name = this.#newest(named);
       try {
-        const answer = await this.#at(name).append(entry, envelope);
+        const answer = await this.#at(name).append(entry, envelope, prove);
         return name === named ? answer : { ...answer, log: name };
       } catch (thrown) {
         // Frozen under our hands: its successor takes it.
