@@ -81,8 +81,8 @@ export const clientCommands: readonly Command[] = [
       json,
     ],
     load: async () => await import("./log-mirror-command.ts"),
-    },
-    {
+  },
+  {
     name: "search",
     summary: "find entries of all logs by what they say",
     usage: [
