@@ -1,6 +1,6 @@
 /** How questions of a batched ask travel: at once while little is under way, together while much is. */
 import * as v from "valibot";
-import { beforeEach, expect, test } from "vitest";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { startedSubject } from "../../core/acl.ts";
 import { Asker } from "../../core/asker.ts";
 import { systemClock } from "../../core/clock.ts";
@@ -31,6 +31,8 @@ let listeners: Map<string, (message: Received) => void>;
 let asker: Asker;
 
 beforeEach(() => {
+  // How long anything waits is the tests' to say.
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
   sent = [];
   listeners = new Map();
   const line: Line = {
@@ -55,15 +57,26 @@ beforeEach(() => {
   asker = new Asker({ name: "left", line, pairKeys: () => key, clock: systemClock, journal });
 });
 
+afterEach(() => {
+  vi.useRealTimers();
+});
+
 const turn = async (): Promise<void> => await new Promise((resolve) => setImmediate(resolve));
 
-/** Asks, and lets the turn of the event loop end. */
-async function put(...questions: readonly unknown[]): Promise<readonly Promise<unknown>[]> {
-  const asked = questions.map(async (question) => await asker.ask(gather, question, stamp()));
-  for (const one of asked) one.catch(() => undefined);
-  await turn();
-  return asked;
+/** Questions that have been asked. */
+interface Put {
+  readonly settled: Promise<readonly PromiseSettledResult<unknown>[]>;
 }
+
+/** Asks, and lets the turn of the event loop end. */
+async function put(...questions: readonly unknown[]): Promise<Put> {
+  const asked = questions.map(async (question) => await asker.ask(gather, question, stamp()));
+  await turn();
+  return { settled: Promise.allSettled(asked) };
+}
+
+const fulfilled = (...values: readonly unknown[]) =>
+  values.map((value) => ({ status: "fulfilled", value }));
 
 /** Answers questions of a letter, all of them unless told which. */
 async function answer(at: number, which?: readonly number[]): Promise<void> {
@@ -86,18 +99,21 @@ test("sends at once while less than two letters are under way", async () => {
   expect(lettersSent()).toEqual([[1, 2], [3]]);
   await answer(0);
   await answer(1);
-  expect(await Promise.all([...first, ...second])).toEqual([1, 2, 3]);
+  expect(await first.settled).toEqual(fulfilled(1, 2));
+  expect(await second.settled).toEqual(fulfilled(3));
 });
 
 test("gathers while two letters are under way, and sends all of it when one is answered", async () => {
   await put(1);
   await put(2);
-  const asked = [...(await put(3)), ...(await put(4, 5))];
+  const third = await put(3);
+  const fourth = await put(4, 5);
   expect(sent).toHaveLength(2);
   await answer(1);
   expect(lettersSent()).toEqual([[1], [2], [3, 4, 5]]);
   await answer(2);
-  expect(await Promise.all(asked)).toEqual([3, 4, 5]);
+  expect(await third.settled).toEqual(fulfilled(3));
+  expect(await fourth.settled).toEqual(fulfilled(4, 5));
 });
 
 test("takes a letter for answered when all of it is", async () => {
@@ -110,28 +126,34 @@ test("takes a letter for answered when all of it is", async () => {
   expect(lettersSent().at(-1)).toEqual([5]);
 });
 
-test("lets nothing wait for an answer that does not come", async () => {
+test("lets a question wait 20 ms for an answer that does not come, and no longer", async () => {
   await put(1);
   await put(2);
-  const [asked] = await put(3);
-  await expect.poll(() => lettersSent()).toEqual([[1], [2], [3]]);
+  const third = await put(3);
+  vi.advanceTimersByTime(19);
+  expect(sent).toHaveLength(2);
+  vi.advanceTimersByTime(1);
+  expect(lettersSent()).toEqual([[1], [2], [3]]);
   await answer(2);
-  expect(await asked).toBe(3);
+  expect(await third.settled).toEqual(fulfilled(3));
 });
 
 test("does not put a question that nobody waits for any more", async () => {
   await put(1);
   await put(2);
-  const expired = asker.ask(gather, 3, stamp(1));
+  const expired = asker.ask(gather, 3, stamp(10));
+  await turn();
+  vi.advanceTimersByTime(10);
   await expect(expired).rejects.toMatchObject({ code: "deadline-exceeded" });
   await put(4);
   await answer(0);
-  expect(lettersSent().flat()).toEqual([1, 2, 4]);
+  expect(lettersSent()).toEqual([[1], [2], [4]]);
 });
 
 test("puts what it gathered to the process that replaces the one before it", async () => {
-  const lost = [...(await put(1)), ...(await put(2))];
-  const [kept] = await put(3);
+  const first = await put(1);
+  const second = await put(2);
+  const third = await put(3);
   listeners.get(startedSubject("right"))?.({
     subject: startedSubject("right"),
     data: new Uint8Array(),
@@ -139,8 +161,12 @@ test("puts what it gathered to the process that replaces the one before it", asy
     nobodyAnswers: false,
   });
   await turn();
-  for (const one of lost) await expect(one).rejects.toMatchObject({ code: "deadline-exceeded" });
+  for (const lost of [first, second]) {
+    expect(await lost.settled).toMatchObject([
+      { status: "rejected", reason: { code: "deadline-exceeded" } },
+    ]);
+  }
   expect(lettersSent()).toEqual([[1], [2], [3]]);
   await answer(2);
-  expect(await kept).toBe(3);
+  expect(await third.settled).toEqual(fulfilled(3));
 });
