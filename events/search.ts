@@ -83,7 +83,7 @@ export const searchEntries = ask("search", "searchEntries", {
   question: v.strictObject({
     ...searchFilter.entries,
     order: v.picklist(["newest", "oldest"]),
-    limit: v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(500)),
+    limit: v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(100)),
     cursor: v.optional(v.pipe(v.string(), v.maxLength(4_096))),
     proof: v.boolean(),
     /** Fields whose values are counted over all that the filter finds. */

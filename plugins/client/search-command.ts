@@ -71,7 +71,7 @@ async function parametersOf(
   }
   const limit = optionalIndex(parsed, "limit");
   if (limit !== undefined) {
-    if (limit < 1n || limit > 500n) throw usageError("--limit is 1 to 500");
+    if (limit < 1n || limit > 100n) throw usageError("--limit is 1 to 100");
     add("limit", String(limit));
   }
   if (parsed.has("oldest")) add("order", "oldest");

@@ -14,7 +14,7 @@ import { searchFields, searchParameters } from "./search-schema.ts";
 
 const maxRetrieveBytes = 65_536;
 const defaultLimit = 20;
-const maxLimit = 500n;
+const maxLimit = 100n;
 
 /** The routes of search. */
 export function searchRoutes(ask: Put): readonly Route[] {

@@ -14,6 +14,10 @@ export class IndexUnavailable extends Error {
   }
 }
 
+/** Searches that may wait; the follower, which has one call at a time, is let in always. */
+const maxWaiting = 64;
+const searches: readonly (keyof Calls)[] = ["find", "count"];
+
 /** What a thread may have of memory besides its buffers. */
 const maxHeapMiB = 192;
 
@@ -35,6 +39,9 @@ export class IndexThread implements AsyncDisposable {
     of: Parameters<Calls[Name]>[0],
   ): Promise<ReturnType<Calls[Name]>> {
     if (this.#isClosed) throw new IndexUnavailable({ message: "stopped", isDamage: false });
+    if (searches.includes(name) && this.#waiting.size >= maxWaiting) {
+      throw new IndexUnavailable({ message: "too many searches at once", isDamage: false });
+    }
     const worker = (this.#worker ??= this.#start());
     const id = ++this.#lastId;
     const result = await new Promise<Result>((resolve) => {

@@ -66,6 +66,24 @@ export function openIndex(path: string): DatabaseSync {
   }
 }
 
+/**
+ * Makes this process the only one that has the index, until the lock is closed or the process ends: an exclusive transaction, held open,
+ * on a file of its own.
+ *
+ * @throws if another has it
+ */
+export function lockIndex(path: string): DatabaseSync {
+  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+  const lock = new DatabaseSync(`${path}.lock`, { allowExtension: false, timeout: 0 });
+  try {
+    lock.exec("BEGIN EXCLUSIVE");
+    return lock;
+  } catch (cause) {
+    lock.close();
+    throw new Error("another process has the index open", { cause });
+  }
+}
+
 /** Opens the file for a look at it beside whoever writes it. @throws {IndexDamaged} */
 export function openIndexReadOnly(path: string): DatabaseSync {
   const database = new DatabaseSync(path, {

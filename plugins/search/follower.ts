@@ -43,7 +43,6 @@ export class Follower implements AsyncDisposable {
   readonly #stop = new AbortController();
   readonly #done: Promise<void>;
   #woken = new AbortController();
-  #trouble: string | null = null;
 
   constructor(context: SearchContext, thread: IndexThread) {
     this.#context = context;
@@ -54,11 +53,6 @@ export class Follower implements AsyncDisposable {
   /** Every log that has been seen. */
   logs(): readonly Followed[] {
     return [...this.#logs.values()];
-  }
-
-  /** Why the index does not follow, or null. */
-  get trouble(): string | null {
-    return this.#trouble;
   }
 
   /** Throws the index away. It is made anew from now on. */
@@ -74,7 +68,7 @@ export class Follower implements AsyncDisposable {
   }
 
   async #run(): Promise<void> {
-    const { journal, draining } = this.#context;
+    const { draining } = this.#context;
     const stop = AbortSignal.any([this.#stop.signal, draining]);
     let pauseMs = backOff.firstMs;
     // One round after the other: an index has one writer.
@@ -83,35 +77,28 @@ export class Follower implements AsyncDisposable {
       let waitMs = pollMs;
       try {
         await this.#round(stop);
-        this.#trouble = null;
         pauseMs = backOff.firstMs;
       } catch (thrown) {
         this.#logs.clear();
-        waitMs = this.#explain(thrown, pauseMs);
-        if (waitMs > 0) pauseMs = Math.min(2 * pauseMs, backOff.mostMs);
+        this.#explain(thrown);
+        waitMs = pauseMs;
+        pauseMs = Math.min(2 * pauseMs, backOff.mostMs);
       }
       const signal = AbortSignal.any([stop, this.#woken.signal]);
       await sleep(waitMs, undefined, { signal }).catch(() => undefined);
     }
-    journal.info("search-stopped", {});
   }
 
-  /** How long to wait after an error. */
-  #explain(thrown: unknown, pauseMs: number): number {
+  /** Tells the journal why the index does not follow. */
+  #explain(thrown: unknown): void {
     const { journal } = this.#context;
     if (thrown instanceof IndexUnavailable) {
-      this.#trouble = thrown.message;
-      if (thrown.isDamage) {
-        journal.warn("search-index-made-anew", { reason: thrown.message });
-        return 0;
-      }
-      journal.warn("search-index-unavailable", { reason: thrown.message });
-      return pauseMs;
+      const event = thrown.isDamage ? "search-index-made-anew" : "search-index-unavailable";
+      journal.warn(event, { reason: thrown.message });
+      return;
     }
     const { code, message } = Failure.from(thrown);
-    this.#trouble = `the logs cannot be read: ${code}`;
     journal.warn("search-delayed", { code, message });
-    return pauseMs;
   }
 
   async #round(stop: AbortSignal): Promise<void> {

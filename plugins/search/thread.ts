@@ -1,7 +1,7 @@
 /** The thread in which the index lives: whatever it does, and however it fails, nobody else waits for it. */
 import { parentPort, workerData } from "node:worker_threads";
 import { leafHash } from "../../core/formats/merkle.ts";
-import { isDamage, removeIndex } from "./database.ts";
+import { isDamage, lockIndex, removeIndex } from "./database.ts";
 import { describeEntry, type Described } from "./describe.ts";
 import { Engine, type Extent, type LogEntry } from "./engine.ts";
 import type { Bounds, Counted, PlacesFound, Search } from "./evaluate.ts";
@@ -60,6 +60,7 @@ export interface Result {
 
 class Desk implements Calls {
   readonly #path: string;
+  #lock: Disposable | null = null;
   #engine: Engine | null = null;
 
   constructor(path: string) {
@@ -96,6 +97,7 @@ class Desk implements Calls {
 
   rebuild(): void {
     this.#close();
+    this.#lock ??= lockIndex(this.#path);
     removeIndex(this.#path);
     this.#open();
   }
@@ -108,13 +110,14 @@ class Desk implements Calls {
   /** After an error nothing in memory is relied on: the file says what is true, unless it is what failed. */
   failed(thrown: unknown): NonNullable<Result["error"]> {
     this.#close();
-    const damaged = isDamage(thrown);
+    const damaged = this.#lock !== null && isDamage(thrown);
     if (damaged) removeIndex(this.#path);
     const message = thrown instanceof Error ? thrown.message : String(thrown);
     return { message, isDamage: damaged };
   }
 
   #open(): Engine {
+    this.#lock ??= lockIndex(this.#path);
     this.#engine ??= new Engine(this.#path);
     return this.#engine;
   }

@@ -90,7 +90,7 @@ test.for([
   "extension.7=x",
   "extension.25=x",
   "color=red",
-  "limit=501",
+  "limit=101",
   "limit=-1",
   "order=sideways",
   "proof=yes",
@@ -207,7 +207,7 @@ test("a page is never longer than 100 kB, and pages together are everything", as
   await using big = await bootSearch(long);
   const seen: string[] = [];
   for (let cursor = ""; ;) {
-    const { text, page } = await big.get(`san=alice*&limit=500${cursor}`);
+    const { text, page } = await big.get(`san=alice*&limit=100${cursor}`);
     expect(text.length).toBeLessThanOrEqual(100_000);
     expect(page.hits.length).toBeGreaterThan(0);
     seen.push(...placesIn(page));

@@ -40,9 +40,11 @@ test("starts, signs and verifies, and has neither", async () => {
   expect(stores).toEqual(["audit", "idp"]);
   const what = await chancery(place.home, "what", "ready@example.com", "--since", "2026-01-01");
   expect(what.stdout).toContain("certificate");
-  // So is the search index.
-  const found = await chancery(place.home, "search", "san=ready@example.com", "--proof");
-  expect(found).toMatchObject({ code: 0, stderr: "" });
+  // So is the search index, which may be a moment behind.
+  const search = async () =>
+    await chancery(place.home, "search", "san=readiness-proof@*", "--proof");
+  await expect.poll(async () => (await search()).code, { timeout: 10_000 }).toBe(0);
+  expect((await search()).stdout).toContain("precertificate");
   expect(await instance.stop()).toBe(0);
 });
 

@@ -33,6 +33,7 @@ const fields: readonly Field[] = [
     find: /"publicKey":\{"content":"([^"]+)"/,
   },
   { route: "POST /api/v1/log/entries/retrieve", kind: "hex", find: /\["([^"]+)"/ },
+  { route: "POST /api/v1/index/retrieve", kind: "digest", find: /"sha256:([^"]+)"/ },
   { route: "GET /api/v1/log/entries/:id", kind: "hex", find: /entries\/(\w+)/ },
   { route: "GET /logs/:log/ct/v1/get-proof-by-hash", kind: "base64", find: /hash=([^&]+)/ },
 ];
