@@ -20,6 +20,6 @@ export {
 export { createLog, type LogCreation, type LogHouse } from "./operations/create-log.ts";
 export { freezeLogForever } from "./operations/freeze-log.ts";
 export { publishNextRoot } from "./operations/publish-root.ts";
-export { type LogSuccession, rollLogOver } from "./operations/roll-log.ts";
+export { rollLogOver } from "./operations/roll-log.ts";
 export { rotateIssuingCa } from "./operations/rotate-issuing-ca.ts";
 export { openOffline } from "./operations/steps.ts";

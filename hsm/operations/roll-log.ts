@@ -4,13 +4,18 @@
  */
 import { encodeBase64, encodeHex } from "../../core/formats/encoding.ts";
 import { latestHead, rollLog } from "../../events/log.ts";
-import { conduct, type OperationRequest, type OperationResult } from "./conduct.ts";
+import {
+  conduct,
+  type OperationRequest,
+  type OperationResult,
+  type OperationStep,
+} from "./conduct.ts";
 import { type LogCreation, type LogHouse, makeStorage, purposes, withLog } from "./create-log.ts";
 import { withoutLog } from "./freeze-log.ts";
 import { generateInVault, openOffline, publish, requireNewKey } from "./steps.ts";
 
 /** A creation that takes over from another log. */
-export type LogSuccession = LogCreation & {
+type LogSuccession = LogCreation & {
   readonly takesOver: NonNullable<LogCreation["takesOver"]>;
   readonly format: "rekor-v1" | "rekor-v2";
 };
@@ -61,25 +66,30 @@ export async function rollLogOver(
           transcript.once("configured", { log }, () => ({ sha256 }));
         },
       },
-      {
-        title: `let ${log} take over from ${after}`,
-        async perform({ ask, bench: { transcript } }) {
-          transcript.once("freezing", { log: after });
-          const named = { name: log, format, key, after, ...(treeId !== undefined && { treeId }) };
-          const { final, finalLogId, frozenAtMs, firstIndex } = await ask(rollLog, named);
-          transcript.once("frozen", { log: after }, () => ({
-            logId: encodeBase64(finalLogId),
-            size: final.size.toString(),
-            root: encodeHex(final.root),
-            checkpoint: final.checkpoint,
-            frozenAtMs: Number(frozenAtMs),
-            successorFirstIndex: String(firstIndex),
-          }));
-        },
-      },
+      takeOver(succession),
       publish(`publish the end of ${after}`, async (published, site) => {
         return await withoutLog(published, null, site);
       }),
     ],
   });
+}
+
+function takeOver({ log, format, key, takesOver }: LogSuccession): OperationStep {
+  const { from: after, treeId } = takesOver;
+  return {
+    title: `let ${log} take over from ${after}`,
+    async perform({ ask, bench: { transcript } }) {
+      transcript.once("freezing", { log: after });
+      const named = { name: log, format, key, after, ...(treeId !== undefined && { treeId }) };
+      const { final, finalLogId, frozenAtMs, firstIndex } = await ask(rollLog, named);
+      transcript.once("frozen", { log: after }, () => ({
+        logId: encodeBase64(finalLogId),
+        size: final.size.toString(),
+        root: encodeHex(final.root),
+        checkpoint: final.checkpoint,
+        frozenAtMs: Number(frozenAtMs),
+        successorFirstIndex: String(firstIndex),
+      }));
+    },
+  };
 }

@@ -9,7 +9,7 @@ import { Malformed } from "../../core/formats/malformed.ts";
 import { emptyRoot, hashLength, leafHash } from "../../core/formats/merkle.ts";
 import { ecdsaKeyHint } from "../../core/formats/note.ts";
 import { tileWidth } from "../../core/formats/tile.ts";
-import { MissingPartition, type Reader } from "../../core/storage.ts";
+import type { Reader } from "../../core/storage.ts";
 import { ChainCheck } from "./extra-data.ts";
 import { checkFacts, type ReadFact } from "./fact-check.ts";
 import { formats, type Placed } from "./format.ts";
@@ -21,7 +21,6 @@ import {
   decodeHeadRow,
   decodeIntent,
   decodePromises,
-  frozenKey,
   intentKey,
   numberKey,
   tables,
@@ -29,7 +28,8 @@ import {
 import { identityOfStored } from "./state.ts";
 import { Tree } from "./tree.ts";
 
-export { Irreparable, type Repaired, repairLog } from "./repair.ts";
+export { firstIndexOf } from "./first-index.ts";
+export { Irreparable, repairLog } from "./repair.ts";
 
 /** Something that is not as it must be. */
 export interface Finding {
@@ -68,35 +68,6 @@ export interface FsckQuestion {
 }
 
 const pageSize = 512;
-
-/**
- * Index of a log's first entry over all shards. Of one that takes over it is where the log before it ended; of one that has not
- * begun, 0.
- */
-export async function firstIndexOf(
-  { firstIndex = "0", after }: Pick<LogConfig, "firstIndex" | "after">,
-  { logs, openReader }: { readonly logs: readonly LogConfig[] } & Pick<FsckQuestion, "openReader">,
-): Promise<bigint> {
-  const before = logs.find(({ name }) => name === after);
-  if (before === undefined) return BigInt(firstIndex);
-  const row = await frozenRow(openReader, before.name);
-  if (row === null) return 0n;
-  return (await firstIndexOf(before, { logs, openReader })) + decodeIntent(row).size;
-}
-
-/** Null also for a storage that is not there, which is found where that log itself is looked at. */
-async function frozenRow(
-  openReader: FsckQuestion["openReader"],
-  log: string,
-): Promise<Uint8Array | null> {
-  try {
-    await using reader = await openReader(log);
-    return await reader.get(tables.state, frozenKey);
-  } catch (thrown) {
-    if (thrown instanceof MissingPartition) return null;
-    throw thrown;
-  }
-}
 
 /** Every finding about the given logs; none if all is well. */
 export async function fsckLogs(question: FsckQuestion): Promise<readonly Finding[]> {

@@ -106,7 +106,10 @@ export class Logs implements AsyncDisposable {
         isTakenOver: next !== undefined && this.#running.has(next.name),
       });
       return {
-        ...{ name, format, key, phase },
+        name,
+        format,
+        key,
+        phase,
         ...(treeId !== undefined && { treeId }),
         ...(after !== undefined && { after }),
         ...(log !== undefined && { logId: log.logId }),

@@ -190,7 +190,10 @@ export class Scrubber implements AsyncDisposable {
 
   metrics(): readonly Metric[] {
     const counter = (name: string, help: string, value: number): Metric => ({
-      ...{ name, help, type: "counter", aggregator: "sum" },
+      name,
+      help,
+      type: "counter",
+      aggregator: "sum",
       values: [{ labels: {}, value }],
     });
     const kinds = ["entry", "tile", "index"] as const;
