@@ -219,6 +219,20 @@ test("what a client types is shown as text, and what it calls us changes nothing
   expect(JSON.stringify([answer.headers, answer.body])).not.toContain("evil.example");
 });
 
+test("a path of odd slashes is found by nobody, and names no other host", async () => {
+  const before = house.told.length;
+  for (const path of [
+    "/oidc//",
+    "/oidc//evil.example/",
+    "/oidc//:x",
+    "/oidc//?a",
+    "/oidc///auth",
+  ]) {
+    expect([path, (await house.visitor().get(path)).status]).toEqual([path, 404]);
+  }
+  expect(house.told.slice(before).filter(({ event }) => event === "sign-in-failed")).toEqual([]);
+});
+
 test("a device that nobody lets in is told so, and a code is good for one", async () => {
   const own = house.visitor();
   const begun = JSON.parse(
