@@ -125,6 +125,14 @@ async function served(version: number): Promise<number> {
   return (await fetch(`${stranger.instance.origin}/tuf/${version}.root.json`)).status;
 }
 
+function end(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch {
+    // It has ended by itself.
+  }
+}
+
 /** Asks for it, and kills whom it says as soon as it says what changes. */
 async function publishAndKill(file: string, victim: string): Promise<void> {
   const child = spawn(cli, ["operate", "publish-root", file], {
@@ -133,8 +141,9 @@ async function publishAndKill(file: string, victim: string): Promise<void> {
     detached: true,
   });
   const exited = once(child, "exit");
-  await once(child.stderr, "data");
+  // It says nothing if it was quicker than the kill before it, and everything is done.
+  await Promise.race([once(child.stderr, "data"), exited]);
   const pid = victim === "operate" ? -(child.pid ?? 0) : await stranger.instance.pid(victim);
-  process.kill(pid, "SIGKILL");
+  end(pid);
   await exited;
 }

@@ -20,8 +20,7 @@ const keeping = (options: Options = {}): Options =>
 Object.assign(childProcess, {
   spawn: (command: string, args: readonly string[], options?: Options) =>
     spawn(command, args, keeping(options)),
-  // The supervisor uses its promise alone.
-  execFile: Object.assign(() => undefined, {
+  execFile: Object.assign((...asked: Parameters<typeof execFile>) => execFile(...asked), {
     [promisify.custom]: async (command: string, args: readonly string[], options?: Options) =>
       await executed(command, args, keeping(options)),
   }),
