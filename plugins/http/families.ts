@@ -167,7 +167,7 @@ export const searchFamily: Family = {
 };
 
 const searchMessages: { readonly [Code in FailureCode]?: string } = {
-  malformed: "the search could not be read; the OpenAPI document has its parameters",
+  malformed: "the search could not be parsed, see the OpenAPI document",
   "not-found": "there is no such log",
   overloaded: "the index is not available just now, try again later",
 };

@@ -15,7 +15,7 @@ export class IndexUnavailable extends Error {
 }
 
 /** Searches that may wait; the follower, which has one call at a time, is let in always. */
-const maxWaiting = 64;
+const maxWaiting = 512;
 const searches: readonly (keyof Calls)[] = ["find", "count"];
 
 /** What a thread may have of memory besides its buffers. */
