@@ -33,7 +33,7 @@ const limits = v.optional(
     /** Requests in the door, reads and writes each; the next is told to come back later. */
     requestsInFlight: v.optional(count, 1_024),
     /** Of those, worked on at once; the rest waits, and the newest is taken first. */
-    requestsAtOnce: v.optional(count, 192),
+    requestsAtOnce: v.optional(count, 512),
     /** No request is let in to wait longer than this, as far as can be told from how fast others are served. */
     queueMs: v.optional(milliseconds, 1_000),
     /** A request that could not be begun within this time is refused instead. */
