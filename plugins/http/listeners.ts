@@ -16,6 +16,7 @@ import { endAfter, type Response } from "./deadline.ts";
 import { refusalText } from "./families.ts";
 import { allow } from "./gate.ts";
 import type { Limits } from "./manifest.ts";
+import { createPipelining } from "./pipelining.ts";
 
 /** Serves one request of either protocol. */
 export type Serve = (request: IncomingMessage | Http2ServerRequest, response: Response) => void;
@@ -156,6 +157,7 @@ function harden<S extends Server | Http2SecureServer>(server: S, serve: Serve, l
   // Node would answer by itself, without a word.
   emitter.on("checkExpectation", serve);
   emitter.on("connect", (_request: IncomingMessage, socket: Duplex) => socket.end(raw(405)));
+  const pipelining = createPipelining();
   const answering = new WeakSet<Duplex>();
   emitter.on("request", ({ httpVersionMajor, socket }, response) => {
     if (httpVersionMajor !== 1) return;
@@ -163,6 +165,7 @@ function harden<S extends Server | Http2SecureServer>(server: S, serve: Serve, l
     response.once("close", () => answering.delete(socket));
   });
   emitter.on("clientError", (error: NodeJS.ErrnoException, socket) => {
+    if (pipelining.takes(error, socket)) return;
     // Half a response may be out already; then more bytes would be taken for its rest.
     if (!socket.writable || error.code === "ECONNRESET" || answering.has(socket)) socket.destroy();
     else socket.end(raw(parserStatuses.get(error.code) ?? 400));

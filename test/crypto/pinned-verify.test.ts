@@ -1,5 +1,5 @@
 import { generateKeyPairSync, sign } from "node:crypto";
-import { fc, test as property } from "@fast-check/vitest";
+import { fc, test as property } from "../support/fixed-draws.ts";
 import { expect, test } from "vitest";
 import { verifyDigestPure } from "../../core/crypto/digest-verify.ts";
 import { sha256 } from "../../core/crypto/hash.ts";

@@ -1,4 +1,4 @@
-import { fc, test as property } from "@fast-check/vitest";
+import { fc, test as property } from "../support/fixed-draws.ts";
 import { expect, test } from "vitest";
 import * as der from "../../core/formats/der.ts";
 import { DerWriter } from "../../core/formats/der-writer.ts";

@@ -2,7 +2,7 @@
  * The engine against a model: whatever is appended, one by one or together, known or new, with restarts between, the log is the list
  * of different entries in some order that it has told, and every proof is what RFC 6962 gives by recursion over that list.
  */
-import { fc, test } from "@fast-check/vitest";
+import { fc, test } from "../support/fixed-draws.ts";
 import { expect } from "vitest";
 import type { Candidate } from "../../events/log.ts";
 import {

@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fc, test as property } from "@fast-check/vitest";
+import { fc, test as property } from "../support/fixed-draws.ts";
 import { afterAll, expect, test } from "vitest";
 import { isDamage } from "../../plugins/search/database.ts";
 import { Engine } from "../../plugins/search/engine.ts";

@@ -1,5 +1,5 @@
 /** The parts of the index: patterns, pages, cursors, and questions that are refused. */
-import { fc, test as property } from "@fast-check/vitest";
+import { fc, test as property } from "../support/fixed-draws.ts";
 import { expect, test } from "vitest";
 import { formatCursor, parseCursor } from "../../plugins/search/cursor.ts";
 import { readConditions } from "../../plugins/search/filter.ts";
