@@ -23,8 +23,11 @@ test.each(["plain", "secure"])("each is answered in its turn, %s", async (kind) 
     kind === "plain"
       ? connect(door.port, "127.0.0.1")
       : connectTls({
-          ...{ port: door.tlsPort, host: "127.0.0.1", servername: "localhost" },
-          ...{ ca: door.certificate, ALPNProtocols: ["http/1.1"] },
+          port: door.tlsPort,
+          host: "127.0.0.1",
+          servername: "localhost",
+          ca: door.certificate,
+          ALPNProtocols: ["http/1.1"],
         });
   let text = "";
   socket.on("data", (part: Buffer) => (text += part.toString("latin1")));
