@@ -1,5 +1,5 @@
 /** Leaf certificates: held against the profile of the issuing key and against identity's verdict, whose seal is checked here. */
-import { hash } from "node:crypto";
+import { digestOf } from "../core/formats/digest.ts";
 import { encodeHex, equalBytes } from "../core/formats/encoding.ts";
 import {
   checkLeafTbs,
@@ -47,7 +47,7 @@ export function prepareCertificate(
     throw new Failure("purpose-refused", "the verdict is not fresh");
   }
   const { fields, end } = checkLeafTbs(tbs, profileOf(key, limits));
-  if (!equalBytes(hash("sha256", fields.publicKey, "buffer"), verdict.publicKeyHash)) {
+  if (!equalBytes(digestOf("sha256", fields.publicKey), verdict.publicKeyHash)) {
     throw new Failure("purpose-refused", "the certificate's public key is not the verdict's");
   }
   if (!namesPrincipal(fields, verdict.principal)) {
@@ -55,7 +55,7 @@ export function prepareCertificate(
   }
   // One SCT at least, and nothing else in its place.
   if (end.kind === "sctList") parseSctList(end.list);
-  const verdictHash = hash("sha256", sealed.verdict, "buffer");
+  const verdictHash = digestOf("sha256", sealed.verdict);
   const precertificate = end.kind === "poison";
   return {
     messages: [tbs],
@@ -86,7 +86,7 @@ function claimOf(
 }
 
 function sha256(bytes: Uint8Array): Uint8Array {
-  return hash("sha256", bytes, "buffer");
+  return digestOf("sha256", bytes);
 }
 
 /** The algorithm in certificates that a key signs. */

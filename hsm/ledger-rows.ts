@@ -1,5 +1,5 @@
 /** Rows of the ledger: JSON text, chained by SHA-256(previous hash ‖ sequence as 8 bytes ‖ body). */
-import { hash } from "node:crypto";
+import { digestOf } from "../core/formats/digest.ts";
 import * as v from "valibot";
 import { encodeUtf8 } from "../core/formats/encoding.ts";
 import { purposes } from "./keyring.ts";
@@ -104,7 +104,7 @@ export function rowHash(previous: Uint8Array, at: number, body: string): Uint8Ar
   row.writeUIntBE(0, previous.length, 2);
   row.writeUIntBE(at, previous.length + 2, sequenceBytes - 2);
   row.set(text, previous.length + sequenceBytes);
-  return hash("sha256", row, "buffer");
+  return digestOf("sha256", row);
 }
 
 const sequenceBytes = 8;

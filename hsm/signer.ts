@@ -3,6 +3,7 @@
  * exist already is not made a second time: a certificate whose C_Sign failed is abandoned.
  */
 import { hash } from "node:crypto";
+import { digestOf } from "../core/formats/digest.ts";
 import { type PinnedVerifier, pinnedVerifier } from "../core/crypto/pinned-verify.ts";
 import { concat } from "../core/formats/encoding.ts";
 import type { Clock } from "../core/clock.ts";
@@ -42,9 +43,9 @@ export interface Digests {
 /** The digests of messages that a key is to sign. */
 export function digestsOf(messages: readonly Uint8Array[], { algorithm }: VaultKey): Digests {
   const scheme = schemes[algorithm];
-  const recorded = messages.map((message) => hash("sha256", message, "buffer"));
+  const recorded = messages.map((message) => digestOf("sha256", message));
   if (scheme.hash === "sha256") return { recorded, signed: recorded };
-  return { recorded, signed: messages.map((message) => hash(scheme.hash, message, "buffer")) };
+  return { recorded, signed: messages.map((message) => digestOf(scheme.hash, message)) };
 }
 
 /** What came of a job. */

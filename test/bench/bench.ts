@@ -19,8 +19,8 @@ import type { Settings } from "./settings.ts";
 
 /** Requests before a measured run, at least, so that it meets compiled code, as a service that runs for long does. */
 const leastWarmUp = 300;
-/** Where more are answered in so short a time, so many. */
-const warmUpSeconds = 0.5;
+/** What is answered in this time, by guess. */
+const warmUpSeconds = 5;
 /** A rate is carried if no request fails and all are answered this soon after the last was due; higher ones are not tried then. */
 const longestTail = { seconds: 0.25, ofDuration: 0.05 } as const;
 /** Requests counted under strace. */
