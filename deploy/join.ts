@@ -88,7 +88,7 @@ async function joinable(source: string): Promise<Instance> {
   );
 }
 
-/** What this folder has of its own: as it was asked for now, or when it was made. @throws {Refusal} */
+/** What this folder has of its own: as this start asks, or else as the one that made it did. @throws {Refusal} */
 async function ownOf(settings: Settings, source: string): Promise<Joined> {
   const { home, metricsPort } = settings;
   if (home === source) {

@@ -61,11 +61,36 @@ export interface LogHouse {
 }
 
 /** What a log's key signs, by the log's format. */
-export const purposes = {
+const purposes = {
   rfc6962: ["scts", "treeHead", "checkpoint"],
   "rekor-v1": ["signedEntryTimestamps", "checkpoint"],
   "rekor-v2": ["checkpoint"],
 } as const;
+
+/** How every new log begins: its key, its storage, and clients that trust it before it takes an entry. */
+export function announceLog(
+  { offlineToken }: OperationRequest,
+  creation: LogCreation,
+  house: LogHouse,
+): readonly OperationStep[] {
+  const { log, format, key, origin, tree, takesOver } = creation;
+  const treeId = tree?.id ?? takesOver?.treeId;
+  return [
+    openOffline(offlineToken, { certifies: false }),
+    generateInVault({
+      label: key,
+      algorithm: "ecdsa-p256",
+      purposes: [...purposes[format]],
+      askers: ["log"],
+      origin: treeId === undefined ? origin : `${origin} - ${treeId}`,
+      noteName: origin,
+    }),
+    makeStorage(log, house),
+    publish(`publish trust in ${log}`, async (published, site) => {
+      return await withLog(published, creation, site);
+    }),
+  ];
+}
 
 /** Creates a log. @throws {VaultRefused} with one sentence @throws {Failure} of an ask */
 export async function createLog(
@@ -92,19 +117,7 @@ export async function createLog(
       if (tree) await firstIndexAfter(tree.after, request);
     },
     steps: [
-      openOffline(request.offlineToken, { certifies: false }),
-      generateInVault({
-        label: key,
-        algorithm: "ecdsa-p256",
-        purposes: [...purposes[format]],
-        askers: ["log"],
-        origin: tree ? `${origin} - ${tree.id}` : origin,
-        noteName: origin,
-      }),
-      makeStorage(log, house),
-      publish(`publish trust in ${log}`, async (published, site) => {
-        return await withLog(published, creation, site);
-      }),
+      ...announceLog(request, creation, house),
       {
         title: `add ${log} to the configuration`,
         async perform({ bench: { transcript } }) {
@@ -121,7 +134,7 @@ export async function createLog(
 }
 
 /** Makes a log's storage, once. */
-export function makeStorage(log: string, house: LogHouse): OperationStep {
+function makeStorage(log: string, house: LogHouse): OperationStep {
   return {
     title: `make the storage of ${log}`,
     async perform({ bench: { transcript } }) {
@@ -134,7 +147,7 @@ export function makeStorage(log: string, house: LogHouse): OperationStep {
 }
 
 /** The targets by which clients trust a new log. */
-export async function withLog(
+async function withLog(
   published: Published,
   { key, format, baseUrl, serve }: LogCreation,
   { bench }: Site,

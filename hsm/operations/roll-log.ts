@@ -10,9 +10,9 @@ import {
   type OperationResult,
   type OperationStep,
 } from "./conduct.ts";
-import { type LogCreation, type LogHouse, makeStorage, purposes, withLog } from "./create-log.ts";
+import { announceLog, type LogCreation, type LogHouse } from "./create-log.ts";
 import { withoutLog } from "./freeze-log.ts";
-import { generateInVault, openOffline, publish, requireNewKey } from "./steps.ts";
+import { publish, requireNewKey } from "./steps.ts";
 
 /** A creation that takes over from another log. */
 type LogSuccession = LogCreation & {
@@ -45,19 +45,7 @@ export async function rollLogOver(
       await request.ask(latestHead, { log: after });
     },
     steps: [
-      openOffline(request.offlineToken, { certifies: false }),
-      generateInVault({
-        label: key,
-        algorithm: "ecdsa-p256",
-        purposes: [...purposes[format]],
-        askers: ["log"],
-        origin: treeId === undefined ? origin : `${origin} - ${treeId}`,
-        noteName: origin,
-      }),
-      makeStorage(log, house),
-      publish(`publish trust in ${log}`, async (published, site) => {
-        return await withLog(published, succession, site);
-      }),
+      ...announceLog(request, succession, house),
       {
         // Before the switch, so that a start after it knows who has taken over.
         title: `add ${log} to the configuration`,
