@@ -1,22 +1,28 @@
-/** The measurer's end of the load generator's process. */
+/** The measurer's end of a process that works for it: the load generator, and whoever fills a log. */
 import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
+import { tokenEnvironment } from "../../deploy/token.ts";
+import type { FillJob, Filled } from "./filler-child.ts";
 import type { Done, Job } from "./generator-child.ts";
 
-const program = new URL("./generator-child.ts", import.meta.url).pathname;
-
-/** A running load generator. */
-export class Generator implements AsyncDisposable {
+/** A program that is told one job after the other over IPC, as `{ id, run }`, and answers `{ id, done }` or `{ id, failed }`. */
+class Helper<Work, Result> implements AsyncDisposable {
   readonly #child: ChildProcess;
+  readonly #name: string;
   #count = 0;
 
-  constructor() {
-    // The material of one run is some 2 KiB a request: tens of thousands must not end in garbage collection.
-    this.#child = fork(program, { execArgv: ["--max-old-space-size=4096"] });
+  constructor(name: string, args: readonly string[], environment: NodeJS.ProcessEnv = {}) {
+    const program = new URL(`./${name}-child.ts`, import.meta.url).pathname;
+    this.#name = name;
+    this.#child = fork(program, [...args], {
+      // The material of one run is some 2 KiB a request: tens of thousands must not end in garbage collection.
+      execArgv: ["--max-old-space-size=4096"],
+      env: { ...process.env, ...environment },
+    });
   }
 
   /** Performs one job, alone. */
-  async perform(job: Job): Promise<Done> {
+  async perform(job: Work): Promise<Result> {
     const id = ++this.#count;
     return await new Promise((resolve, reject) => {
       const end = (settle: () => void): void => {
@@ -25,8 +31,8 @@ export class Generator implements AsyncDisposable {
         settle();
       };
       const gone = (code: number | null): void =>
-        end(() => reject(new Error(`the load generator ended with ${code}`)));
-      const listen = (message: { id: number; done?: Done; failed?: string }): void => {
+        end(() => reject(new Error(`the ${this.#name} ended with ${code}`)));
+      const listen = (message: { id: number; done?: Result; failed?: string }): void => {
         if (message.id !== id) return;
         const { done, failed = "no reason" } = message;
         end(() => (done === undefined ? reject(new Error(failed)) : resolve(done)));
@@ -38,9 +44,23 @@ export class Generator implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#child.exitCode !== null) return;
+    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
     const exited = once(this.#child, "exit");
-    this.#child.disconnect();
+    if (this.#child.connected) this.#child.disconnect();
     await exited;
+  }
+}
+
+/** A running load generator. */
+export class Generator extends Helper<Job, Done> {
+  constructor() {
+    super("generator", []);
+  }
+}
+
+/** The log room of a home that is not running, with its vault, to be filled. */
+export class Filler extends Helper<FillJob, Filled> {
+  constructor(home: string) {
+    super("filler", [home], tokenEnvironment(home));
   }
 }
