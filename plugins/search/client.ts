@@ -37,7 +37,7 @@ export class IndexThread implements AsyncDisposable {
   async call<Name extends keyof Calls>(
     name: Name,
     of: Parameters<Calls[Name]>[0],
-  ): Promise<ReturnType<Calls[Name]>> {
+  ): Promise<Awaited<ReturnType<Calls[Name]>>> {
     if (this.#isClosed) throw new IndexUnavailable({ message: "stopped", isDamage: false });
     if (searches.includes(name) && this.#waiting.size >= maxWaiting) {
       throw new IndexUnavailable({ message: "too many searches at once", isDamage: false });
@@ -49,7 +49,7 @@ export class IndexThread implements AsyncDisposable {
       worker.postMessage({ id, name, of } satisfies Call);
     });
     if (result.error) throw new IndexUnavailable(result.error);
-    return result.value as ReturnType<Calls[Name]>; // what the thread's method of this name gave
+    return result.value as Awaited<ReturnType<Calls[Name]>>; // what the thread's method of this name gave
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -18,7 +18,7 @@ import { DatabaseSync } from "node:sqlite";
 /** "CHNS", in the file header. */
 const applicationId = 0x43484e53;
 /** Another layout, or other rules of what entries are found by, need another number: the index is then made anew. */
-const layoutVersion = 1;
+const layoutVersion = 2;
 /** Pages of 4 KiB kept in memory. */
 const cachePages = 4_000;
 

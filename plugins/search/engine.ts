@@ -1,9 +1,7 @@
 /** The index: a shard for each log, over one file and one dictionary. It runs in a thread of its own and knows nothing of messages. */
 import type { DatabaseSync } from "node:sqlite";
 import { equalBytes } from "../../core/formats/encoding.ts";
-import { leafHash } from "../../core/formats/merkle.ts";
 import { IndexDamaged, inTransaction, openIndex } from "./database.ts";
-import { describeEntry } from "./describe.ts";
 import { Dictionary } from "./dictionary.ts";
 import {
   countAll,
@@ -13,15 +11,9 @@ import {
   type PlacesFound,
   type Search,
 } from "./evaluate.ts";
-import { type Indexed, indexedBy } from "./indexed.ts";
+import type { Indexed } from "./indexed.ts";
 import { Runs } from "./run.ts";
 import { Shard } from "./shard.ts";
-
-/** An entry as the log has it. */
-export interface LogEntry {
-  readonly entry: Uint8Array;
-  readonly atMs: number;
-}
 
 /** How far a log is in the index. */
 export interface Extent {
@@ -36,6 +28,7 @@ export class Engine implements Disposable {
   readonly #database: DatabaseSync;
   readonly #dictionary: Dictionary;
   readonly #shards = new Map<string, Shard>();
+  #filling: Generator<void> | null = null;
   #merging: Generator<void> | null = null;
 
   /** @throws {IndexDamaged} or what else `isDamage` knows, if it cannot be relied on; what SQLite throws, if it cannot be opened. */
@@ -81,17 +74,17 @@ export class Engine implements Disposable {
    * Adds the entries of a log from `first` on, which must be the next; anything else changes nothing. After any error the engine must
    * be closed: what it remembers may be more than what the file has.
    */
-  add(log: string, first: number, entries: readonly LogEntry[]): Extent {
+  add(
+    log: string,
+    first: number,
+    { indexed, lastHash }: { readonly indexed: readonly Indexed[]; readonly lastHash: Uint8Array },
+  ): Extent {
     const shard = this.#shard(log);
-    const last = entries.at(-1);
-    if (first === shard.size && last !== undefined) {
-      const indexed = entries.map(({ entry, atMs }) => indexedBy(describeEntry(entry), atMs));
-      this.addIndexed(log, indexed, leafHash(last.entry));
-    }
+    if (first === shard.size && indexed.length > 0) this.addIndexed(log, indexed, lastHash);
     return this.#extent(shard);
   }
 
-  /** Adds entries that have been read already. */
+  /** Adds the entries that follow, wherever they do. */
   addIndexed(log: string, entries: readonly Indexed[], lastHash: Uint8Array): void {
     this.#shard(log).add(entries, lastHash);
   }
@@ -106,7 +99,13 @@ export class Engine implements Disposable {
 
   /** Does some of the work that is due; false if there is none. */
   step(): boolean {
-    this.#merging ??= this.#due();
+    // A merge may go on for long, and what is not in a run yet is in memory.
+    this.#filling ??= this.#due((shard) => shard.filling());
+    if (this.#filling !== null) {
+      if (this.#filling.next().done === true) this.#filling = null;
+      return true;
+    }
+    this.#merging ??= this.#due((shard) => shard.merging());
     if (this.#merging === null) return false;
     if (this.#merging.next().done === true) this.#merging = null;
     return true;
@@ -116,10 +115,10 @@ export class Engine implements Disposable {
     this.#database.close();
   }
 
-  #due(): Generator<void> | null {
+  #due(of: (shard: Shard) => Generator<void> | null): Generator<void> | null {
     for (const shard of this.#shards.values()) {
-      const merging = shard.merging();
-      if (merging !== null) return merging;
+      const due = of(shard);
+      if (due !== null) return due;
     }
     return null;
   }

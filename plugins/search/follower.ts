@@ -14,8 +14,8 @@ import type { SearchContext } from "./manifest.ts";
 
 /** Within a second of the log. */
 const pollMs = 200;
-/** Some milliseconds of the thread's time: whoever searches waits no longer for it. */
-const entriesAtOnce = 64;
+/** One transaction: whoever searches waits a few milliseconds for it at most. */
+const entriesAtOnce = 128;
 const backOff = { firstMs: 500, mostMs: 30_000 };
 
 /** A log as the log room tells it. */

@@ -4,8 +4,8 @@ import { inTransaction } from "./database.ts";
 import type { Pairs } from "./page.ts";
 import { fanOut, type Run, type RunWriter, type Runs, topLevel } from "./run.ts";
 
-/** Pairs of one step: some milliseconds. */
-const pairsAtOnce = 8_192;
+/** Pairs of one step: a millisecond or so. Four times what comes with the entries of one call of the follower. */
+const pairsAtOnce = 2_048;
 
 /** Runs that are due to become one, the lowest level first; null if there are none. */
 export function dueForMerge(runs: readonly Run[]): readonly Run[] | null {

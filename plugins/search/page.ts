@@ -115,6 +115,11 @@ export class NumberReader {
     this.#at = at;
   }
 
+  /** Where the next number begins. */
+  get at(): number {
+    return this.#at;
+  }
+
   get isDone(): boolean {
     return this.#at >= this.#bytes.length;
   }

@@ -6,18 +6,19 @@ import type { Indexed } from "./indexed.ts";
 import { dueForMerge, mergeSteps } from "./merge.ts";
 import { type Run, Runs, type Span } from "./run.ts";
 import {
-  type Columns,
   decodeBatch,
-  decodeSegment,
   encodeBatch,
   encodeSegment,
   firstTimeOf,
+  Segment,
   segmentEntries,
   type TailEntry,
 } from "./segment.ts";
 
-/** Decoded segments that are kept at hand. */
-const keptSegments = 32;
+/** Segments that are kept at hand, some ten kilobytes each. */
+const keptSegments = 256;
+/** Keys of a new run that are written at once: a millisecond or so. */
+const keysAtOnce = 1_024;
 const segmentsPerLog = 2 ** 32;
 
 /** A log in the index. */
@@ -39,7 +40,7 @@ export class Shard {
   readonly #firstTimes: number[];
   #tail: TailEntry[] = [];
   #tailPlaces = new Map<number, number[]>();
-  readonly #segments = new Map<number, Columns>();
+  readonly #segments = new Map<number, Segment>();
   #lastHash: Uint8Array;
 
   /** @throws {IndexDamaged} if what is there is not as many entries as the row of the log says. */
@@ -79,17 +80,9 @@ export class Shard {
 
   /** Adds the entries that follow, in one transaction: all of them or none. `lastHash` is the leaf hash of the last one. */
   add(entries: readonly Indexed[], lastHash: Uint8Array): void {
-    let rest = entries;
-    while (rest.length > 0) {
-      const room = segmentEntries - this.#tail.length;
-      this.#addToTail(rest.slice(0, room), lastHash);
-      rest = rest.slice(room);
-    }
-  }
-
-  #addToTail(entries: readonly Indexed[], lastHash: Uint8Array): void {
     const { id } = this.log;
     const first = this.size;
+    // What is not there after an error is read again: the engine is closed then.
     inTransaction(this.#database, () => {
       let last = this.#tail.at(-1)?.atMs ?? 0;
       const added = entries.map(({ atMs, terms, keys }) => {
@@ -97,32 +90,22 @@ export class Shard {
         last = Math.max(last, atMs);
         return { atMs: last, profile: this.#dictionary.profileOf(terms), keys };
       });
-      const isFull = this.#tail.length + added.length === segmentEntries;
-      if (!isFull) this.#statements.addBatch.run(id, first, encodeBatch(added));
+      for (let from = 0; from < added.length;) {
+        // No batch is of two segments: those of a full one are dropped.
+        const room = segmentEntries - (this.size % segmentEntries);
+        const some = added.slice(from, from + room);
+        this.#statements.addBatch.run(id, this.size, encodeBatch(some));
+        this.#remember(some);
+        from += some.length;
+      }
       this.#statements.resize.run(first + added.length, lastHash, id);
-      this.#remember(added);
-      if (isFull) this.#fill();
     });
     this.#lastHash = lastHash;
   }
 
-  /** Makes a segment and a run of the tail. */
-  #fill(): void {
-    const number = this.#firstTimes.length;
-    const first = this.#fullEntries;
-    this.#statements.addSegment.run(
-      this.log.id * segmentsPerLog + number,
-      encodeSegment(this.#tail),
-    );
-    const writer = this.#runStore.begin(this.log.id, first, 0);
-    for (const key of Float64Array.from(this.#tailPlaces.keys()).toSorted()) {
-      for (const index of this.#tailPlaces.get(key) ?? []) writer.add(key, index);
-    }
-    this.#runs.push(writer.end());
-    this.#statements.dropBatches.run(this.log.id);
-    this.#firstTimes.push(this.#tail[0]?.atMs ?? 0);
-    this.#tail = [];
-    this.#tailPlaces = new Map();
+  /** Makes a segment and a run of the tail, in steps; null if it is not full. */
+  filling(): Generator<void> | null {
+    return this.#tail.length < segmentEntries ? null : this.#fill();
   }
 
   /** The work of merging runs that is due, in steps; null if there is none. */
@@ -134,6 +117,36 @@ export class Shard {
       const at = this.#runs.indexOf(due[0] ?? merged);
       this.#runs.splice(at, due.length, merged);
     });
+  }
+
+  /** Dying between two steps leaves an unfinished run, which the next start removes; until the last step the tail has all of it. */
+  *#fill(): Generator<void> {
+    const number = this.#firstTimes.length;
+    const first = this.#fullEntries;
+    const full = this.#tail.slice(0, segmentEntries);
+    const writer = inTransaction(this.#database, () => this.#runStore.begin(this.log.id, first, 0));
+    const places = placesOf(full, first);
+    yield;
+    const keys = Float64Array.from(places.keys()).toSorted();
+    for (let from = 0; from < keys.length; from += keysAtOnce) {
+      inTransaction(this.#database, () => {
+        for (const key of keys.subarray(from, from + keysAtOnce)) {
+          for (const index of places.get(key) ?? []) writer.add(key, index);
+        }
+      });
+      yield;
+    }
+    const run = inTransaction(this.#database, () => {
+      const id = this.log.id * segmentsPerLog + number;
+      this.#statements.addSegment.run(id, encodeSegment(full));
+      this.#statements.dropBatches.run(this.log.id, first + segmentEntries);
+      return writer.end();
+    });
+    this.#runs.push(run);
+    this.#firstTimes.push(full[0]?.atMs ?? 0);
+    const rest = this.#tail.slice(segmentEntries);
+    this.#tail = rest;
+    this.#tailPlaces = placesOf(rest, this.#fullEntries);
   }
 
   /** Indices in `span` of entries with this key. */
@@ -158,14 +171,14 @@ export class Shard {
   profileAt(index: number): number {
     const tail = this.#tail[index - this.#fullEntries];
     if (tail !== undefined) return tail.profile;
-    return this.#segment(Math.floor(index / segmentEntries)).profiles[index % segmentEntries] ?? 0;
+    return this.#segment(Math.floor(index / segmentEntries)).profileAt(index % segmentEntries);
   }
 
   /** When an entry was logged. */
   timeAt(index: number): number {
     const tail = this.#tail[index - this.#fullEntries];
     if (tail !== undefined) return tail.atMs;
-    return this.#segment(Math.floor(index / segmentEntries)).times[index % segmentEntries] ?? 0;
+    return this.#segment(Math.floor(index / segmentEntries)).timeAt(index % segmentEntries);
   }
 
   /** The first entry that was logged at this time or later; `size` if there is none. */
@@ -182,32 +195,46 @@ export class Shard {
     return low;
   }
 
-  #segment(number: number): Columns {
+  #segment(number: number): Segment {
     const known = this.#segments.get(number);
     if (known !== undefined) return known;
     const row = this.#statements.segment.get(this.log.id * segmentsPerLog + number);
     if (row === undefined) throw new IndexDamaged("a segment is missing");
-    const columns = decodeSegment(bytesOf(row["data"]));
+    const segment = new Segment(bytesOf(row["data"]));
     const [oldest] = this.#segments.keys();
     if (this.#segments.size >= keptSegments && oldest !== undefined) this.#segments.delete(oldest);
-    this.#segments.set(number, columns);
-    return columns;
+    this.#segments.set(number, segment);
+    return segment;
   }
 
   #remember(entries: readonly TailEntry[]): void {
     for (const entry of entries) {
-      const index = this.size;
+      addPlaces(this.#tailPlaces, entry, this.size);
       this.#tail.push(entry);
-      for (const key of [entry.profile, ...entry.keys]) {
-        const places = this.#tailPlaces.get(key);
-        if (places === undefined) this.#tailPlaces.set(key, [index]);
-        else places.push(index);
-      }
     }
   }
 
   #segmentRange(): readonly [number, number] {
     return [this.log.id * segmentsPerLog, (this.log.id + 1) * segmentsPerLog];
+  }
+}
+
+/** Indices of the entries with each key. */
+function placesOf(entries: readonly TailEntry[], first: number): Map<number, number[]> {
+  const places = new Map<number, number[]>();
+  for (const [at, entry] of entries.entries()) addPlaces(places, entry, first + at);
+  return places;
+}
+
+function addPlaces(
+  places: Map<number, number[]>,
+  { profile, keys }: TailEntry,
+  index: number,
+): void {
+  for (const key of [profile, ...keys]) {
+    const known = places.get(key);
+    if (known === undefined) places.set(key, [index]);
+    else known.push(index);
   }
 }
 
@@ -218,7 +245,7 @@ function prepare(database: DatabaseSync) {
     resize: statement("UPDATE logs SET size = ?, lastHash = ? WHERE id = ?"),
     batches: statement("SELECT data FROM batches WHERE log = ? ORDER BY first"),
     addBatch: statement("INSERT INTO batches VALUES (?, ?, ?)"),
-    dropBatches: statement("DELETE FROM batches WHERE log = ?"),
+    dropBatches: statement("DELETE FROM batches WHERE log = ? AND first < ?"),
     segments: statement(
       "SELECT substr(data, 1, 16) AS data FROM segments WHERE id >= ? AND id < ? ORDER BY id",
     ),

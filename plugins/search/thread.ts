@@ -1,11 +1,19 @@
 /** The thread in which the index lives: whatever it does, and however it fails, nobody else waits for it. */
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { parentPort, workerData } from "node:worker_threads";
 import { leafHash } from "../../core/formats/merkle.ts";
 import { isDamage, lockIndex, removeIndex } from "./database.ts";
 import { describeEntry, type Described } from "./describe.ts";
-import { Engine, type Extent, type LogEntry } from "./engine.ts";
+import { Engine, type Extent } from "./engine.ts";
 import type { Bounds, Counted, PlacesFound, Search } from "./evaluate.ts";
 import { type Condition, readConditions } from "./filter.ts";
+import { type Indexed, indexedBy } from "./indexed.ts";
+
+/** An entry as the log has it. */
+export interface LogEntry {
+  readonly entry: Uint8Array;
+  readonly atMs: number;
+}
 
 /** A filter as it travels. */
 export interface Asked {
@@ -23,11 +31,12 @@ export interface Checked extends Described {
 /** What the thread does. */
 export interface Calls {
   join(of: { readonly log: string; readonly logId: Uint8Array }): Extent;
+  /** Searches that come meanwhile are answered first. */
   add(of: {
     readonly log: string;
     readonly first: number;
     readonly entries: readonly LogEntry[];
-  }): Extent;
+  }): Promise<Extent>;
   extents(of: Record<string, never>): readonly Extent[];
   find(of: {
     readonly asked: Asked;
@@ -58,6 +67,9 @@ export interface Result {
   readonly error?: { readonly message: string; readonly isDamage: boolean };
 }
 
+/** Entries that are read without a pause: a search that comes meanwhile waits for no more. */
+const readAtOnce = 16;
+
 class Desk implements Calls {
   readonly #path: string;
   #lock: Disposable | null = null;
@@ -71,8 +83,17 @@ class Desk implements Calls {
     return this.#open().join(of.log, of.logId);
   }
 
-  add(of: Parameters<Calls["add"]>[0]): Extent {
-    return this.#open().add(of.log, of.first, of.entries);
+  async add({ log, first, entries }: Parameters<Calls["add"]>[0]): Promise<Extent> {
+    const indexed: Indexed[] = [];
+    for (let from = 0; from < entries.length; from += readAtOnce) {
+      const some = entries.slice(from, from + readAtOnce);
+      indexed.push(...some.map(({ entry, atMs }) => indexedBy(describeEntry(entry), atMs)));
+      await nextTurn();
+    }
+    const last = entries.at(-1);
+    const lastHash = last === undefined ? new Uint8Array() : leafHash(last.entry);
+    // The index may have been closed or thrown away meanwhile: a log that has not joined again takes nothing.
+    return this.#open().add(log, first, { indexed, lastHash });
   }
 
   extents(): readonly Extent[] {
@@ -152,16 +173,18 @@ function run(port: NonNullable<typeof parentPort>, path: string): void {
     isStepping = true;
     setImmediate(step);
   };
-  port.on("message", ({ id, name, of }: Call) => {
-    port.postMessage(perform(desk, { id, name, of }));
-    later();
+  port.on("message", (call: Call) => {
+    void perform(desk, call).then((result) => {
+      port.postMessage(result);
+      later();
+    });
   });
 }
 
-function perform(desk: Desk, { id, name, of }: Call): Result {
+async function perform(desk: Desk, { id, name, of }: Call): Promise<Result> {
   try {
     // The one who sends calls is typed by `Calls`.
-    return { id, value: (desk[name] as (of: unknown) => unknown).call(desk, of) };
+    return { id, value: await (desk[name] as (of: unknown) => unknown).call(desk, of) };
   } catch (thrown) {
     return { id, error: desk.failed(thrown) };
   }

@@ -16,7 +16,7 @@ class Helper<Work, Result> implements AsyncDisposable {
     this.#name = name;
     this.#child = fork(program, [...args], {
       // The material of one run is some 2 KiB a request: tens of thousands must not end in garbage collection.
-      execArgv: ["--max-old-space-size=4096"],
+      execArgv: ["--max-old-space-size=4096", "--max-semi-space-size=64"],
       env: { ...process.env, ...environment },
     });
   }

@@ -188,7 +188,12 @@ test("sixteen segments become one run, in which everything is found as before, a
       );
     }
     expectFound(engine, world);
-    for (let step = 0; step < 3; step++) expect(engine.step()).toBe(true);
+  }
+  // While segments are filled, and while their runs are merged.
+  for (const steps of [3, 40, 60, 40]) {
+    using engine = new Engine(path);
+    for (let step = 0; step < steps; step++) expect(engine.step()).toBe(true);
+    expectFound(engine, world);
   }
   {
     using engine = new Engine(path);
