@@ -40,7 +40,10 @@ export function encodeSegment(entries: readonly Told[]): Uint8Array {
   for (let block = 0; block < blocks; block++) {
     const from = end;
     let last = first;
-    for (const { atMs, profile } of entries.slice(block * blockEntries, (block + 1) * blockEntries)) {
+    for (const { atMs, profile } of entries.slice(
+      block * blockEntries,
+      (block + 1) * blockEntries,
+    )) {
       end = writeNumber(bytes, end, atMs - last);
       end = writeNumber(bytes, end, profile);
       last = atMs;

@@ -23,6 +23,8 @@ const leastWarmUp = 300;
 const warmUpSeconds = 5;
 /** A rate is carried if no request fails and all are answered this soon after the last was due; higher ones are not tried then. */
 const longestTail = { seconds: 0.25, ofDuration: 0.05 } as const;
+/** Requests a second, one at a time, at most. */
+const aloneGuess = 500;
 /** Requests counted under strace. */
 const syncRequests = { alone: 40, loaded: 400 } as const;
 
@@ -90,7 +92,7 @@ export class Bench {
 
   async #load(subject: Subject, operation: Operation): Promise<void> {
     const { seconds } = this.#settings;
-    const { lanes, rates, guess } = operation;
+    const { lanes, rates, guess, isAlone = false } = operation;
     const warmUp = Math.max(leastWarmUp, Math.ceil(warmUpSeconds * guess));
     await measure(subject, operation, { mode: { lanes }, count: warmUp, seconds });
     const closed = await measure(subject, operation, {
@@ -100,6 +102,10 @@ export class Bench {
     });
     this.#note(closed);
     this.#ceilings.set(`${subject.placement} ${operation.name}`, closed.load.perSecond);
+    const alone = { mode: { lanes: 1 }, count: aloneGuess * seconds, seconds };
+    if (isAlone) this.#note(await measure(subject, operation, alone));
+    // Rates are of the placement that targets are set for.
+    if (subject.placement === "apart") return;
     for (const perSecond of rates) {
       const count = perSecond * seconds;
       const open = await measure(subject, operation, { mode: { perSecond }, count, seconds });
@@ -168,6 +174,7 @@ function isCarried({ load: { errors, tailSeconds } }: Sample, seconds: number): 
   return errors === 0 && (tailSeconds ?? 0) <= allowed;
 }
 
-function progress(text: string): void {
+/** Tells whoever waits how far the benchmark is. */
+export function progress(text: string): void {
   process.stderr.write(`bench: ${text}\n`);
 }

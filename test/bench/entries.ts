@@ -8,6 +8,9 @@ import { encodeBase64, encodeUtf8 } from "../../core/formats/encoding.ts";
 import { canonicalBodyV2 } from "../../core/formats/rekor-v2.ts";
 import { boxKey, sigstoreBox } from "../support/sigstore-box.ts";
 
+/** The log of a demo that is filled with them. */
+export const filledLog = "rekor-v2";
+
 /** Who signs one entry in a hundred: at ten million, the hundred thousand hits that are paged. */
 export const often = "release@example.com";
 
@@ -82,7 +85,11 @@ function userName(who: number): string {
 function certificateTemplate(name: string): Template {
   const at = new Date(Date.UTC(2026, 0, 1));
   const key = boxKey();
-  const who = { san: { kind: "email" as const, value: name }, oidcIssuer: "https://idp.example.com", at };
+  const who = {
+    san: { kind: "email" as const, value: name },
+    oidcIssuer: "https://idp.example.com",
+    at,
+  };
   const der = sigstoreBox(at).certify(key.spki, who);
   const found = template(der, "x509Certificate");
   const spkiAt = Buffer.from(der).indexOf(key.spki);
@@ -106,7 +113,12 @@ function template(der: Uint8Array, kind: "publicKey" | "x509Certificate"): Templ
     rest = after;
   }
   const [first = "", second = "", third = ""] = parts;
-  return { der, pointAt: spkiLength - 2 * hashLength, namesAt: [], parts: [first, second, third, rest] };
+  return {
+    der,
+    pointAt: spkiLength - 2 * hashLength,
+    namesAt: [],
+    parts: [first, second, third, rest],
+  };
 }
 
 function allOf(bytes: Uint8Array, text: string): readonly number[] {

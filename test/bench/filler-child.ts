@@ -18,11 +18,8 @@ import { cursorTable, factStream, partitionsOf } from "../../core/stores.ts";
 import type { AnswerOf, Ask, QuestionOf } from "../../events/contract.ts";
 import { appendEntry, latestHead, proveInclusion } from "../../events/log.ts";
 import { silentJournal } from "../support/boot.ts";
-import { bodyMaker } from "./entries.ts";
+import { bodyMaker, filledLog } from "./entries.ts";
 import { quantile } from "./load.ts";
-
-/** The log of a demo that is filled. */
-export const filledLog = "rekor-v2";
 
 /** What the process is told. */
 export type FillJob =
@@ -67,7 +64,10 @@ async function open() {
   const { entries, config, storage } = await loadHome(home);
   const manifests = startOrder(entries.map(({ manifest }) => manifest));
   const here = (name: string): boolean => name === "hsm" || name === "log";
-  const keys = await readPairKeys(home, pairs(manifests).filter((pair) => pair.some(here)));
+  const keys = await readPairKeys(
+    home,
+    pairs(manifests).filter((pair) => pair.some(here)),
+  );
   // The watchdog looks at an event loop that has to answer others; this one has none.
   const own = { ...config, hsm: { ...(config["hsm"] as object), hangLimitMs: 0 } };
   const bus = memoryBus();

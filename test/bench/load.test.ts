@@ -5,7 +5,7 @@ import type { Answered } from "./http.ts";
 import { get } from "./http.ts";
 import { closedLoop, openLoop, quantile } from "./load.ts";
 import { summarise } from "./profile.ts";
-import { median } from "./report.ts";
+import { median } from "./statistics.ts";
 import { readSettings } from "./settings.ts";
 
 const requests = (count: number) => Array.from({ length: count }, () => get("/"));

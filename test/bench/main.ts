@@ -1,18 +1,24 @@
 /**
- * Figures: `npm run bench [-- --only NAME --seconds N --repeats N --placement together|apart --json --profile --write FILE]`. The load
- * generator is a process of its own on the same machine; every request has its own token, key, identity and digest, made before the
- * clock runs; repeats of the placements are interleaved; medians are reported with their range.
+ * Figures: `npm run bench [-- --only NAME --seconds N --repeats N --placement together|apart --size N --keep DIR --pairs N --json --profile
+ * --write FILE]`. The load generator is a process of its own on the same machine; every request has its own token, key, identity and
+ * digest, made before the clock runs; repeats of the placements are interleaved; medians are reported with their range. `--size` is
+ * how long the log is that `large` looks at, 100,000 entries unless said; with `--keep` its home stays, and is used again.
  */
 import { mkdir, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname } from "node:path";
-import { Bench } from "./bench.ts";
+import { Bench, progress } from "./bench.ts";
 import { benchConfiguration, type House, makeHouse, type Variant } from "./house.ts";
 import { describeMachine } from "./machine.ts";
 import { operations } from "./operations.ts";
+import { measureDigests } from "./digests.ts";
+import { type Figure, measureLarge } from "./large.ts";
+import { endWithChildren } from "./leaving.ts";
+import { measurePostgres } from "./postgres-figure.ts";
 import { formatReport, type Results } from "./report.ts";
 import { readSettings, type Settings } from "./settings.ts";
 
+endWithChildren();
 process.exitCode = await main();
 
 async function main(): Promise<number> {
@@ -38,7 +44,7 @@ async function main(): Promise<number> {
 function variantsOf({ only, placements }: Settings): readonly Variant[] {
   const chosen = operations.filter(({ name }) => only.includes(name));
   const isDemoNeeded =
-    only.some((name) => name !== "overload" && !chosen.some((one) => one.name === name)) ||
+    only.some((name) => ["start", "commands", "memory"].includes(name)) ||
     chosen.some(({ ca }) => ca === undefined);
   const together = placements.includes("together");
   return [
@@ -63,6 +69,18 @@ async function run(settings: Settings): Promise<Results> {
   for (let repeat = 1; repeat <= settings.repeats; repeat++) {
     for (const house of houses) await bench.visit(house, repeat);
   }
+  await stack.disposeAsync();
+  const figures = await measureOnce(settings);
   const { command, seconds, repeats } = settings;
-  return { command, seconds, repeats, machine, configuration: benchConfiguration, ...bench.found };
+  const found = { ...bench.found, figures };
+  return { command, seconds, repeats, machine, configuration: benchConfiguration, ...found };
+}
+
+/** What has instances of its own, or none. */
+async function measureOnce({ only, size, keep, pairs, seconds }: Settings): Promise<Figure[]> {
+  const figures: Figure[] = [];
+  if (only.includes("large")) figures.push(...(await measureLarge({ size, keep }, progress)));
+  if (only.includes("postgres")) figures.push(await measurePostgres(seconds));
+  if (only.includes("digests")) figures.push(await measureDigests(pairs, progress));
+  return figures;
 }

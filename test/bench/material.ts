@@ -27,10 +27,12 @@ export async function certificateRequests(
 
 /** Log entries (hashedrekord 0.0.1), each with a bare key and a digest of its own. */
 export async function keyEntries(_: Target, count: number): Promise<readonly Prepared[]> {
-  return await many(count, async () => {
-    const { publicKey, privateKey } = keyPair();
-    return await Promise.resolve(hashedRekord(privateKey, pemOf(publicKey)));
-  });
+  return await many(count, async () => await Promise.resolve(hashedRekord(withKey())));
+}
+
+/** The same for Rekor v2 (hashedrekord 0.0.2). */
+export async function keyEntriesV2(_: Target, count: number): Promise<readonly Prepared[]> {
+  return await many(count, async () => await Promise.resolve(hashedRekordV2(withKey())));
 }
 
 /** Log entries whose verifier is a certificate that the instance has issued, each for an identity, a key and a digest of its own. */
@@ -39,14 +41,37 @@ export async function certificateEntries(
   count: number,
 ): Promise<readonly Prepared[]> {
   const secret = await adminSecret(target);
-  return await many(count, async () => {
-    const { prepared, privateKey } = await certificateRequest(target, secret);
-    const answer = (await asked(target, prepared, 200)) as {
-      signedCertificateEmbeddedSct: { chain: { certificates: string[] } };
-    };
-    const [leaf = ""] = answer.signedCertificateEmbeddedSct.chain.certificates;
-    return hashedRekord(privateKey, leaf.endsWith("\n") ? leaf : `${leaf}\n`);
-  });
+  return await many(count, async () => hashedRekord(await withCertificate(target, secret)));
+}
+
+/** The same for Rekor v2. */
+export async function certificateEntriesV2(
+  target: Target,
+  count: number,
+): Promise<readonly Prepared[]> {
+  const secret = await adminSecret(target);
+  return await many(count, async () => hashedRekordV2(await withCertificate(target, secret)));
+}
+
+/** A key, and what shows it to verifiers: itself, or a certificate. */
+interface Verifier {
+  readonly privateKey: KeyObject;
+  readonly kind: "publicKey" | "x509Certificate";
+  readonly pem: string;
+}
+
+function withKey(): Verifier {
+  const { publicKey, privateKey } = keyPair();
+  return { privateKey, kind: "publicKey", pem: pemOf(publicKey) };
+}
+
+async function withCertificate(target: Target, secret: string): Promise<Verifier> {
+  const { prepared, privateKey } = await certificateRequest(target, secret);
+  const answer = (await asked(target, prepared, 200)) as {
+    signedCertificateEmbeddedSct: { chain: { certificates: string[] } };
+  };
+  const [leaf = ""] = answer.signedCertificateEmbeddedSct.chain.certificates;
+  return { privateKey, kind: "x509Certificate", pem: leaf.endsWith("\n") ? leaf : `${leaf}\n` };
 }
 
 /** Timestamp queries (RFC 3161, DER) with a digest and a nonce each, for the URL that the signing configuration names. */
@@ -140,7 +165,21 @@ async function certificateRequest(
   return { prepared, privateKey };
 }
 
-function hashedRekord(privateKey: KeyObject, verifierPem: string): Prepared {
+function hashedRekordV2({ privateKey, kind, pem }: Verifier): Prepared {
+  const artifact = randomBytes(32);
+  const rawBytes = pem.replaceAll(/-----[^-]+-----|\n/g, "");
+  return postJson("/api/v2/log/entries", {
+    hashedRekordRequestV002: {
+      digest: createHash("sha256").update(artifact).digest("base64"),
+      signature: {
+        content: sign("sha256", artifact, privateKey).toString("base64"),
+        verifier: { [kind]: { rawBytes }, keyDetails: "PKIX_ECDSA_P256_SHA_256" },
+      },
+    },
+  });
+}
+
+function hashedRekord({ privateKey, pem }: Verifier): Prepared {
   const artifact = randomBytes(32);
   return postJson("/api/v1/log/entries", {
     apiVersion: "0.0.1",
@@ -151,7 +190,7 @@ function hashedRekord(privateKey: KeyObject, verifierPem: string): Prepared {
       },
       signature: {
         content: sign("sha256", artifact, privateKey).toString("base64"),
-        publicKey: { content: Buffer.from(verifierPem).toString("base64") },
+        publicKey: { content: Buffer.from(pem).toString("base64") },
       },
     },
   });

@@ -2,9 +2,11 @@
 import type { Prepared } from "./http.ts";
 import {
   certificateEntries,
+  certificateEntriesV2,
   certificateRequests,
   checkpointReads,
   keyEntries,
+  keyEntriesV2,
   proofReads,
   type Target,
   tileReads,
@@ -26,6 +28,8 @@ export interface Operation {
   readonly guess: number;
   /** Processes that work for it, when the services are together: those worth a profile. */
   readonly profiled: readonly string[];
+  /** True if it is measured one at a time, too. */
+  readonly isAlone?: boolean;
   readonly make: (target: Target, count: number) => Promise<readonly Prepared[]>;
   /** Algorithm of the issuing CA's key in the instance it is measured on; P-256, the demo's, if absent. */
   readonly ca?: CaAlgorithm;
@@ -34,9 +38,11 @@ export interface Operation {
 /** Kinds of issuing CA that certificates are measured with. */
 export type CaAlgorithm = "ecdsa-p256" | "ecdsa-p384";
 
-const everyRate = [1, 10, 50, 100, 200, 500, 1_000];
+/** Those that targets are set for, and how it goes on from there. */
+const certificateRates = [100, 200, 500];
+const entryRates = [50, 200, 1_000];
 /** Reads are cheap: low rates would tell nothing new. */
-const readRates = [100, 1_000];
+const readRates = [1_000];
 
 /** Every operation; `timestamp` runs only where the instance's signing configuration names a timestamp authority. */
 export const operations: readonly Operation[] = [
@@ -45,9 +51,10 @@ export const operations: readonly Operation[] = [
     title: "certificate, SCT embedded (own token, key, identity)",
     expected: [200],
     lanes: 128,
-    rates: everyRate,
+    rates: certificateRates,
     guess: 1_000,
     profiled: ["services", "vault"],
+    isAlone: true,
     make: certificateRequests,
   },
   {
@@ -55,28 +62,50 @@ export const operations: readonly Operation[] = [
     title: "certificate, SCT embedded, issued with a P-384 key",
     expected: [200],
     lanes: 128,
-    rates: [1, 10, 50, 100, 200],
+    rates: [100, 200],
     guess: 500,
     profiled: ["services", "vault"],
     make: certificateRequests,
     ca: "ecdsa-p384",
   },
   {
-    name: "entry",
-    title: "log entry with proof, certificate as verifier (own certificate, digest)",
+    name: "entry-v2",
+    title: "Rekor v2 entry, certificate as verifier (own certificate, digest)",
     expected: [201],
     lanes: 64,
-    rates: everyRate,
+    rates: entryRates,
     guess: 1_500,
     profiled: ["services", "vault"],
+    isAlone: true,
+    make: certificateEntriesV2,
+  },
+  {
+    name: "entry-v2-key",
+    title: "Rekor v2 entry, bare key as verifier (own key, digest)",
+    expected: [201],
+    lanes: 64,
+    rates: entryRates,
+    guess: 2_500,
+    profiled: ["services", "vault"],
+    make: keyEntriesV2,
+  },
+  {
+    name: "entry",
+    title: "Rekor v1 entry, certificate as verifier (own certificate, digest)",
+    expected: [201],
+    lanes: 64,
+    rates: entryRates,
+    guess: 1_500,
+    profiled: ["services", "vault"],
+    isAlone: true,
     make: certificateEntries,
   },
   {
     name: "entry-key",
-    title: "log entry with proof, bare key as verifier (own key, digest)",
+    title: "Rekor v1 entry, bare key as verifier (own key, digest)",
     expected: [201],
     lanes: 64,
-    rates: everyRate,
+    rates: entryRates,
     guess: 2_500,
     profiled: ["services", "vault"],
     make: keyEntries,
@@ -86,7 +115,7 @@ export const operations: readonly Operation[] = [
     title: "timestamp (own digest, nonce)",
     expected: [200, 201],
     lanes: 64,
-    rates: everyRate,
+    rates: [100, 1_000],
     guess: 6_000,
     profiled: ["services", "vault"],
     make: timestampRequests,

@@ -1,10 +1,13 @@
 /** The figures as tables, for a terminal or as Markdown. */
+import type { Figure } from "./large.ts";
 import type { Machine } from "./machine.ts";
 import type { ProcessProfile, Sample, SyncCount } from "./measure.ts";
 import type { Single } from "./once.ts";
 import type { Overload } from "./overload.ts";
 import { operations } from "./operations.ts";
 import type { ByProcess } from "./processes.ts";
+import { median } from "./statistics.ts";
+import { verdicts } from "./targets.ts";
 
 /** Everything one run of the benchmark found; also the shape of `--json`. */
 export interface Results {
@@ -19,6 +22,7 @@ export interface Results {
   readonly singles: readonly Single[];
   readonly profiles: readonly ProcessProfile[];
   readonly overloads: readonly Overload[];
+  readonly figures: readonly Figure[];
 }
 
 interface Table {
@@ -34,6 +38,7 @@ const quietCores = 0.12;
 /** The whole report. */
 export function formatReport(results: Results, form: "text" | "markdown"): string {
   const tables = [
+    targetTable(results),
     ceilings(results.samples),
     processorTime(results.samples),
     syncTable(results.syncs),
@@ -77,6 +82,21 @@ function head(
       "requests to know.",
     ].join("\n"),
   ];
+}
+
+function targetTable(results: Results): Table {
+  return {
+    title: "Targets",
+    note: "What the issues want, and what this run found. Rates and latencies are of the placement `together`; what was not measured in this run has no line.",
+    columns: ["figure", "value", "target", "issue", "verdict"],
+    rows: verdicts(results).map(({ figure, value, target, issue, verdict }) => [
+      figure,
+      value,
+      target,
+      String(issue),
+      verdict,
+    ]),
+  };
 }
 
 function ceilings(samples: readonly Sample[]): Table {
@@ -268,14 +288,6 @@ function spread(values: readonly (number | null)[]): string {
 
 function short(value: number): string {
   return value.toFixed(value < 10 ? 2 : value < 100 ? 1 : 0);
-}
-
-/** The middle value, or the mean of the two in the middle; 0 of none. */
-export function median(values: readonly number[]): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  const high = sorted[Math.floor(sorted.length / 2)] ?? 0;
-  const low = sorted[Math.ceil(sorted.length / 2) - 1] ?? high;
-  return (low + high) / 2;
 }
 
 function formatText({ title, note, columns, rows }: Table): string {

@@ -12,14 +12,28 @@ export interface Settings {
   readonly repeats: number;
   readonly json: boolean;
   readonly profile: boolean;
+  /** Entries of the long log. */
+  readonly size: number;
+  /** Folder in which the home with the long log is kept, to be used again. */
+  readonly keep: string | null;
+  /** Pairs of a right and a wrong signature over a digest. */
+  readonly pairs: number;
   /** File that gets the report as Markdown. */
   readonly write: string | null;
   /** The command as it may be repeated. */
   readonly command: string;
 }
 
-/** Figures that are measured once a repeat, and the run beyond capacity; they are chosen by these names. */
-export const singles = ["start", "commands", "memory", "overload"] as const;
+/** Figures that are no load, and runs of their own; they are chosen by these names. */
+const singles = [
+  "start",
+  "commands",
+  "memory",
+  "overload",
+  "large",
+  "postgres",
+  "digests",
+] as const;
 
 const names: readonly string[] = [...operations.map(({ name }) => name), ...singles];
 
@@ -30,8 +44,11 @@ export function readSettings(args: readonly string[]): Settings {
     options: {
       only: { type: "string", multiple: true },
       placement: { type: "string" },
-      seconds: { type: "string", default: "5" },
-      repeats: { type: "string", default: "3" },
+      seconds: { type: "string", default: "3" },
+      repeats: { type: "string", default: "1" },
+      size: { type: "string", default: "100000" },
+      keep: { type: "string" },
+      pairs: { type: "string", default: "2000" },
       json: { type: "boolean", default: false },
       profile: { type: "boolean", default: false },
       write: { type: "string" },
@@ -49,6 +66,9 @@ export function readSettings(args: readonly string[]): Settings {
     placements: chosen,
     seconds: whole("--seconds", values.seconds),
     repeats: whole("--repeats", values.repeats),
+    size: whole("--size", values.size),
+    keep: values.keep ?? null,
+    pairs: whole("--pairs", values.pairs),
     json: values.json,
     profile: values.profile,
     write: values.write ?? null,
@@ -57,6 +77,6 @@ export function readSettings(args: readonly string[]): Settings {
 }
 
 function whole(flag: string, text: string): number {
-  if (!/^[1-9][0-9]{0,3}$/.test(text)) throw new TypeError(`${flag} is a whole number from 1`);
+  if (!/^[1-9][0-9]{0,8}$/.test(text)) throw new TypeError(`${flag} is a whole number from 1`);
   return Number(text);
 }

@@ -1,0 +1,14 @@
+/** Entries a second on PostgreSQL, by the program that measures them. */
+import { run } from "../support/instance.ts";
+import type { Figure } from "./large.ts";
+
+const program = new URL("postgres.ts", import.meta.url).pathname;
+
+/** Runs the program. */
+export async function measurePostgres(seconds: number): Promise<Figure> {
+  const args = [program, "--seconds", String(seconds)];
+  const { code, stdout, stderr } = await run(process.execPath, args);
+  const rate = /^([0-9]+) entries\/s, (.*)/m.exec(stdout);
+  if (code !== 0 || rate === null) throw new Error(`test/bench/postgres.ts: ${stderr}${stdout}`);
+  return { name: "postgres", value: Number(rate[1]), detail: rate[2] ?? "" };
+}

@@ -1,0 +1,330 @@
+/** What the issues want, held against what was found. Reasons why a target is missed are written by hand, in `reasons.json`. */
+import reasons from "./reasons.json" with { type: "json" };
+import type { Sample } from "./measure.ts";
+import type { Results } from "./report.ts";
+import { median } from "./statistics.ts";
+
+/** A target, and where its figure is found. */
+interface Target {
+  /** By which its reason is found. */
+  readonly name: string;
+  readonly figure: string;
+  /** What is allowed, in the unit of the figure. */
+  readonly least?: number;
+  readonly most?: number;
+  readonly unit: string;
+  readonly issue: number;
+  /** Null if it was not measured in this run. */
+  readonly found: (results: Results) => number | null;
+}
+
+/** One line of the table. */
+export interface Verdict {
+  readonly name: string;
+  readonly figure: string;
+  readonly value: string;
+  readonly target: string;
+  readonly issue: number;
+  readonly verdict: string;
+}
+
+/** Every target, in the order of the issues. */
+export const targets: readonly Target[] = [
+  {
+    name: "sign",
+    figure: "chancery sign, wall",
+    most: 0.4,
+    unit: "s",
+    issue: 2,
+    found: single("chancery sign, wall"),
+  },
+  {
+    name: "verify",
+    figure: "chancery verify, wall",
+    most: 0.2,
+    unit: "s",
+    issue: 2,
+    found: single("chancery verify, wall"),
+  },
+  {
+    name: "ready",
+    figure: "start of an old home, with proof",
+    most: 8,
+    unit: "s",
+    issue: 2,
+    found: single("start of an old home, with proof"),
+  },
+  {
+    name: "services-memory",
+    figure: "services, resident after the load of this run",
+    most: 300,
+    unit: "MiB",
+    issue: 2,
+    found: single("resident memory, services"),
+  },
+  {
+    name: "timestamp",
+    figure: "timestamps",
+    least: 3_500,
+    unit: "/s",
+    issue: 3,
+    found: ceiling("timestamp"),
+  },
+  {
+    name: "certificate",
+    figure: "certificates, P-256 CA",
+    least: 1_000,
+    unit: "/s",
+    issue: 4,
+    found: ceiling("certificate"),
+  },
+  {
+    name: "certificate-cpu",
+    figure: "CPU of a certificate, all processes",
+    most: 1.45,
+    unit: "ms",
+    issue: 4,
+    found: cpu("certificate"),
+  },
+  {
+    name: "certificate-p384",
+    figure: "certificates, P-384 CA",
+    least: 350,
+    unit: "/s",
+    issue: 4,
+    found: ceiling("certificate-p384"),
+  },
+  {
+    name: "certificate-100",
+    figure: "certificate at 100/s offered, p50",
+    most: 15,
+    unit: "ms",
+    issue: 4,
+    found: offered("certificate", 100, "p50"),
+  },
+  {
+    name: "certificate-alone",
+    figure: "certificate, one at a time, p50",
+    most: 6,
+    unit: "ms",
+    issue: 4,
+    found: alone("certificate"),
+  },
+  {
+    name: "vault-memory",
+    figure: "vault, resident after the load of this run",
+    most: 150,
+    unit: "MiB",
+    issue: 4,
+    found: single("resident memory, vault"),
+  },
+  {
+    name: "overload-work",
+    figure: "at three times capacity: accepted per CPU-second, of peak",
+    least: 90,
+    unit: "%",
+    issue: 4,
+    found: overload(({ work, peakWork }) => (100 * work) / peakWork),
+  },
+  {
+    name: "overload-rude",
+    figure: "at three times capacity: refusals without 429, 503 or when to come back",
+    most: 0,
+    unit: "",
+    issue: 4,
+    found: overload(({ rude }) => rude),
+  },
+  {
+    name: "overload-recovery",
+    figure: "after three times capacity: back to normal",
+    most: 10,
+    unit: "s",
+    issue: 4,
+    found: overload(({ recoverySeconds }) => recoverySeconds ?? Infinity),
+  },
+  {
+    name: "entry-v2",
+    figure: "entries, Rekor v2, certificate as verifier",
+    least: 2_500,
+    unit: "/s",
+    issue: 5,
+    found: ceiling("entry-v2"),
+  },
+  {
+    name: "entry",
+    figure: "entries, Rekor v1, certificate as verifier",
+    least: 2_000,
+    unit: "/s",
+    issue: 5,
+    found: ceiling("entry"),
+  },
+  ...(["entry-v2", "entry"] as const).flatMap((name): Target[] => {
+    const figure = `entry, Rekor ${name === "entry" ? "v1" : "v2"}`;
+    const at = (perSecond: number, q: "p50" | "p99", most: number): Target => ({
+      name: `${name}-${perSecond}-${q}`,
+      figure: `${figure}, at ${perSecond}/s offered, ${q}`,
+      most,
+      unit: "ms",
+      issue: 5,
+      found: offered(name, perSecond, q),
+    });
+    return [at(50, "p50", 5), at(1_000, "p50", 15), at(1_000, "p99", 60)];
+  }),
+  {
+    name: "entry-v2-cpu",
+    figure: "CPU of an entry, Rekor v2",
+    most: 0.55,
+    unit: "ms",
+    issue: 5,
+    found: cpu("entry-v2"),
+  },
+  {
+    name: "entry-cpu",
+    figure: "CPU of an entry, Rekor v1",
+    most: 0.7,
+    unit: "ms",
+    issue: 5,
+    found: cpu("entry"),
+  },
+  large("engine", "engine alone, entries with proof", { least: 20_000, unit: "/s" }),
+  large("growth", "CPU of an append, long log ÷ one of 10,000", { most: 1.1, unit: "" }),
+  large("proof", "inclusion proof, p99", { most: 2, unit: "ms" }),
+  large("search-digest", "search by digest, first page over HTTP, p99", { most: 5, unit: "ms" }),
+  large("search-identity", "search by identity, first page over HTTP, p99", {
+    most: 5,
+    unit: "ms",
+  }),
+  large("search-page", "largest page of all hits of one identity", { most: 100, unit: "kB" }),
+  large("search-behind", "search behind the log, at most, at 1,000 entries/s", {
+    most: 1,
+    unit: "s",
+  }),
+  {
+    name: "tile",
+    figure: "reads of a full tile",
+    least: 12_000,
+    unit: "/s",
+    issue: 5,
+    found: ceiling("tile"),
+  },
+  large("generated-bytes", "stored per entry beyond the entry, antispam and search included", {
+    most: 130,
+    unit: "bytes",
+  }),
+  large("large-memory", "services with the long log", { most: 500, unit: "MiB" }),
+  large("postgres", "entries, Rekor v2, PostgreSQL with a synchronous standby", {
+    least: 2_000,
+    unit: "/s",
+  }),
+  large("digests", "digest verification: addon, fallback and node:crypto disagree", {
+    most: 0,
+    unit: "",
+  }),
+];
+
+/** The table. What was not measured in this run has no line. */
+export function verdicts(results: Results): readonly Verdict[] {
+  const written: { readonly [name: string]: string } = reasons;
+  return targets.flatMap((target) => {
+    const value = target.found(results);
+    if (value === null) return [];
+    const { name, figure, least, most, unit, issue } = target;
+    const isMet = value >= (least ?? -Infinity) && value <= (most ?? Infinity);
+    const bound = least === undefined ? `≤ ${most}` : `≥ ${least}`;
+    return [
+      {
+        name,
+        figure: `${figure}${detailOf(results, name)}`,
+        value: `${short(value)} ${unit}`.trim(),
+        target: `${bound} ${unit}`.trim(),
+        issue,
+        verdict: isMet ? "met" : `missed: ${written[name] ?? "no reason written yet"}`,
+      },
+    ];
+  });
+}
+
+type Found = Target["found"];
+
+function large(
+  name: string,
+  figure: string,
+  bound: { readonly least?: number; readonly most?: number; readonly unit: string },
+): Target {
+  const found: Found = ({ figures }) => figures.find((one) => one.name === name)?.value ?? null;
+  return { name, figure, issue: 5, found, ...bound };
+}
+
+function detailOf({ figures }: Results, name: string): string {
+  const detail = figures.find((one) => one.name === name)?.detail;
+  return detail === undefined ? "" : ` (${detail})`;
+}
+
+function single(name: string): Found {
+  return ({ singles }) =>
+    middle(
+      singles.filter((one) => one.name === name && one.placement === "together"),
+      ({ value }) => value,
+    );
+}
+
+/** Targets are of the services in one process. */
+function samplesOf(results: Results, operation: string): readonly Sample[] {
+  return results.samples.filter(
+    (sample) => sample.operation === operation && sample.placement === "together",
+  );
+}
+
+function lanesOf({ mode }: Sample): number {
+  return "lanes" in mode ? mode.lanes : 0;
+}
+
+function ceiling(operation: string): Found {
+  return (results) =>
+    middle(
+      samplesOf(results, operation).filter((sample) => lanesOf(sample) > 1),
+      ({ load }) => load.perSecond,
+    );
+}
+
+function alone(operation: string): Found {
+  return (results) =>
+    middle(
+      samplesOf(results, operation).filter((sample) => lanesOf(sample) === 1),
+      ({ load }) => load.p50 ?? Infinity,
+    );
+}
+
+function cpu(operation: string): Found {
+  return (results) =>
+    middle(
+      samplesOf(results, operation).filter((sample) => lanesOf(sample) > 1),
+      ({ cpuMs }) =>
+        Object.entries(cpuMs)
+          .filter(([name]) => name !== "generator")
+          .reduce((sum, [, ms]) => sum + ms, 0),
+    );
+}
+
+/** A rate that was not carried, or not tried because a lower one was not, has no quantile worth telling: it is missed. */
+function offered(operation: string, perSecond: number, q: "p50" | "p99"): Found {
+  return (results) => {
+    const all = samplesOf(results, operation);
+    if (all.length === 0) return null;
+    const at = all.filter(({ mode }) => "perSecond" in mode && mode.perSecond === perSecond);
+    return at.length === 0 ? Infinity : middle(at, ({ load }) => load[q] ?? Infinity);
+  };
+}
+
+function overload(value: (one: Results["overloads"][number]) => number): Found {
+  return ({ overloads }) => middle(overloads, value);
+}
+
+function middle<T>(all: readonly T[], value: (one: T) => number): number | null {
+  return all.length === 0 ? null : median(all.map(value));
+}
+
+function short(value: number): string {
+  if (value === Infinity) return "not carried";
+  return value.toFixed(value === 0 || value >= 100 ? 0 : value < 10 ? 2 : 1);
+}
