@@ -19,7 +19,7 @@ import {
 } from "../../core/crypto/digest-verify.ts";
 import { importPublicKey, isEcdsa, type PublicKey } from "../../core/crypto/keys.ts";
 import type { HashName } from "../../core/crypto/hash.ts";
-import type { Figure } from "./large.ts";
+import type { Figure } from "./figure.ts";
 
 /** What was found. */
 export interface Agreement {

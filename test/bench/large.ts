@@ -6,30 +6,23 @@ import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
-import { type Instance, type Place, runStart, startInstance } from "../support/instance.ts";
+import { type Place, runStart, startInstance } from "../support/instance.ts";
 import { freePort } from "../support/ports.ts";
-import { digestOf, filledLog, nameOf, often } from "./entries.ts";
+import { filledLog } from "./entries.ts";
 import type { Filled } from "./filler-child.ts";
 import { Filler } from "./generator.ts";
-import { expectSound, secondsSince } from "./house.ts";
-import { get, sender, type Send } from "./http.ts";
-import { quantile } from "./load.ts";
-import { cpuBetween, usage } from "./processes.ts";
+import { expectSound } from "./house.ts";
+import { type Figure, perEntry } from "./figure.ts";
+import { serve } from "./served.ts";
 import { median } from "./statistics.ts";
-
-/** A figure, by the name under which its target is kept. */
-export interface Figure {
-  readonly name: string;
-  readonly value: number;
-  /** How it came about, in a few words. */
-  readonly detail: string;
-}
 
 /** How long the log is, and the folder that keeps it between runs, if any. */
 export interface LargeSettings {
   readonly size: number;
   readonly keep: string | null;
+  /** Told of every folder that is not kept. */
+  readonly made: (folder: string) => void;
+  readonly tell: (text: string) => void;
 }
 
 /** Entries of the log that the long one is held against. */
@@ -38,22 +31,17 @@ const rounds = 5;
 /** Appended in each round to either log. */
 const roundEntries = 10_000;
 const proofs = 5_000;
-const searches = 2_000;
 const chunk = 250_000;
 /** Longer than this, recomputing the whole tree takes longer than everything else. */
 const longestChecked = 1_000_000;
-const pageLimit = 100;
-
-/** Says how far it is. */
-type Tell = (text: string) => void;
 
 /** Measures everything that depends on the size of a log. */
-export async function measureLarge(settings: LargeSettings, tell: Tell): Promise<Figure[]> {
-  const { size } = settings;
+export async function measureLarge(settings: LargeSettings): Promise<Figure[]> {
+  const { size, tell } = settings;
   await using stack = new AsyncDisposableStack();
   const long = await placeFor(settings, stack);
   const built = await fill(long, size, tell);
-  const short = await placeFor({ size: shortSize, keep: null }, stack);
+  const short = await placeFor({ ...settings, size: shortSize, keep: null }, stack);
   await fill(short, shortSize, tell);
   tell("the long log beside a short one");
   const engine = await compare(long, short);
@@ -81,7 +69,7 @@ interface Built extends Filled {
 
 /** A new home, or the one that was kept. */
 async function placeFor(
-  { size, keep }: LargeSettings,
+  { size, keep, made }: LargeSettings,
   stack: AsyncDisposableStack,
 ): Promise<Place> {
   const folder =
@@ -89,6 +77,7 @@ async function placeFor(
       ? await mkdtemp(join(tmpdir(), "chancery-large-"))
       : join(keep, `chancery-large-${size}`);
   if (keep === null) {
+    made(folder);
     stack.defer(async () => await rm(folder, { recursive: true, force: true }));
   }
   const file = join(folder, "place.json");
@@ -107,7 +96,7 @@ async function placeFor(
 }
 
 /** Fills the log up to its size; what a run before has done, also if it was cut off, is not done again. */
-async function fill(place: Place, size: number, tell: Tell): Promise<Built> {
+async function fill(place: Place, size: number, tell: LargeSettings["tell"]): Promise<Built> {
   const file = join(place.home, "..", "built.json");
   if (existsSync(file)) {
     return JSON.parse(await readFile(file, "utf8")) as Built;
@@ -170,108 +159,6 @@ async function compare(long: Place, short: Place): Promise<Figure[]> {
   ];
 }
 
-/** What the running instance does. */
-async function serve(instance: Instance, tell: Tell): Promise<{ figures: Figure[]; size: number }> {
-  using client = sender(instance.origin, 4);
-  const caught = await catchUp(instance, client.send);
-  tell(`the index has caught up, ${caught.seconds.toFixed(0)} s after the start`);
-  const digest = (index: number) => ({ digest: digestOf(index) });
-  const named = (index: number) => ({ san: nameOf(index - (index % 100) + 1) ?? often });
-  const byDigest = await firstPages(client.send, caught.size, digest);
-  const byName = await firstPages(client.send, caught.size, named);
-  const paged = await allPages(client.send);
-  const { services } = await usage(instance.home);
-  const figures = [
-    {
-      name: "index-cpu",
-      value: perEntry(caught.cpuMs, caught.entries),
-      detail: `${caught.entries} entries in ${caught.seconds.toFixed(0)} s after the start, reading them in the log included`,
-    },
-    { name: "search-digest", value: byDigest.p99, detail: `p50 ${byDigest.p50.toFixed(2)} ms` },
-    { name: "search-identity", value: byName.p99, detail: `p50 ${byName.p50.toFixed(2)} ms` },
-    {
-      name: "search-page",
-      value: paged.largest / 1_000,
-      detail: `${paged.hits} hits on ${paged.pages} pages in ${paged.seconds.toFixed(1)} s`,
-    },
-    {
-      name: "large-memory",
-      value: services?.rssMiB ?? Number.NaN,
-      detail: "resident, after the searches above",
-    },
-  ];
-  return { figures, size: caught.size };
-}
-
-interface SearchAnswer {
-  readonly hits: readonly unknown[];
-  readonly cursor?: string;
-  readonly logs: readonly { log: string; indexed: number; size: number }[];
-}
-
-async function search(
-  send: Send,
-  parameters: Readonly<{ [name: string]: string }>,
-): Promise<SearchAnswer & { readonly bytes: number }> {
-  const query = new URLSearchParams(parameters).toString();
-  const { status, text } = await send(get(`/api/search?${query}`));
-  if (status !== 200) throw new Error(`search answered ${status}: ${text}`);
-  return { ...(JSON.parse(text) as SearchAnswer), bytes: Buffer.byteLength(text) };
-}
-
-/** Waits until everything is found. */
-async function catchUp({ home }: Instance, send: Send) {
-  const before = await usage(home);
-  const startedAt = performance.now();
-  let first: number | null = null;
-  for (;;) {
-    const { logs } = await search(send, { limit: "0" }).catch(() => ({ logs: [] }));
-    const log = logs.find((one) => one.log === filledLog);
-    first ??= log?.indexed ?? null;
-    if (log !== undefined && log.indexed === log.size) {
-      const { services = 0 } = cpuBetween(before, await usage(home));
-      const entries = log.size - (first ?? 0);
-      return { size: log.size, entries, seconds: secondsSince(startedAt), cpuMs: services };
-    }
-    await sleep(200);
-  }
-}
-
-/** First pages, one after the other, over the whole length of the log. */
-async function firstPages(
-  send: Send,
-  size: number,
-  parameters: (index: number) => Readonly<{ [name: string]: string }>,
-): Promise<{ readonly p50: number; readonly p99: number }> {
-  const times: number[] = [];
-  for (let n = 0; n < searches; n++) {
-    const asked = { ...parameters(Math.floor(Math.random() * size)), log: filledLog };
-    const startedAt = performance.now();
-    const { hits } = await search(send, asked);
-    times.push(performance.now() - startedAt);
-    if (hits.length === 0) throw new Error(`nothing found by ${JSON.stringify(asked)}`);
-  }
-  const sorted = times.toSorted((a, b) => a - b);
-  return { p50: quantile(sorted, 0.5) ?? NaN, p99: quantile(sorted, 0.99) ?? NaN };
-}
-
-/** Every page of the identity that has signed one entry in a hundred. */
-async function allPages(send: Send) {
-  const startedAt = performance.now();
-  let [hits, pages, largest] = [0, 0, 0];
-  for (let cursor: string | undefined = ""; cursor !== undefined; pages++) {
-    const page = await search(send, {
-      san: often,
-      limit: String(pageLimit),
-      ...(cursor !== "" && { cursor }),
-    });
-    hits += page.hits.length;
-    largest = Math.max(largest, page.bytes);
-    cursor = page.cursor;
-  }
-  return { hits, pages, largest, seconds: secondsSince(startedAt) };
-}
-
 /** What lies on the disk beyond the entries: log with antispam, tiles, heads and facts, and the search index. */
 async function stored(
   { home }: Place,
@@ -288,8 +175,4 @@ async function stored(
     value: (log + index) / size - plain,
     detail: `log ${(log / size).toFixed(0)}, index ${(index / size).toFixed(0)}, of which the entry ${plain.toFixed(0)}; bare keys, one certificate in 25`,
   };
-}
-
-function perEntry(cpuMs: number, entries: number): number {
-  return Number(((cpuMs * 1_000) / Math.max(1, entries)).toFixed(1));
 }

@@ -3,13 +3,18 @@
  * supervisor that is killed in the middle of stopping leaves what it had in sessions of their own: so whoever waits only five seconds
  * after asking must not find us still at work.
  */
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync, rmSync } from "node:fs";
 
-/** Ends this process and everything it has started at the first signal to stop. */
-export function endWithChildren(): void {
+/**
+ * Ends this process and everything it has started at the first signal to stop.
+ *
+ * @param folders What it has made, to be removed then; it may grow.
+ */
+export function endWithChildren(folders: readonly string[]): void {
   for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) {
     process.once(signal, () => {
       for (const pid of descendants(process.pid)) kill(pid);
+      for (const folder of folders) rmSync(folder, { recursive: true, force: true });
       process.exit(1);
     });
   }

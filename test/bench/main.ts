@@ -12,13 +12,13 @@ import { benchConfiguration, type House, makeHouse, type Variant } from "./house
 import { describeMachine } from "./machine.ts";
 import { operations } from "./operations.ts";
 import { measureDigests } from "./digests.ts";
-import { type Figure, measureLarge } from "./large.ts";
+import type { Figure } from "./figure.ts";
+import { measureLarge } from "./large.ts";
 import { endWithChildren } from "./leaving.ts";
 import { measurePostgres } from "./postgres-figure.ts";
 import { formatReport, type Results } from "./report.ts";
 import { readSettings, type Settings } from "./settings.ts";
 
-endWithChildren();
 process.exitCode = await main();
 
 async function main(): Promise<number> {
@@ -61,25 +61,35 @@ function variant(different: Partial<Variant>): Variant {
 }
 
 async function run(settings: Settings): Promise<Results> {
+  const folders: string[] = [];
+  endWithChildren(folders);
   const machine = describeMachine(tmpdir());
   const bench = new Bench(settings);
   await using stack = new AsyncDisposableStack();
   const houses: House[] = [];
-  for (const variant of variantsOf(settings)) houses.push(stack.use(await makeHouse(variant)));
+  for (const variant of variantsOf(settings)) {
+    const house = stack.use(await makeHouse(variant));
+    folders.push(dirname(house.place.home));
+    houses.push(house);
+  }
   for (let repeat = 1; repeat <= settings.repeats; repeat++) {
     for (const house of houses) await bench.visit(house, repeat);
   }
   await stack.disposeAsync();
-  const figures = await measureOnce(settings);
+  const figures = await measureOnce(settings, folders);
   const { command, seconds, repeats } = settings;
   const found = { ...bench.found, figures };
   return { command, seconds, repeats, machine, configuration: benchConfiguration, ...found };
 }
 
 /** What has instances of its own, or none. */
-async function measureOnce({ only, size, keep, pairs, seconds }: Settings): Promise<Figure[]> {
+async function measureOnce(
+  { only, size, keep, pairs, seconds }: Settings,
+  folders: string[],
+): Promise<Figure[]> {
   const figures: Figure[] = [];
-  if (only.includes("large")) figures.push(...(await measureLarge({ size, keep }, progress)));
+  const large = { size, keep, made: (folder: string) => folders.push(folder), tell: progress };
+  if (only.includes("large")) figures.push(...(await measureLarge(large)));
   if (only.includes("postgres")) figures.push(await measurePostgres(seconds));
   if (only.includes("digests")) figures.push(await measureDigests(pairs, progress));
   return figures;

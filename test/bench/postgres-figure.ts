@@ -1,6 +1,6 @@
 /** Entries a second on PostgreSQL, by the program that measures them. */
 import { run } from "../support/instance.ts";
-import type { Figure } from "./large.ts";
+import type { Figure } from "./figure.ts";
 
 const program = new URL("postgres.ts", import.meta.url).pathname;
 

@@ -1,5 +1,5 @@
 /** The figures as tables, for a terminal or as Markdown. */
-import type { Figure } from "./large.ts";
+import type { Figure } from "./figure.ts";
 import type { Machine } from "./machine.ts";
 import type { ProcessProfile, Sample, SyncCount } from "./measure.ts";
 import type { Single } from "./once.ts";
