@@ -7,7 +7,7 @@ import type { Overload } from "./overload.ts";
 import { operations } from "./operations.ts";
 import type { ByProcess } from "./processes.ts";
 import { median } from "./statistics.ts";
-import { verdicts } from "./targets.ts";
+import { verdicts } from "./verdicts.ts";
 
 /** Everything one run of the benchmark found; also the shape of `--json`. */
 export interface Results {

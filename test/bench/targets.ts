@@ -1,11 +1,8 @@
-/** What the issues want, held against what was found. Reasons why a target is missed are written by hand, in `reasons.json`. */
-import reasons from "./reasons.json" with { type: "json" };
-import type { Sample } from "./measure.ts";
-import type { Results } from "./report.ts";
-import { median } from "./statistics.ts";
+/** What the issues want. */
+import { alone, ceiling, cpu, figure, type Found, offered, overload, single } from "./found.ts";
 
 /** A target, and where its figure is found. */
-interface Target {
+export interface Target {
   /** By which its reason is found. */
   readonly name: string;
   readonly figure: string;
@@ -14,18 +11,7 @@ interface Target {
   readonly most?: number;
   readonly unit: string;
   readonly issue: number;
-  /** Null if it was not measured in this run. */
-  readonly found: (results: Results) => number | null;
-}
-
-/** One line of the table. */
-export interface Verdict {
-  readonly name: string;
-  readonly figure: string;
-  readonly value: string;
-  readonly target: string;
-  readonly issue: number;
-  readonly verdict: string;
+  readonly found: Found;
 }
 
 /** Every target, in the order of the issues. */
@@ -159,10 +145,10 @@ export const targets: readonly Target[] = [
     found: ceiling("entry"),
   },
   ...(["entry-v2", "entry"] as const).flatMap((name): Target[] => {
-    const figure = `entry, Rekor ${name === "entry" ? "v1" : "v2"}`;
+    const kind = `entry, Rekor ${name === "entry" ? "v1" : "v2"}`;
     const at = (perSecond: number, q: "p50" | "p99", most: number): Target => ({
       name: `${name}-${perSecond}-${q}`,
-      figure: `${figure}, at ${perSecond}/s offered, ${q}`,
+      figure: `${kind}, at ${perSecond}/s offered, ${q}`,
       most,
       unit: "ms",
       issue: 5,
@@ -222,109 +208,10 @@ export const targets: readonly Target[] = [
   }),
 ];
 
-/** The table. What was not measured in this run has no line. */
-export function verdicts(results: Results): readonly Verdict[] {
-  const written: { readonly [name: string]: string } = reasons;
-  return targets.flatMap((target) => {
-    const value = target.found(results);
-    if (value === null) return [];
-    const { name, figure, least, most, unit, issue } = target;
-    const isMet = value >= (least ?? -Infinity) && value <= (most ?? Infinity);
-    const bound = least === undefined ? `≤ ${most}` : `≥ ${least}`;
-    return [
-      {
-        name,
-        figure: `${figure}${detailOf(results, name)}`,
-        value: `${short(value)} ${unit}`.trim(),
-        target: `${bound} ${unit}`.trim(),
-        issue,
-        verdict: isMet ? "met" : `missed: ${written[name] ?? "no reason written yet"}`,
-      },
-    ];
-  });
-}
-
-type Found = Target["found"];
-
 function large(
   name: string,
-  figure: string,
+  what: string,
   bound: { readonly least?: number; readonly most?: number; readonly unit: string },
 ): Target {
-  const found: Found = ({ figures }) => figures.find((one) => one.name === name)?.value ?? null;
-  return { name, figure, issue: 5, found, ...bound };
-}
-
-function detailOf({ figures }: Results, name: string): string {
-  const detail = figures.find((one) => one.name === name)?.detail;
-  return detail === undefined ? "" : ` (${detail})`;
-}
-
-function single(name: string): Found {
-  return ({ singles }) =>
-    middle(
-      singles.filter((one) => one.name === name && one.placement === "together"),
-      ({ value }) => value,
-    );
-}
-
-/** Targets are of the services in one process. */
-function samplesOf(results: Results, operation: string): readonly Sample[] {
-  return results.samples.filter(
-    (sample) => sample.operation === operation && sample.placement === "together",
-  );
-}
-
-function lanesOf({ mode }: Sample): number {
-  return "lanes" in mode ? mode.lanes : 0;
-}
-
-function ceiling(operation: string): Found {
-  return (results) =>
-    middle(
-      samplesOf(results, operation).filter((sample) => lanesOf(sample) > 1),
-      ({ load }) => load.perSecond,
-    );
-}
-
-function alone(operation: string): Found {
-  return (results) =>
-    middle(
-      samplesOf(results, operation).filter((sample) => lanesOf(sample) === 1),
-      ({ load }) => load.p50 ?? Infinity,
-    );
-}
-
-function cpu(operation: string): Found {
-  return (results) =>
-    middle(
-      samplesOf(results, operation).filter((sample) => lanesOf(sample) > 1),
-      ({ cpuMs }) =>
-        Object.entries(cpuMs)
-          .filter(([name]) => name !== "generator")
-          .reduce((sum, [, ms]) => sum + ms, 0),
-    );
-}
-
-/** A rate that was not carried, or not tried because a lower one was not, has no quantile worth telling: it is missed. */
-function offered(operation: string, perSecond: number, q: "p50" | "p99"): Found {
-  return (results) => {
-    const all = samplesOf(results, operation);
-    if (all.length === 0) return null;
-    const at = all.filter(({ mode }) => "perSecond" in mode && mode.perSecond === perSecond);
-    return at.length === 0 ? Infinity : middle(at, ({ load }) => load[q] ?? Infinity);
-  };
-}
-
-function overload(value: (one: Results["overloads"][number]) => number): Found {
-  return ({ overloads }) => middle(overloads, value);
-}
-
-function middle<T>(all: readonly T[], value: (one: T) => number): number | null {
-  return all.length === 0 ? null : median(all.map(value));
-}
-
-function short(value: number): string {
-  if (value === Infinity) return "not carried";
-  return value.toFixed(value === 0 || value >= 100 ? 0 : value < 10 ? 2 : 1);
+  return { name, figure: what, issue: 5, found: figure(name), ...bound };
 }

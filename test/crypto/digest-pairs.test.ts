@@ -6,7 +6,7 @@ import { seed } from "../support/fixed-draws.ts";
 
 const pairs = 20_000;
 /** The fallback takes milliseconds for a signature of an elliptic curve: one in so many of them. */
-const thin = 20;
+const thin = 40;
 
 test(`${pairs} right signatures are accepted and as many wrong ones refused, by addon and fallback`, () => {
   let drawn = 0;
