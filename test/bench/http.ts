@@ -72,12 +72,14 @@ export function sender(origin: string, connections: number): { readonly send: Se
 class Connection {
   readonly #socket: Socket;
   readonly #host: string;
+  readonly #closed: () => void;
   #exchange: { resolve: (answered: Answered) => void; reject: (cause: Error) => void } | null =
     null;
   #received: Buffer = Buffer.alloc(0);
 
   constructor({ hostname, port, host }: URL, closed: () => void) {
     this.#host = host;
+    this.#closed = closed;
     this.#socket = connect({ host: hostname, port: Number(port), noDelay: true });
     this.#socket.setTimeout(patienceMs, () => this.#end(new Error("no answer in time")));
     this.#socket.on("error", (cause) => this.#end(cause));
@@ -123,7 +125,11 @@ class Connection {
     this.#received = Buffer.alloc(0);
     const { resolve } = this.#exchange ?? {};
     this.#exchange = null;
-    if (answer.closes) this.#socket.destroy();
+    if (answer.closes) {
+      // Before anybody takes it for the next exchange: the event comes later.
+      this.#closed();
+      this.#socket.destroy();
+    }
     resolve?.(answer);
   }
 }
