@@ -18,7 +18,7 @@ import {
 } from "./letter.ts";
 import type { Line } from "./line.ts";
 import type { PairKeys } from "./seals.ts";
-import { tooLate } from "./waiting.ts";
+import { timerMs, tooLate } from "./waiting.ts";
 import { decode, encode } from "./wire.ts";
 
 /** What asking needs. */
@@ -281,7 +281,7 @@ class Waiting {
   }
 
   expireAfter(ms: number, ask: Ask): void {
-    this.#timer = setTimeout(() => this.fail(tooLate(ask)), ms);
+    this.#timer = setTimeout(() => this.fail(tooLate(ask)), timerMs(ms));
   }
 
   /** Calls `listener` when this has settled. */

@@ -2,13 +2,34 @@
 import type { Schema } from "../events/contract.ts";
 import { Failure } from "../events/failure.ts";
 
-/** The value as the schema gives it, or what is wrong with it in one line. */
-export async function check(
-  schema: Schema,
-  value: unknown,
-): Promise<{ readonly issues?: string; readonly value?: unknown }> {
+/** The value as a schema gives it, or what is wrong with it in one line. */
+export interface Checked {
+  readonly issues?: string;
+  readonly value?: unknown;
+}
+
+/** Holds a value against a schema; the answer is a promise only where the schema's own is, as none of ours. */
+export function check(schema: Schema, value: unknown): Checked | Promise<Checked> {
   const checked = schema["~standard"].validate(value);
-  const result = checked instanceof Promise ? await checked : checked;
+  return checked instanceof Promise ? checked.then(told) : told(checked);
+}
+
+/**
+ * The value as the schema gives it, or a promise of it as {@link check} says. It is done for every ask, twice: a promise that nobody
+ * needs would cost as much as the check.
+ *
+ * @throws {Failure} with `code`.
+ */
+export function accept(schema: Schema, value: unknown, code: "malformed" | "internal"): unknown {
+  const checked = check(schema, value);
+  return checked instanceof Promise
+    ? checked.then((later) => accepted(later, code))
+    : accepted(checked, code);
+}
+
+type Result = Awaited<ReturnType<Schema["~standard"]["validate"]>>;
+
+function told(result: Result): Checked {
   if (!result.issues) return { value: result.value };
   const lines = result.issues.map(({ path = [], message }) => {
     const keys = path.map((segment) => String(typeof segment === "object" ? segment.key : segment));
@@ -17,17 +38,7 @@ export async function check(
   return { issues: lines.join("; ") };
 }
 
-/**
- * The value as the schema gives it.
- *
- * @throws {Failure} with `code`.
- */
-export async function accept(
-  schema: Schema,
-  value: unknown,
-  code: "malformed" | "internal",
-): Promise<unknown> {
-  const { issues, value: accepted } = await check(schema, value);
+function accepted({ issues, value }: Checked, code: "malformed" | "internal"): unknown {
   if (issues !== undefined) throw new Failure(code, issues);
-  return accepted;
+  return value;
 }

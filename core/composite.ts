@@ -5,9 +5,7 @@ import type { Bus } from "./bus.ts";
 export function compositeBus(local: Bus, remote: Bus, here: (room: string) => boolean): Bus {
   const way = (room: string): Bus => (here(room) ? local : remote);
   return {
-    async ask(ask, question, stamp) {
-      return await way(ask.room).ask(ask, question, stamp);
-    },
+    ask: (ask, question, stamp) => way(ask.room).ask(ask, question, stamp),
     async awaitAnswerer(ask, asker, withinMs) {
       await way(ask.room).awaitAnswerer(ask, asker, withinMs);
     },

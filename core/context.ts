@@ -21,7 +21,7 @@ export function askAs(
     if (stamp.deadlineAtMs <= clock.now().getTime()) {
       throw new Failure("deadline-exceeded", `no time left to ask ${askKey(ask)}`);
     }
-    return await accept(ask.answer, await bus.ask(ask, question, stamp), "internal");
+    return accept(ask.answer, await bus.ask(ask, question, stamp), "internal");
   };
 }
 
@@ -60,10 +60,18 @@ function asking(
 ): Pick<Context, "ask" | "peers" | "metrics"> {
   const { bus, clock } = surroundings;
   const needed = new Set(needs.map(askKey));
+  /** Declarations that have been found to be needed: an ask is put by the same one each time. */
+  const known = new WeakSet<Ask>();
+  const isNeeded = (ask: Ask): boolean => {
+    if (known.has(ask)) return true;
+    if (!needed.has(askKey(ask))) return false;
+    known.add(ask);
+    return true;
+  };
   const put = askAs(name, { bus, clock, tracing });
   return {
     ask: async (ask, question) => {
-      if (!needed.has(askKey(ask))) {
+      if (!isNeeded(ask)) {
         throw new TypeError(`"${name}" asks ${ask.name} without needing it`);
       }
       // The schema of this very ask has accepted the answer.

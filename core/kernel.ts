@@ -232,8 +232,9 @@ function serve(
   const { bus, journal } = house.surroundings;
   const meter = isMeasured(house.manifests) ? createMeter(manifest.name) : null;
   const answer = (ask: Ask, answerer: Answerer): void => {
-    const answered = answering(ask, answerer, house.tracing, journal(manifest.name));
-    bus.answer(ask, meter === null ? answered : measured(ask, answered, meter));
+    const { tracing } = house;
+    const answering = { ask, answerer, tracing, journal: journal(manifest.name), meter };
+    bus.answer(ask, answeringWith(answering));
   };
   for (const ask of manifest.offers) {
     const handler = running.handlers[ask.name];
@@ -253,30 +254,28 @@ function serve(
   }));
 }
 
-/** Counts how asks end and how long they take. */
-function measured({ name }: Ask, answerer: Answerer, meter: Meter): Answerer {
-  return async (question, envelope) => {
-    const startedAt = performance.now();
-    const took = (): number => (performance.now() - startedAt) / 1_000;
-    try {
-      const answer = await answerer(question, envelope);
-      meter.observe(name, "ok", took());
-      return answer;
-    } catch (thrown) {
-      meter.observe(name, Failure.from(thrown).code, took());
-      throw thrown;
-    }
-  };
+interface Answering {
+  readonly ask: Ask;
+  readonly answerer: Answerer;
+  readonly tracing: Tracing;
+  readonly journal: Journal;
+  /** Counts how asks end and how long they take; null where nobody reads that. */
+  readonly meter: Meter | null;
 }
 
 /** Checks the question, runs the handler inside the asker's trace, and lets only declared failures out. */
-function answering(ask: Ask, answerer: Answerer, tracing: Tracing, journal: Journal): Answerer {
+function answeringWith({ ask, answerer, tracing, journal, meter }: Answering): Answerer {
   return async (question, envelope) => {
+    const startedAt = performance.now();
     try {
-      const accepted = await accepting(ask, question, envelope, journal);
-      return await tracing.answering(envelope, () => answerer(accepted, envelope));
+      const checked = accepting(ask, question, envelope, journal);
+      const accepted = checked instanceof Promise ? await checked : checked;
+      const answer = await tracing.answering(envelope, () => answerer(accepted, envelope));
+      meter?.observe(ask.name, "ok", secondsSince(startedAt));
+      return answer;
     } catch (thrown) {
       const failure = Failure.from(thrown).within(ask.failures);
+      meter?.observe(ask.name, failure.code, secondsSince(startedAt));
       if (failure.code === "internal") {
         const { id, trace, from } = envelope;
         const cause = failure.cause ?? failure;
@@ -287,15 +286,19 @@ function answering(ask: Ask, answerer: Answerer, tracing: Tracing, journal: Jour
   };
 }
 
+function secondsSince(startedAt: number): number {
+  return (performance.now() - startedAt) / 1_000;
+}
+
 /** The question as its schema gives it. One that is not is refused before the plugin could write it down, so it is told here. */
-async function accepting(
+function accepting(
   ask: Ask,
   question: unknown,
   { id, trace, from }: Envelope,
   journal: Journal,
-): Promise<unknown> {
+): unknown {
   try {
-    return await accept(ask.question, question, "malformed");
+    return accept(ask.question, question, "malformed");
   } catch (thrown) {
     // Not what is wrong with it: that may quote a secret.
     journal.warn("ask-malformed", { ask: ask.name, id, trace, from });

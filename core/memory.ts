@@ -24,20 +24,24 @@ export function memoryBus({ clock = systemClock, overWire = false }: MemoryBusOp
   const put = async (ask: Ask, question: unknown, stamp: Stamp): Promise<unknown> => {
     const answerer = answerers.get(askKey(ask));
     if (!answerer) throw nobody(ask);
+    const { from, trace, deadlineAtMs } = stamp;
+    inFlight.enter();
     try {
-      return carry(await inFlight.add(answerer(carry(question), { id: randomUUID(), ...stamp })));
+      const envelope = { id: randomUUID(), from, trace, deadlineAtMs };
+      return carry(await answerer(carry(question), envelope));
     } catch (thrown) {
       const { code, message, details } = Failure.from(thrown);
       // oxlint-disable-next-line eslint/preserve-caught-error -- a cause never leaves the answerer
       throw new Failure(code, message, { details: carry(details) });
+    } finally {
+      inFlight.leave();
     }
   };
 
   return {
-    async ask(ask, question, stamp) {
-      return await inTime(stamp.deadlineAtMs - clock.now().getTime(), ask, () =>
-        put(ask, question, stamp),
-      );
+    ask(ask, question, stamp) {
+      const remainingMs = stamp.deadlineAtMs - clock.now().getTime();
+      return inTime(remainingMs, ask, () => put(ask, question, stamp));
     },
     async awaitAnswerer(ask, _asker, withinMs) {
       const giveUpAt = performance.now() + withinMs;

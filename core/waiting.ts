@@ -10,7 +10,7 @@ import { askKey } from "./bus.ts";
 export function inTime<T>(remainingMs: number, ask: Ask, work: () => Promise<T>): Promise<T> {
   if (remainingMs <= 0) return Promise.reject(tooLate(ask));
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => reject(tooLate(ask)), Math.min(remainingMs, longestTimerMs));
+    const timer = setTimeout(() => reject(tooLate(ask)), timerMs(remainingMs));
     work().then(
       (value) => {
         clearTimeout(timer);
@@ -31,6 +31,17 @@ export function tooLate(ask: Ask): Failure {
 
 /** What a timer of Node can express. */
 const longestTimerMs = 2 ** 31 - 1;
+const longMs = 1_000;
+const stepMs = 100;
+
+/**
+ * For how long to set a timer. Node keeps a list for every length of time, and a queue of those lists: a long wait ends up to a tenth
+ * of a second early, so that a few lists hold the timers of thousands of asks.
+ */
+export function timerMs(remainingMs: number): number {
+  if (remainingMs < longMs) return remainingMs;
+  return Math.min(remainingMs - (remainingMs % stepMs), longestTimerMs);
+}
 
 /** Resolves after `ms`, or as soon as `signal` aborts. */
 export function pause(ms: number, signal: AbortSignal): Promise<void> {
@@ -60,13 +71,23 @@ export class InFlight {
 
   /** Counts `work` until it settles, and settles as it does. */
   async add<T>(work: Promise<T>): Promise<T> {
-    this.#size++;
+    this.enter();
     try {
       return await work;
     } finally {
-      this.#size--;
-      if (this.#size === 0) for (const wake of this.#whenIdle) wake();
+      this.leave();
     }
+  }
+
+  /** Work begins; whoever says so says also, with {@link leave}, that it has ended. */
+  enter(): void {
+    this.#size++;
+  }
+
+  /** Work has ended. */
+  leave(): void {
+    this.#size--;
+    if (this.#size === 0) for (const wake of this.#whenIdle) wake();
   }
 
   /** Resolves when nothing is in flight, or after `withinMs`. */

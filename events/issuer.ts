@@ -101,6 +101,9 @@ export const certificateIssued = fact(
     certificate: bytes,
     ctTimestampMs: uint,
     issuedAtMs: uint,
+    /** What the certificate says besides, so that nobody need parse it; absent in facts of older releases. */
+    sanKind: v.optional(principal.entries.san.entries.kind),
+    extensions: v.optional(principal.entries.extensions),
     ...about,
   }),
 );

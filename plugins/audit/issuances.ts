@@ -25,9 +25,11 @@ export function recordIssued(
   fact: Out<(typeof certificateIssued)["body"]>,
   source: Source,
 ): BodyOf<"issued"> {
-  const certificate = parseCertificate(fact.certificate);
-  const names = findExtension(certificate, extensionOids.subjectAltName);
-  const [name] = names === undefined ? [] : readSubjectAltNames(names);
+  const { sanKind, extensions } = fact;
+  const said =
+    sanKind === undefined || extensions === undefined
+      ? readCertificate(fact.certificate)
+      : { sanKind, extensions: byArc(extensions) };
   return {
     kind: "issued",
     source,
@@ -41,9 +43,21 @@ export function recordIssued(
     oidcIssuer: fact.oidcIssuer,
     subject: fact.subject,
     san: fact.san,
-    sanKind: name?.kind ?? "uri",
-    extensions: namedExtensions(readFulcioExtensions(certificate)),
+    sanKind: said.sanKind,
+    extensions: namedExtensions(said.extensions),
   };
+}
+
+/** What facts of older releases leave to the certificate. */
+function readCertificate(der: Uint8Array) {
+  const certificate = parseCertificate(der);
+  const names = findExtension(certificate, extensionOids.subjectAltName);
+  const [name] = names === undefined ? [] : readSubjectAltNames(names);
+  return { sanKind: name?.kind ?? "uri", extensions: readFulcioExtensions(certificate) } as const;
+}
+
+function byArc(extensions: readonly { readonly arc: number; readonly value: string }[]) {
+  return Object.fromEntries(extensions.map(({ arc, value }) => [arc, value]));
 }
 
 /** A request of somebody known that was refused, or given up. */
@@ -66,9 +80,7 @@ export function recordRefused(
     ...(san !== undefined && { san }),
     ...(sanKind !== undefined && { sanKind }),
     ...(extensions !== undefined && {
-      extensions: namedExtensions(
-        Object.fromEntries(extensions.map(({ arc, value }) => [arc, value])),
-      ),
+      extensions: namedExtensions(byArc(extensions)),
     }),
   };
 }

@@ -175,13 +175,23 @@ export type AuditRecord = v.InferOutput<typeof record>;
 
 /** The bytes of a record; its hash is theirs. */
 export function formatRecord({ sequence, previous, body: told }: AuditRecord): Uint8Array {
-  return encodeUtf8(JSON.stringify({ body: told, previous, sequence }, sorted));
+  return encodeUtf8(canonical({ body: told, previous, sequence }));
 }
 
 /** Members in the order of their names, as RFC 8785 has them: the rest of it is what `JSON.stringify` does for text and integers. */
-function sorted(_name: string, value: unknown): unknown {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) return value;
-  return Object.fromEntries(Object.entries(value).toSorted(([a], [b]) => (a < b ? -1 : 1)));
+function canonical(value: unknown): string {
+  if (Array.isArray(value)) return `[${value.map(canonical).join(",")}]`;
+  if (typeof value !== "object" || value === null) return JSON.stringify(value);
+  let text = "";
+  for (const [name, member] of Object.entries(value).toSorted(byName)) {
+    if (member === undefined) continue;
+    text += `${text === "" ? "" : ","}${JSON.stringify(name)}:${canonical(member)}`;
+  }
+  return `{${text}}`;
+}
+
+function byName([a]: readonly [string, unknown], [b]: readonly [string, unknown]): number {
+  return a < b ? -1 : 1;
 }
 
 /** @throws {Malformed} */

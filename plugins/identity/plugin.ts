@@ -1,5 +1,6 @@
 /** Verifies an ID token against its issuer's keys and gives its principal, with a verdict sealed for the vault. */
-import { createHash, randomBytes } from "node:crypto";
+import { randomBytes } from "node:crypto";
+import { sha256 } from "../../core/crypto/hash.ts";
 import { encodeUtf8 } from "../../core/formats/encoding.ts";
 import { Malformed } from "../../core/formats/malformed.ts";
 import { encodeVerdict } from "../../core/formats/verdict.ts";
@@ -33,7 +34,7 @@ export default identity.implement(async (context) => {
           });
           const verdict = encodeVerdict({
             principal,
-            tokenDigest: createHash("sha256").update(encodeUtf8(idToken)).digest(),
+            tokenDigest: sha256(encodeUtf8(idToken)),
             publicKeyHash,
             verifiedAtMs: BigInt(now.getTime()),
             nonce: randomBytes(nonceBytes),

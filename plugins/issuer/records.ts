@@ -177,9 +177,11 @@ function abandonment(
 }
 
 function issuedFact(intent: Intent, issued: Issued) {
-  const { serial, publicKeyHash } = intent;
+  const { principal, serial, publicKeyHash } = intent;
   return {
     ...whoOf(intent),
+    sanKind: principal.san.kind,
+    extensions: principal.extensions,
     serial,
     publicKeyHash,
     certificate: issued.certificate,
