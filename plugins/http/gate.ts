@@ -20,13 +20,11 @@ export const allow = "GET, HEAD, POST";
 const maxTargetLength = 4_096;
 
 /** Header fields that must not be repeated; their meaning would depend on who reads them. */
-const singular = new Set([
-  "authorization",
-  "content-type",
-  "content-encoding",
-  "content-length",
-  "traceparent",
-]);
+const singular = new Map(
+  ["authorization", "content-type", "content-encoding", "content-length", "traceparent"].map(
+    (name, at) => [name, 1 << at] as const,
+  ),
+);
 
 /** A request line and its header fields, as Node gives them. */
 export interface Line {
@@ -43,16 +41,10 @@ export function passGate({
 }: Line): number | { readonly target: string } {
   if (!methods.includes(method)) return 405;
   if (url.length > maxTargetLength || !isPlainTarget(url)) return 400;
-  const repeated = firstRepeated(rawHeaders);
-  if (repeated === "content-type" || repeated === "content-encoding") return 415;
-  if (repeated !== null) return 400;
-  for (const [name, value] of fieldsOf(rawHeaders)) {
-    if (name === "expect" && value.toLowerCase() !== "100-continue") return 417;
-    // Clients offer h2c in passing (RFC 7540 §3.2) and mean it no longer; who wants anything else wants another server.
-    if (name === "upgrade" && value.toLowerCase() !== "h2c") return 400;
-  }
+  const refused = refusalOf(rawHeaders);
+  if (refused !== null) return refused;
   // sigstore-go joins a base URL that ends in a slash with a path that starts with one.
-  return { target: url.replace(/^\/+/, "/") };
+  return { target: url.startsWith("//") ? url.replace(/^\/+/, "/") : url };
 }
 
 /**
@@ -60,25 +52,31 @@ export function passGate({
  * segment, so whatever has one is not ours, and there is no second way to write those that are.
  */
 function isPlainTarget(url: string): boolean {
-  const [path = ""] = url.split("?", 1);
+  const end = url.indexOf("?");
+  const path = end < 0 ? url : url.slice(0, end);
   if (!/^\/[A-Za-z0-9/._~:@!$&'()*+,;=-]*$/.test(path)) return false;
-  return !/\/\.{1,2}(?:\/|$)/.test(path);
+  return !path.includes("/.") || !/\/\.{1,2}(?:\/|$)/.test(path);
 }
 
-function firstRepeated(rawHeaders: readonly string[]): string | null {
-  const seen = new Set<string>();
-  for (const [name] of fieldsOf(rawHeaders)) {
-    if (!singular.has(name)) continue;
-    if (seen.has(name)) return name;
-    seen.add(name);
-  }
-  return null;
-}
-
-function* fieldsOf(rawHeaders: readonly string[]): Iterable<readonly [string, string]> {
+/** The status that these fields are refused with, or null. A repeated field is told before a value that is not served. */
+function refusalOf(rawHeaders: readonly string[]): number | null {
+  let seen = 0;
+  let unserved: number | null = null;
   for (let at = 0; at < rawHeaders.length; at += 2) {
-    yield [(rawHeaders[at] ?? "").toLowerCase(), rawHeaders[at + 1] ?? ""];
+    const name = (rawHeaders[at] ?? "").toLowerCase();
+    const bit = singular.get(name);
+    if (bit !== undefined) {
+      if ((seen & bit) !== 0) return name.startsWith("content-") && name !== "content-length" ? 415 : 400;
+      seen |= bit;
+    } else unserved ??= unservedBy(name, rawHeaders[at + 1] ?? "");
   }
+  return unserved;
+}
+
+function unservedBy(name: string, value: string): number | null {
+  if (name === "expect" && value.toLowerCase() !== "100-continue") return 417;
+  // Clients offer h2c in passing (RFC 7540 §3.2) and mean it no longer; who wants anything else wants another server.
+  return name === "upgrade" && value.toLowerCase() !== "h2c" ? 400 : null;
 }
 
 /** True if a body so labelled may be read as `mediaType`: no other charset than UTF-8, no encoding (RFC 9110 §8.3, §8.4). */

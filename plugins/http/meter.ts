@@ -5,6 +5,7 @@
 import { Counter, Histogram, Registry } from "prom-client";
 import { Code } from "@connectrpc/connect";
 import type { Metric } from "../../events/contract.ts";
+import { createRequestMeter } from "./request-meter.ts";
 
 /** A request that has been answered. */
 export interface AnsweredRequest {
@@ -31,57 +32,32 @@ export interface DoorMeter {
   metrics(): Promise<readonly Metric[]>;
 }
 
-const methods: ReadonlySet<string> = new Set(["GET", "HEAD", "POST", "OPTIONS"]);
-const buckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
+/** From a millisecond to ten seconds. */
+export const buckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
 /** Counters at zero. */
 export function createDoorMeter(): DoorMeter {
   const registry = new Registry();
+  const requests = createRequestMeter();
   return {
-    request: countRequests(registry),
+    request: requests.request,
     call: countCalls(registry),
     async metrics() {
       // What prom-client gives has more members than cross the bus; the names and values are these.
       const all = (await registry.getMetricsAsJSON()) as unknown as readonly Metric[];
-      return all.map(({ name, help, type, values }) => ({
+      const calls = all.map(({ name, help, type, values }) => ({
         name,
         help,
         type,
-        aggregator: "sum",
+        aggregator: "sum" as const,
         values: values.map(({ metricName, labels, value }) => ({
           ...(metricName !== undefined && { metricName }),
           labels: { ...labels },
           value,
         })),
       }));
+      return [...requests.metrics(), ...calls];
     },
-  };
-}
-
-function countRequests(registry: Registry): DoorMeter["request"] {
-  const { counter, histogram } = makers(registry);
-  const requests = counter("http_requests_total", "Count of all HTTP requests", "code", "method");
-  const fulcio = histogram("fulcio_api_latency", "API latency on calls", "code", "method");
-  const rekor = histogram("rekor_api_latency", "API latency on calls", "path", "code");
-  const rekorRates = counter("rekor_qps_by_api", "API calls by path", "path", "method", "code");
-  const stamps = histogram("timestamp_authority_api_latency", "API latency", "path", "code");
-  return ({ method: said, route = "", status, seconds }) => {
-    const method = methods.has(said) ? said.toLowerCase() : "other";
-    const code = String(status);
-    requests.inc({ code, method });
-    switch (apiOf(route)) {
-      case "fulcio":
-        fulcio.observe({ code, method }, seconds);
-        return;
-      case "rekor":
-        rekor.observe({ path: route, code }, seconds);
-        rekorRates.inc({ path: route, method, code });
-        return;
-      case "timestamp":
-        stamps.observe({ path: route, code }, seconds);
-        return;
-      case null:
-    }
   };
 }
 
@@ -111,12 +87,4 @@ function makers(registry: Registry) {
     counter: <L extends string>(name: string, help: string, ...labelNames: L[]) =>
       new Counter({ name, help, labelNames, registers }),
   };
-}
-
-/** Whose API a route is. */
-function apiOf(route: string): "fulcio" | "rekor" | "timestamp" | null {
-  if (/^\/api\/v\d\/(?:signingCert|rootCert|trustBundle|configuration)$/.test(route))
-    return "fulcio";
-  if (/^\/api\/v\d\/log(?:\/|$)/.test(route)) return "rekor";
-  return route.startsWith("/api/v1/timestamp") ? "timestamp" : null;
 }

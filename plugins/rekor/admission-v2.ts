@@ -1,6 +1,7 @@
 /** What a v2 log takes: the key is of the kind its details say, and the signature verifies over the digest. */
 import { verifyDigest } from "../../core/crypto/digest-verify.ts";
 import { digest as hash, hashLengths, sha256 } from "../../core/crypto/hash.ts";
+import { readPublicKey } from "../../core/crypto/keys.ts";
 import { pae } from "../../core/formats/dsse.ts";
 import { Malformed } from "../../core/formats/malformed.ts";
 import {
@@ -14,7 +15,7 @@ import {
   type VerifierV2,
 } from "../../core/formats/rekor-v2.ts";
 import { Failure } from "../../events/failure.ts";
-import { readKey } from "./admission.ts";
+import { readKey, requireKey } from "./admission.ts";
 import { verifyPrehashed } from "./ed25519ph.ts";
 
 /** How a `dsseRequestV002` is logged: as today's verifiers want it, or as those from before 2026-06 do. */
@@ -86,14 +87,18 @@ function digestFor({ keyDetails }: VerifierV2, message: Uint8Array): Uint8Array 
 function isSignedBy(verifier: VerifierV2, digest: Uint8Array, signature: Uint8Array): boolean {
   const details = acceptedKeyDetails[verifier.keyDetails];
   const { kind, rawBytes: der } = verifier;
-  const key = readKey({ label: kind === "publicKey" ? "PUBLIC KEY" : "CERTIFICATE", der });
+  const label = kind === "publicKey" ? "PUBLIC KEY" : "CERTIFICATE";
+  const key = readKey({ label, der }, readPublicKey);
   if (key.algorithm !== details.key) {
     throw new Failure("key-insecure", `the key is ${key.algorithm}, not ${verifier.keyDetails}`);
   }
   if (digest.length !== hashLengths[details.hash]) {
     throw new Failure("malformed", `the digest is not of ${details.hash}`);
   }
-  return key.algorithm === "ed25519"
-    ? verifyPrehashed(key.spki, digest, signature)
-    : verifyDigest(key, details.hash, digest, signature);
+  const good =
+    key.algorithm === "ed25519"
+      ? verifyPrehashed(key.spki, digest, signature)
+      : verifyDigest(key, details.hash, digest, signature);
+  if (!good) requireKey(key);
+  return good;
 }

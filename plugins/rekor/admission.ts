@@ -4,7 +4,7 @@
  */
 import { verifyDigest } from "../../core/crypto/digest-verify.ts";
 import { sha256 } from "../../core/crypto/hash.ts";
-import { importPublicKey, KeyInsecure, type PublicKey } from "../../core/crypto/keys.ts";
+import { importPublicKey, KeyInsecure, type PublicKey, readPublicKey } from "../../core/crypto/keys.ts";
 import { verifySignature } from "../../core/crypto/verify.ts";
 import { type Envelope, pae } from "../../core/formats/dsse.ts";
 import { Malformed } from "../../core/formats/malformed.ts";
@@ -63,7 +63,7 @@ function parse(proposed: Uint8Array): ProposedEntry {
 }
 
 function admitHashedRekord(entry: HashedRekord): HashedRekord {
-  const key = readKey(entry.verifier);
+  const key = readKey(entry.verifier, readPublicKey);
   const { hashAlgorithm, digest, signature } = entry;
   if (key.algorithm === "ed25519" && hashAlgorithm !== "sha512") {
     throw new Failure(
@@ -75,8 +75,9 @@ function admitHashedRekord(entry: HashedRekord): HashedRekord {
     key.algorithm === "ed25519"
       ? verifyPrehashed(key.spki, digest, signature)
       : verifyDigest(key, hashAlgorithm, digest, signature);
-  if (!good) throw invalid("the signature does not verify over the digest with this key");
-  return entry;
+  if (good) return entry;
+  requireKey(key);
+  throw invalid("the signature does not verify over the digest with this key");
 }
 
 /** Every signature must have a verifier, and every verifier a signature. */
@@ -141,15 +142,25 @@ function isBy(key: PublicKey, { message, digest }: Message, signature: Uint8Arra
     : verifyDigest(key, "sha256", digest, signature);
 }
 
-/** The key of a certificate, or a key alone. @throws {Failure} key-malformed or key-insecure. */
-export function readKey({ label, der }: Verifier): PublicKey {
+/**
+ * The key of a certificate, or a key alone. With `read` for {@link readPublicKey}, whoever finds that nothing verifies with it must
+ * {@link requireKey}.
+ *
+ * @throws {Failure} key-malformed or key-insecure.
+ */
+export function readKey({ label, der }: Verifier, read = importPublicKey): PublicKey {
   try {
-    return importPublicKey(label === "CERTIFICATE" ? parseCertificate(der).publicKey : der);
+    return read(label === "CERTIFICATE" ? parseCertificate(der).publicKey : der);
   } catch (cause) {
     if (cause instanceof Malformed) throw new Failure("key-malformed", cause.message, { cause });
     if (cause instanceof KeyInsecure) throw new Failure("key-insecure", cause.message, { cause });
     throw cause;
   }
+}
+
+/** Tells a key that is none from one that has not made a signature. @throws {Failure} key-malformed */
+export function requireKey({ spki: der }: PublicKey): void {
+  readKey({ label: "PUBLIC KEY", der });
 }
 
 function invalid(message: string): Failure {
