@@ -109,9 +109,9 @@ const roomCommands: readonly Command[] = [
       "rotate the issuing CA, create, roll or freeze a log, publish a TUF root, while it runs",
     usage: [
       "rotate-issuing-ca KEY [--common-name NAME] [--organization NAME] [--years N] [--hold-seconds N]",
-      "create-log LOG --format rekor-v2|rekor-v1 --serve [--key LABEL] [--origin NAME]",
+      "create-log LOG --format rekor-v2|rekor-v1 --serve [--key LABEL] [--algorithm ecdsa-p256|ed25519] [--origin NAME]",
       "create-log LOG --format rfc6962 [--start TIME] [--end TIME]   the CT log's next shard",
-      "roll-log LOG [--name NAME] [--key LABEL] [--origin NAME]   a Rekor log's successor, without a pause",
+      "roll-log LOG [--name NAME] [--key LABEL] [--algorithm ...] [--origin NAME]   a Rekor log's successor, without a pause",
       "freeze-log LOG [--without-successor]",
       "publish-root FILE [--json]   the next TUF root, which a ceremony left; opens no token",
       "abandon OPERATION   one that was begun and cannot go on",
@@ -122,7 +122,10 @@ const roomCommands: readonly Command[] = [
   {
     name: "log roll",
     summary: "let a new log take over from one of Rekor, while the instance runs",
-    usage: ["LOG [--name NAME] [--key LABEL] [--origin NAME]", "as chancery operate roll-log"],
+    usage: [
+      "LOG [--name NAME] [--key LABEL] [--algorithm ...] [--origin NAME]",
+      "as chancery operate roll-log",
+    ],
     load: async () => {
       const { run } = await import("./operate-command.ts");
       return { run: async (args, terminal) => await run(["roll-log", ...args], terminal) };

@@ -1,6 +1,6 @@
 /** What a new log is told of its place among those there are: a shard's interval, a tree's number. */
 import { createHash } from "node:crypto";
-import type { LogCreation } from "../hsm/commands.ts";
+import { logAlgorithms, type LogCreation } from "../hsm/commands.ts";
 import { type Arguments, CommandError, exitCodes } from "../plugins/client/commands.ts";
 import { nextInterval } from "../plugins/ct/commands.ts";
 import { readLogs } from "./log-house.ts";
@@ -25,6 +25,20 @@ export async function intervalOf(
     start: from,
     end: end ?? own?.end ?? nextInterval([{ log, start: null, end: from }], from).end,
   };
+}
+
+/** Kind of a new log's key: P-256 unless it is said, since policy-controller refuses a whole trusted root for one log of another. */
+export function keyKindOf(
+  parsed: Arguments,
+  format: LogCreation["format"],
+): LogCreation["algorithm"] {
+  const said = parsed.value("algorithm") ?? "ecdsa-p256";
+  const algorithm = logAlgorithms.find((one) => one === said);
+  if (algorithm === undefined) {
+    throw new CommandError(exitCodes.usage, `--algorithm is ${logAlgorithms.join(" or ")}`);
+  }
+  if (algorithm === "ecdsa-p256" || format === "rekor-v2") return algorithm;
+  throw new CommandError(exitCodes.usage, `logs of the format ${format} have keys of P-256`);
 }
 
 /** The same number whenever it is asked for, so that an interrupted operation goes on with it. */

@@ -29,7 +29,7 @@ import {
   parseArguments,
   type Terminal,
 } from "../plugins/client/commands.ts";
-import { intervalOf, successorOf, treeOf } from "./new-log.ts";
+import { intervalOf, keyKindOf, successorOf, treeOf } from "./new-log.ts";
 import { readPins } from "./ceremony-pins.ts";
 import { readConfiguration, readInstance } from "./load.ts";
 import { logHouse, readLogs } from "./log-house.ts";
@@ -144,7 +144,7 @@ async function rotate(args: readonly string[], terminal: Terminal): Promise<Aske
 async function create(args: readonly string[], terminal: Terminal): Promise<Asked> {
   const parsed = parseArguments(args, {
     operands: ["LOG"],
-    values: ["format", "key", "origin", "start", "end", ...common],
+    values: ["format", "key", "algorithm", "origin", "start", "end", ...common],
     switches: ["serve", "json"],
   });
   const log = checked(logName, parsed.operands[0], "LOG");
@@ -169,6 +169,7 @@ async function create(args: readonly string[], terminal: Terminal): Promise<Aske
     log,
     format,
     key: checked(keyLabel, parsed.value("key") ?? `${log}-log`, "--key"),
+    algorithm: keyKindOf(parsed, format),
     origin: parsed.value("origin") ?? new URL(origin).hostname,
     baseUrl: serve ? origin : `${origin}/logs/${log}`,
     serve,
@@ -188,7 +189,7 @@ async function create(args: readonly string[], terminal: Terminal): Promise<Aske
 async function roll(args: readonly string[], terminal: Terminal): Promise<Asked> {
   const parsed = parseArguments(args, {
     operands: ["LOG"],
-    values: ["name", "key", "origin", ...common],
+    values: ["name", "key", "algorithm", "origin", ...common],
     switches: ["json"],
   });
   const from = checked(logName, parsed.operands[0], "LOG");
@@ -202,6 +203,7 @@ async function roll(args: readonly string[], terminal: Terminal): Promise<Asked>
   const { treeId, ...successor } = await successorOf(asked, { home, instance: id });
   const succession = {
     ...successor,
+    algorithm: keyKindOf(parsed, successor.format),
     origin: parsed.value("origin") ?? new URL(origin).hostname,
     baseUrl: origin,
     serve: false,

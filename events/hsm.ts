@@ -10,6 +10,16 @@ import { sealedVerdict } from "./identity.ts";
 /** Label of a key in the vault's keyring. */
 export const keyLabel = v.pipe(v.string(), v.regex(/^[a-z][a-z0-9-]{0,31}$/));
 
+/** Kinds of key that the vault may hold. Ed25519 signs checkpoints and nothing else. */
+export const keyAlgorithm = v.picklist([
+  "ecdsa-p256",
+  "ecdsa-p384",
+  "rsa-2048",
+  "rsa-3072",
+  "rsa-4096",
+  "ed25519",
+]);
+
 /** RFC 6962 §3.4 entries, as an SCT signs them. */
 const sctEntry = v.variant("kind", [
   v.strictObject({ kind: v.literal("certificate"), timestampMs: uint, certificate: bytes }),
@@ -93,7 +103,7 @@ export const sign = ask("hsm", "sign", {
 export const describeKey = ask("hsm", "describeKey", {
   question: v.strictObject({ key: keyLabel }),
   answer: v.strictObject({
-    algorithm: v.picklist(["ecdsa-p256", "ecdsa-p384", "rsa-2048", "rsa-3072", "rsa-4096"]),
+    algorithm: keyAlgorithm,
     /** SubjectPublicKeyInfo, DER. */
     publicKey: bytes,
     purposes: v.array(v.string()),
@@ -120,7 +130,7 @@ export const lastSigned = ask("hsm", "lastSigned", {
 
 const keyBinding = {
   label: keyLabel,
-  algorithm: v.picklist(["ecdsa-p256", "ecdsa-p384", "rsa-2048", "rsa-3072", "rsa-4096"]),
+  algorithm: keyAlgorithm,
   purposes: v.pipe(
     v.array(v.picklist(["certificate", "scts", "signedEntryTimestamps", "checkpoint", "treeHead"])),
     v.minLength(1),

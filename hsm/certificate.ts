@@ -89,7 +89,7 @@ function sha256(bytes: Uint8Array): Uint8Array {
   return digestOf("sha256", bytes);
 }
 
-/** The algorithm in certificates that a key signs. */
+/** The algorithm in certificates that a key signs. @throws {Failure} purpose-refused for a key that signs none */
 export function signatureAlgorithmOf(key: Pick<VaultKey, "algorithm">): SignatureAlgorithm {
   switch (key.algorithm) {
     case "ecdsa-p256":
@@ -100,6 +100,8 @@ export function signatureAlgorithmOf(key: Pick<VaultKey, "algorithm">): Signatur
     case "rsa-3072":
     case "rsa-4096":
       return "rsa-sha256";
+    case "ed25519":
+      throw new Failure("purpose-refused", "not every client reads certificates of Ed25519 keys");
   }
 }
 

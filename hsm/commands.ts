@@ -17,7 +17,12 @@ export {
   type OperationResult,
   type OperatorAsk,
 } from "./operations/conduct.ts";
-export { createLog, type LogCreation, type LogHouse } from "./operations/create-log.ts";
+export {
+  createLog,
+  logAlgorithms,
+  type LogCreation,
+  type LogHouse,
+} from "./operations/create-log.ts";
 export { freezeLogForever } from "./operations/freeze-log.ts";
 export { publishNextRoot } from "./operations/publish-root.ts";
 export { rollLogOver } from "./operations/roll-log.ts";

@@ -22,7 +22,13 @@ import type { bindChain, generateKey } from "../events/hsm.ts";
 import type { Out } from "../events/contract.ts";
 import { lintAuthority } from "./ceremony/lint.ts";
 import { HsmError, VaultRefused } from "./errors.ts";
-import { formatKeyring, type Keyring, parseKeyring, type VaultKey } from "./keyring.ts";
+import {
+  formatKeyring,
+  isPurposeOf,
+  type Keyring,
+  parseKeyring,
+  type VaultKey,
+} from "./keyring.ts";
 import { type Ledger, StateUnavailable } from "./ledger.ts";
 import type { Pool } from "./pool.ts";
 import type { Vault } from "./vault.ts";
@@ -104,6 +110,9 @@ export class KeyOperations {
   async #generate(question: Generate, envelope: Envelope): Promise<VaultKey> {
     const { pool, ledger, vault } = this.#parts;
     const { label, algorithm } = question;
+    if (!isPurposeOf(algorithm, question.purposes)) {
+      throw refused(`a key of ${algorithm} signs checkpoints and nothing else`);
+    }
     const bindingHash = hash("sha256", encodeUtf8(JSON.stringify(bindingOf(question))), "hex");
     const known = this.#keyring.keys.find((key) => key.label === label);
     const announced = this.#announced(label);

@@ -14,7 +14,7 @@ import {
   equalBytes,
 } from "../core/formats/encoding.ts";
 import { parseJson } from "../core/formats/json.ts";
-import { keyLabel, type Purpose } from "../events/hsm.ts";
+import { keyAlgorithm, keyLabel, type Purpose } from "../events/hsm.ts";
 import { VaultRefused } from "./errors.ts";
 import type { KeyAttributes, KeyHandle, Module, Session } from "./pkcs11.ts";
 import { formatPublicKey } from "./public-key.ts";
@@ -45,7 +45,7 @@ const hex = v.pipe(
 const keyEntry = v.strictObject({
   label: keyLabel,
   id: hex,
-  algorithm: v.picklist(["ecdsa-p256", "ecdsa-p384", "rsa-2048", "rsa-3072", "rsa-4096"]),
+  algorithm: keyAlgorithm,
   publicKey: base64,
   publicKeySha256: hex,
   purposes: v.pipe(v.array(v.picklist(purposes)), v.minLength(1)),
@@ -99,6 +99,10 @@ export function parseKeyring(text: string): Keyring {
     }
   }
   for (const key of keys) {
+    const { label, algorithm, purposes: own } = key;
+    if (!isPurposeOf(algorithm, own)) {
+      throw new VaultRefused(`the keyring gives ${label} other purposes than ${algorithm} has`);
+    }
     if (!equalBytes(hash("sha256", key.publicKey, "buffer"), key.publicKeySha256)) {
       throw new VaultRefused(
         `the keyring's public key of ${key.label} has another SHA-256 than it says`,
@@ -106,6 +110,14 @@ export function parseKeyring(text: string): Keyring {
     }
   }
   return parsed.output;
+}
+
+/**
+ * True if a key of this kind may sign all of that. Ed25519 is for the checkpoints of logs alone: what else is signed here has readers
+ * that demand ECDSA or RSA.
+ */
+export function isPurposeOf(algorithm: VaultKey["algorithm"], wanted: readonly Purpose[]): boolean {
+  return algorithm !== "ed25519" || wanted.every((purpose) => purpose === "checkpoint");
 }
 
 /** The inverse of {@link parseKeyring}. */

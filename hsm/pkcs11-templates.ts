@@ -3,12 +3,19 @@ import pkcs11js from "pkcs11js";
 import * as der from "../core/formats/der.ts";
 
 /** Kinds of key pair. */
-export type KeyAlgorithm = "ecdsa-p256" | "ecdsa-p384" | "rsa-2048" | "rsa-3072" | "rsa-4096";
+export type KeyAlgorithm =
+  "ecdsa-p256" | "ecdsa-p384" | "rsa-2048" | "rsa-3072" | "rsa-4096" | "ed25519";
 
-/** DER of the named curves (RFC 5480 §2.1.1.1). */
+/** PKCS#11 v3.0 §2.3.5, §2.3.14: names that the package, which follows v2.40, does not have. */
+const CKM_EC_EDWARDS_KEY_PAIR_GEN = 0x1055;
+/** PKCS#11 v3.0 §2.3.14: without parameters it is pure Ed25519 (RFC 8032 §5.1). */
+export const CKM_EDDSA = 0x1057;
+
+/** DER of the named curves (RFC 5480 §2.1.1.1, RFC 8410 §3). */
 export const curves = {
   p256: Buffer.from(der.oid("1.2.840.10045.3.1.7")),
   p384: Buffer.from(der.oid("1.3.132.0.34")),
+  ed25519: Buffer.from(der.oid("1.3.101.112")),
 };
 
 /** What a pair is to be. */
@@ -40,7 +47,7 @@ export function pairTemplates(pair: PairTemplate) {
       : [
           {
             type: pkcs11js.CKA_EC_PARAMS,
-            value: pair.algorithm === "ecdsa-p256" ? curves.p256 : curves.p384,
+            value: curveOf(pair.algorithm),
           },
         ]),
   ];
@@ -59,10 +66,17 @@ export function pairTemplates(pair: PairTemplate) {
     { type: pkcs11js.CKA_DERIVE, value: false },
     { type: pkcs11js.CKA_MODIFIABLE, value: false },
   ];
-  const mechanism = {
-    mechanism: rsa ? pkcs11js.CKM_RSA_PKCS_KEY_PAIR_GEN : pkcs11js.CKM_EC_KEY_PAIR_GEN,
-  };
-  return { mechanism, publicTemplate, privateTemplate };
+  const mechanism = rsa
+    ? pkcs11js.CKM_RSA_PKCS_KEY_PAIR_GEN
+    : pair.algorithm === "ed25519"
+      ? CKM_EC_EDWARDS_KEY_PAIR_GEN
+      : pkcs11js.CKM_EC_KEY_PAIR_GEN;
+  return { mechanism: { mechanism }, publicTemplate, privateTemplate };
+}
+
+function curveOf(algorithm: KeyAlgorithm): Buffer {
+  if (algorithm === "ed25519") return curves.ed25519;
+  return algorithm === "ecdsa-p256" ? curves.p256 : curves.p384;
 }
 
 /** The name of an object class, from the attribute as the device gives it: a number in the machine's order. */

@@ -5,7 +5,13 @@
  */
 import pkcs11js from "pkcs11js";
 import { HsmError, pinRefused, translated, VaultRefused } from "./errors.ts";
-import { className, curves, type PairTemplate, pairTemplates } from "./pkcs11-templates.ts";
+import {
+  className,
+  CKM_EDDSA,
+  curves,
+  type PairTemplate,
+  pairTemplates,
+} from "./pkcs11-templates.ts";
 import { traced } from "./pkcs11-trace.ts";
 
 /** An open session. Opaque. */
@@ -44,15 +50,22 @@ export interface TokenObject extends KeyHandle {
 }
 
 const maxObjects = 4_096;
-const byEcdsa = { mechanism: pkcs11js.CKM_ECDSA };
-const byRsa = { mechanism: pkcs11js.CKM_RSA_PKCS };
+const ed25519PointBytes = 32;
 
 /** How a key signs what it is given. */
 export type SigningMechanism =
   /** CKM_ECDSA over a digest; answers r‖s. */
   | "ecdsa"
   /** CKM_RSA_PKCS over a DigestInfo. */
-  | "rsa-pkcs1";
+  | "rsa-pkcs1"
+  /** CKM_EDDSA over the message itself. */
+  | "eddsa";
+
+const mechanisms = {
+  ecdsa: { mechanism: pkcs11js.CKM_ECDSA },
+  "rsa-pkcs1": { mechanism: pkcs11js.CKM_RSA_PKCS },
+  eddsa: { mechanism: CKM_EDDSA },
+} as const satisfies Record<SigningMechanism, object>;
 
 export type { KeyAlgorithm } from "./pkcs11-templates.ts";
 
@@ -76,6 +89,11 @@ export type PublicAttributes =
       readonly kind: "ec";
       readonly curve: "p256" | "p384";
       /** Uncompressed point: 04 ‖ x ‖ y. */
+      readonly point: Uint8Array;
+    }
+  | {
+      readonly kind: "ed25519";
+      /** 32 bytes (RFC 8032 §5.1.2). */
       readonly point: Uint8Array;
     }
   | { readonly kind: "rsa"; readonly modulus: Uint8Array; readonly exponent: Uint8Array };
@@ -253,6 +271,10 @@ export class Module {
     const parameters = this.#attribute(session, key, pkcs11js.CKA_EC_PARAMS);
     const wrapped = this.#attribute(session, key, pkcs11js.CKA_EC_POINT);
     if (!parameters || !wrapped) return null;
+    if (curves.ed25519.equals(parameters)) {
+      const bare = wrapped.length > ed25519PointBytes ? wrapped.subarray(2) : wrapped;
+      return bare.length === ed25519PointBytes ? { kind: "ed25519", point: bare } : null;
+    }
     const curve = curves.p256.equals(parameters)
       ? "p256"
       : curves.p384.equals(parameters)
@@ -277,7 +299,7 @@ export class Module {
 
   /** C_SignInit. Fails before any signature can have been made. */
   beginSigning(session: Session, key: KeyHandle, mechanism: SigningMechanism): void {
-    const parameters = mechanism === "ecdsa" ? byEcdsa : byRsa;
+    const parameters = mechanisms[mechanism];
     call("C_SignInit", () => this.#library.C_SignInit(session.handle, parameters, key.handle));
   }
 

@@ -297,8 +297,15 @@ export class Pool implements Disposable {
   }
 }
 
+/** What is signed as it is, is a checkpoint; none is near this long. */
+const maxMessageBytes = 4_096;
+
 /** Modules were measured to sign a truncation of what is too long, so nothing of another length gets there. */
 function checkInput(scheme: SigningScheme, input: Uint8Array): void {
+  if (scheme.hash === null) {
+    if (input.length <= maxMessageBytes) return;
+    throw new VaultRefused(`a message of ${input.length} bytes was about to be signed`);
+  }
   const digestBytes = scheme.hash === "sha256" ? 32 : 48;
   const digestInfoHeaderBytes = scheme.mechanism === "rsa-pkcs1" ? 19 : 0;
   if (input.length !== digestBytes + digestInfoHeaderBytes) {

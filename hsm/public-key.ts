@@ -8,7 +8,8 @@ import type { KeyAlgorithm, PublicAttributes, SigningMechanism } from "./pkcs11.
 /** How keys of an algorithm sign. */
 export interface SigningScheme {
   readonly mechanism: SigningMechanism;
-  readonly hash: "sha256" | "sha384";
+  /** What the message is hashed with before it is signed; null if the key signs the message itself. */
+  readonly hash: "sha256" | "sha384" | null;
   /** Length of what C_Sign answers. */
   readonly signatureBytes: number;
 }
@@ -20,17 +21,19 @@ export const schemes: { readonly [A in KeyAlgorithm]: SigningScheme } = {
   "rsa-2048": { mechanism: "rsa-pkcs1", hash: "sha256", signatureBytes: 256 },
   "rsa-3072": { mechanism: "rsa-pkcs1", hash: "sha256", signatureBytes: 384 },
   "rsa-4096": { mechanism: "rsa-pkcs1", hash: "sha256", signatureBytes: 512 },
+  ed25519: { mechanism: "eddsa", hash: null, signatureBytes: 64 },
 };
 
 const oids = {
   ecPublicKey: "1.2.840.10045.2.1",
   p256: "1.2.840.10045.3.1.7",
   p384: "1.3.132.0.34",
+  ed25519: "1.3.101.112",
   rsaEncryption: "1.2.840.113549.1.1.1",
   sha256: "2.16.840.1.101.3.4.2.1",
 };
 
-/** SubjectPublicKeyInfo (RFC 5480 §2, RFC 8017 §A.1). */
+/** SubjectPublicKeyInfo (RFC 5480 §2, RFC 8017 §A.1, RFC 8410 §4). */
 export function formatPublicKey(attributes: PublicAttributes): Uint8Array {
   if (attributes.kind === "ec") {
     return der.sequence(
@@ -38,20 +41,26 @@ export function formatPublicKey(attributes: PublicAttributes): Uint8Array {
       der.bitString(attributes.point),
     );
   }
+  if (attributes.kind === "ed25519") {
+    return der.sequence(der.sequence(der.oid(oids.ed25519)), der.bitString(attributes.point));
+  }
   return der.sequence(
     der.sequence(der.oid(oids.rsaEncryption), der.nullValue()),
     der.bitString(der.sequence(der.integer(attributes.modulus), der.integer(attributes.exponent))),
   );
 }
 
-/** What C_Sign is given for `message`: its digest, or for RSA the DigestInfo around it (RFC 8017 §9.2). */
+/** What C_Sign is given for `message`: its digest, for RSA the DigestInfo around it (RFC 8017 §9.2), for Ed25519 the message. */
 export function signingInput(scheme: SigningScheme, message: Uint8Array): Uint8Array {
-  return signingInputOf(scheme, hash(scheme.hash, message, "buffer"));
+  return signingInputOf(
+    scheme,
+    scheme.hash === null ? message : hash(scheme.hash, message, "buffer"),
+  );
 }
 
-/** As {@link signingInput}, for who has the digest by the scheme's hash at hand. */
+/** As {@link signingInput}, for who has the digest by the scheme's hash (without one, the message) at hand. */
 export function signingInputOf(scheme: SigningScheme, digest: Uint8Array): Uint8Array {
-  return scheme.mechanism === "ecdsa" ? digest : concat(digestInfoPrefix, digest);
+  return scheme.mechanism === "rsa-pkcs1" ? concat(digestInfoPrefix, digest) : digest;
 }
 
 /** DigestInfo { sha256, NULL } up to the digest. */
@@ -62,9 +71,9 @@ const digestInfoPrefix = der
   )
   .subarray(0, -32);
 
-/** What leaves the vault: for ECDSA the DER of r and s (RFC 3279 §2.2.3), for RSA the signature as it is. */
+/** What leaves the vault: for ECDSA the DER of r and s (RFC 3279 §2.2.3), of others the signature as it is. */
 export function releasedForm(scheme: SigningScheme, raw: Uint8Array): Uint8Array {
-  if (scheme.mechanism === "rsa-pkcs1") return raw;
+  if (scheme.mechanism !== "ecdsa") return raw;
   const half = raw.length / 2;
   const writer = new DerWriter(derOverheadBytes + raw.length);
   writer.unsigned(raw.subarray(half));

@@ -36,16 +36,17 @@ export interface Job {
 export interface Digests {
   /** What the ledger names the messages by. */
   readonly recorded: readonly Uint8Array[];
-  /** What is signed, by the hash of the key's scheme. */
+  /** What is signed: by the hash of the key's scheme, or the messages themselves where that has none. */
   readonly signed: readonly Uint8Array[];
 }
 
 /** The digests of messages that a key is to sign. */
 export function digestsOf(messages: readonly Uint8Array[], { algorithm }: VaultKey): Digests {
-  const scheme = schemes[algorithm];
+  const { hash: name } = schemes[algorithm];
   const recorded = messages.map((message) => digestOf("sha256", message));
-  if (scheme.hash === "sha256") return { recorded, signed: recorded };
-  return { recorded, signed: messages.map((message) => digestOf(scheme.hash, message)) };
+  if (name === "sha256") return { recorded, signed: recorded };
+  if (name === null) return { recorded, signed: messages };
+  return { recorded, signed: messages.map((message) => digestOf(name, message)) };
 }
 
 /** What came of a job. */

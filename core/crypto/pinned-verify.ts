@@ -16,8 +16,8 @@ export type PinnedVerifier = (
 /** Making the table costs as much as this many verifications, so a key must have come this often before it gets one. */
 const worthTable = 1_000;
 
-/** Makes ready to verify with a key (SubjectPublicKeyInfo in DER, from a trusted place), whose signatures are over `hash`. */
-export function pinnedVerifier(spki: Uint8Array, hash: "sha256" | "sha384"): PinnedVerifier {
+/** Makes ready to verify with a key (SubjectPublicKeyInfo in DER, from a trusted place), whose signatures are over `hash`, or with null over the message. */
+export function pinnedVerifier(spki: Uint8Array, hash: "sha256" | "sha384" | null): PinnedVerifier {
   const byNode = pinnedByNode(spki, hash);
   if (hash !== "sha256") return byNode;
   let seen = 0;
@@ -39,7 +39,7 @@ export function pinnedNative(spki: Uint8Array): PinnedVerifier | null {
 }
 
 /** With node:crypto, which hashes the message itself. */
-export function pinnedByNode(spki: Uint8Array, hash: "sha256" | "sha384"): PinnedVerifier {
+export function pinnedByNode(spki: Uint8Array, hash: "sha256" | "sha384" | null): PinnedVerifier {
   const key = createPublicKey({ key: Buffer.from(spki), format: "der", type: "spki" });
   return (message, signature) => {
     try {

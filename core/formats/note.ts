@@ -5,8 +5,15 @@
  *     \n
  *     — <key name> base64(4 bytes of key id || signature)\n
  */
-import { hash } from "node:crypto";
-import { concat, decodeBase64, encodeBase64 } from "./encoding.ts";
+import { digestOf } from "./digest.ts";
+import {
+  concat,
+  decodeBase64,
+  decodeHex,
+  encodeBase64,
+  encodeUtf8,
+  equalBytes,
+} from "./encoding.ts";
 import { Malformed } from "./malformed.ts";
 
 /** One signature line. */
@@ -27,6 +34,9 @@ export interface Note {
 }
 
 const keyHintLength = 4;
+const ed25519Type = 0x01;
+const ed25519Length = 32;
+const ed25519Prefix = decodeHex("302a300506032b6570032100");
 const maxSignatures = 100;
 const maxNoteLength = 1_000_000;
 
@@ -57,9 +67,31 @@ export function parseNote(note: string): Note {
   return { text, signatures };
 }
 
-/** The key hint Sigstore logs with ECDSA keys use: the first four bytes of SHA-256 over the SubjectPublicKeyInfo. */
-export function ecdsaKeyHint(spki: Uint8Array): Uint8Array {
-  return hash("sha256", spki, "buffer").subarray(0, keyHintLength);
+/**
+ * The 32 bytes whose first four stand on a signature line, and by which Sigstore knows a log: for Ed25519 what signed-note says,
+ * SHA-256(name || 0x0A || 0x01 || key), for every other kind SHA-256 of the SubjectPublicKeyInfo, which is Sigstore's own.
+ */
+export function noteKeyId(name: string, spki: Uint8Array): Uint8Array {
+  const raw = rawEd25519(spki);
+  const named = raw && concat(encodeUtf8(`${name}\n`), Uint8Array.of(ed25519Type), raw);
+  return digestOf("sha256", named ?? spki);
+}
+
+/** The first four bytes of {@link noteKeyId}. */
+export function keyHintOf(name: string, spki: Uint8Array): Uint8Array {
+  return noteKeyId(name, spki).subarray(0, keyHintLength);
+}
+
+/** A SubjectPublicKeyInfo around 32 bytes of Ed25519 (RFC 8410 §4). */
+export function ed25519Spki(raw: Uint8Array): Uint8Array {
+  if (raw.length !== ed25519Length) throw new Malformed("note: Ed25519 key length");
+  return concat(ed25519Prefix, raw);
+}
+
+function rawEd25519(spki: Uint8Array): Uint8Array | null {
+  const at = ed25519Prefix.length;
+  const is = spki.length === at + ed25519Length && equalBytes(spki.subarray(0, at), ed25519Prefix);
+  return is ? spki.subarray(at) : null;
 }
 
 function parseSignature(line: string): NoteSignature {

@@ -33,6 +33,14 @@ export const acceptedKeyDetails = {
 /** A name of PublicKeyDetails that is accepted. */
 export type KeyDetails = keyof typeof acceptedKeyDetails;
 
+/**
+ * The details under which a log's own note is logged. Ed25519 keys sign notes as they are (c2sp.org/signed-note), not prehashed; nobody's
+ * request may say so, because from a digest alone such a signature cannot be verified. Whoever has the note can.
+ */
+export function signedNoteKeyDetails(algorithm: string): KeyDetails | "PKIX_ED25519" | undefined {
+  return algorithm === "ed25519" ? "PKIX_ED25519" : keyDetailsOf(algorithm);
+}
+
 /** The details a kind of key is logged under; undefined for a kind that no version 0.0.2 entry has. */
 export function keyDetailsOf(algorithm: string): KeyDetails | undefined {
   return keyDetails.find((name) => acceptedKeyDetails[name].key === algorithm);
@@ -52,6 +60,16 @@ export interface HashedRekordV2 {
   readonly digest: Uint8Array;
   readonly signature: Uint8Array;
   readonly verifier: VerifierV2;
+}
+
+/** A note that a log has signed itself, by the SHA-256 of its text. */
+export interface SignedNoteV2 {
+  readonly kind: "hashedrekord";
+  readonly digest: Uint8Array;
+  readonly signature: Uint8Array;
+  readonly verifier: Omit<VerifierV2, "keyDetails"> & {
+    readonly keyDetails: KeyDetails | "PKIX_ED25519";
+  };
 }
 
 /** An envelope and who is said to have signed it: the request that newer clients do not send any more. */
@@ -98,7 +116,7 @@ export function parseCreateEntryRequest(bytes: Uint8Array): HashedRekordV2 | Dss
 }
 
 /** The canonical body: RFC 8785 JSON. */
-export function canonicalBodyV2(entry: HashedRekordV2 | DsseBodyV2): Uint8Array {
+export function canonicalBodyV2(entry: SignedNoteV2 | DsseBodyV2): Uint8Array {
   const { kind } = entry;
   const spec: JsonValue =
     kind === "hashedrekord"
@@ -114,8 +132,9 @@ export function canonicalBodyV2(entry: HashedRekordV2 | DsseBodyV2): Uint8Array 
 
 const keyDetails = Object.keys(acceptedKeyDetails) as readonly KeyDetails[]; // keys of a const object are its key type
 
-function hashedRekordJson({ digest, signature, verifier }: HashedRekordV2): JsonValue {
-  const algorithm = names[acceptedKeyDetails[verifier.keyDetails].hash];
+function hashedRekordJson({ digest, signature, verifier }: SignedNoteV2): JsonValue {
+  const { keyDetails: details } = verifier;
+  const algorithm = names[details === "PKIX_ED25519" ? "sha256" : acceptedKeyDetails[details].hash];
   return {
     data: { algorithm, digest: encodeBase64(digest) },
     signature: signatureJson({ content: signature, verifier }),
@@ -124,7 +143,7 @@ function hashedRekordJson({ digest, signature, verifier }: HashedRekordV2): Json
 
 function signatureJson(signature: {
   readonly content: Uint8Array;
-  readonly verifier: VerifierV2;
+  readonly verifier: SignedNoteV2["verifier"];
 }): JsonValue {
   const { kind, rawBytes, keyDetails: details } = signature.verifier;
   return {

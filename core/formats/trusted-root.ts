@@ -19,6 +19,17 @@ import {
 /** The media type every client accepts; others are refused. */
 const trustedRootMediaType = "application/vnd.dev.sigstore.trustedroot+json;version=0.1";
 
+/** A name of protobuf-specs' PublicKeyDetails for a log's key, by its kind (`core/crypto/keys.ts`). */
+export function logKeyDetails(algorithm: string): string {
+  switch (algorithm) {
+    case "ecdsa-p256":
+      return "PKIX_ECDSA_P256_SHA_256";
+    case "ed25519":
+      return "PKIX_ED25519";
+  }
+  throw new Malformed(`trusted root: a log's key is of P-256 or Ed25519, not ${algorithm}`);
+}
+
 /** When something was in use. Both ends belong to it; no end means it still is. */
 export interface ValidFor {
   readonly start: Date;

@@ -247,7 +247,8 @@ export class Bench implements Disposable {
   sign(label: string, what: string, message: Uint8Array): Uint8Array {
     const key = this.key(label);
     const scheme = schemes[key.algorithm];
-    const digest = hash(scheme.hash, message, "hex");
+    const named = scheme.hash ?? "sha256";
+    const digest = hash(named, message, "hex");
     const recorded = this.transcript.recall("signed", { key: label, what });
     const again = this.transcript.recall("signing", { key: label, what });
     if (again && again["digest"] !== digest) {
@@ -258,7 +259,7 @@ export class Bench implements Disposable {
       if (verifier(scheme, key.publicKey)(message, signature)) return signature;
       throw new VaultRefused(`the transcript's signature of the ${what} does not verify`);
     }
-    this.transcript.write("signing", { key: label, what, hash: scheme.hash, digest });
+    this.transcript.write("signing", { key: label, what, hash: named, digest });
     const signature = this.signUnrecorded(label, message);
     this.transcript.write("signed", { key: label, what, signature: encodeBase64(signature) });
     return signature;

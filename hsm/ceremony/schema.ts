@@ -1,14 +1,13 @@
 /** What may stand in a ceremony script: a list of typed steps and nothing else. Published as `deploy/ceremonies/ceremony.schema.json`. */
 import * as v from "valibot";
 import { purposes } from "../keyring.ts";
-import { keyLabel } from "../../events/hsm.ts";
+import { keyAlgorithm as algorithm, keyLabel } from "../../events/hsm.ts";
 
 const text = v.pipe(v.string(), v.minLength(1), v.maxLength(256));
 /** A path below the home, without a way out of it. */
 const path = v.pipe(v.string(), v.regex(/^[\w-][\w.-]*(?:\/[\w-][\w.-]*)*$/));
 const token = v.pipe(v.string(), v.regex(/^[a-z][a-z0-9-]{0,31}$/));
 const sha256 = v.pipe(v.string(), v.minLength(1), v.maxLength(64));
-const algorithm = v.picklist(["ecdsa-p256", "ecdsa-p384", "rsa-2048", "rsa-3072", "rsa-4096"]);
 const years = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(30));
 const days = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(3_650));
 

@@ -1,5 +1,6 @@
 /** Rules that a ceremony script must obey before it is rehearsed or performed. Each stands in ASSURANCE.md with its reason. */
 import { VaultRefused } from "../errors.ts";
+import { isPurposeOf } from "../keyring.ts";
 import type { Script } from "./script.ts";
 import {
   before,
@@ -88,6 +89,26 @@ const rules: readonly ScriptRule[] = [
           ({ label }) =>
             `the offline key "${label}" has purposes or askers, but no vault serves it`,
         ),
+  },
+  {
+    id: "ed25519-checkpoints",
+    findings: ({ steps }) => [
+      ...of(steps, "generateKey")
+        .filter(
+          ({ algorithm, purposes }) =>
+            algorithm === "ed25519" && (!purposes || !isPurposeOf(algorithm, purposes)),
+        )
+        .map(({ label }) => `the Ed25519 key "${label}" is to sign more than checkpoints of a log`),
+      ...of(steps, "trustMaterial")
+        .flatMap(({ logKey, ctKey }) => [logKey, ctKey])
+        .filter(
+          (label) =>
+            keySteps(steps)
+              .find((key) => key.label === label)
+              ?.algorithm.startsWith("ecdsa-") === false,
+        )
+        .map((label) => `clients of Rekor v1 and CT logs take no signature of "${label}"`),
+    ],
   },
   {
     id: "transcript-key",

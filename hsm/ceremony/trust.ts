@@ -3,9 +3,14 @@ import { hash, verify } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { encodeHex, encodeUtf8 } from "../../core/formats/encoding.ts";
+import { noteKeyId } from "../../core/formats/note.ts";
 import { formatPem } from "../../core/formats/pem.ts";
 import { formatSigningConfig, parseSigningConfig } from "../../core/formats/signing-config.ts";
-import { formatTrustedRoot, parseTrustedRoot } from "../../core/formats/trusted-root.ts";
+import {
+  formatTrustedRoot,
+  logKeyDetails,
+  parseTrustedRoot,
+} from "../../core/formats/trusted-root.ts";
 import * as tuf from "../../core/formats/tuf.ts";
 import { keyObject } from "../public-key.ts";
 import type { Bench } from "./bench.ts";
@@ -17,9 +22,10 @@ const dayMs = 86_400_000;
 export async function performTrust(bench: Bench, step: StepOf<"trustMaterial">): Promise<void> {
   const validFor = { start: bench.startedAt, end: null };
   const log = (baseUrl: string, label: string) => {
-    const { publicKey } = bench.key(label);
-    const logId = hash("sha256", publicKey, "buffer");
-    return { baseUrl, publicKey, validFor, logId, keyDetails: "PKIX_ECDSA_P256_SHA_256" };
+    const { publicKey, algorithm, step: made } = bench.key(label);
+    const noteName = "noteName" in made ? (made.noteName ?? made.origin) : undefined;
+    const logId = noteKeyId(noteName ?? new URL(baseUrl).hostname, publicKey);
+    return { baseUrl, publicKey, validFor, logId, keyDetails: logKeyDetails(algorithm) };
   };
   const trustedRoot = formatTrustedRoot({
     tlogs: [

@@ -2,12 +2,14 @@
  * Another transparency log: its key in the vault, bound to its origin, its own storage, and clients that trust it before it takes its
  * first entry. It runs from the next start of the process that hosts logs.
  */
-import { hash } from "node:crypto";
+import { importPublicKey } from "../../core/crypto/keys.ts";
 import { decodeUtf8, encodeUtf8, equalBytes } from "../../core/formats/encoding.ts";
+import { noteKeyId } from "../../core/formats/note.ts";
 import { formatPem } from "../../core/formats/pem.ts";
 import { formatSigningConfig, parseSigningConfig } from "../../core/formats/signing-config.ts";
 import {
   formatTrustedRoot,
+  logKeyDetails,
   parseTrustedRoot,
   type TrustedLog,
 } from "../../core/formats/trusted-root.ts";
@@ -30,12 +32,20 @@ import {
   trustedRootName,
 } from "./steps.ts";
 
+/** Kinds of key a log may have. */
+export const logAlgorithms = ["ecdsa-p256", "ed25519"] as const;
+
+/** One of {@link logAlgorithms}. */
+type LogAlgorithm = (typeof logAlgorithms)[number];
+
 /** What is asked for. */
 export interface LogCreation {
   readonly log: string;
   readonly format: "rfc6962" | "rekor-v1" | "rekor-v2";
   /** Label of its key. */
   readonly key: string;
+  /** Kind of its key: P-256, or for Rekor v2 Ed25519, which the public network of witnesses demands. */
+  readonly algorithm: LogAlgorithm;
   /** First line of its checkpoints (of Rekor v1 followed by the tree's number), and the name on their signature. */
   readonly origin: string;
   /** Where clients find it. */
@@ -73,13 +83,13 @@ export function announceLog(
   creation: LogCreation,
   house: LogHouse,
 ): readonly OperationStep[] {
-  const { log, format, key, origin, tree, takesOver } = creation;
+  const { log, format, key, algorithm, origin, tree, takesOver } = creation;
   const treeId = tree?.id ?? takesOver?.treeId;
   return [
     openOffline(offlineToken, { certifies: false }),
     generateInVault({
       label: key,
-      algorithm: "ecdsa-p256",
+      algorithm,
       purposes: [...purposes[format]],
       askers: ["log"],
       origin: treeId === undefined ? origin : `${origin} - ${treeId}`,
@@ -105,6 +115,7 @@ export async function createLog(
       log,
       format,
       key,
+      ...algorithmParameter(creation),
       origin,
       baseUrl,
       serve: String(serve),
@@ -133,6 +144,11 @@ export async function createLog(
   });
 }
 
+/** Said only where it is not the one that every log had once: an operation that was begun then goes on. */
+export function algorithmParameter({ algorithm }: LogCreation): { readonly algorithm?: string } {
+  return algorithm === "ecdsa-p256" ? {} : { algorithm };
+}
+
 /** Makes a log's storage, once. */
 function makeStorage(log: string, house: LogHouse): OperationStep {
   return {
@@ -149,7 +165,7 @@ function makeStorage(log: string, house: LogHouse): OperationStep {
 /** The targets by which clients trust a new log. */
 async function withLog(
   published: Published,
-  { key, format, baseUrl, serve }: LogCreation,
+  { key, format, algorithm, origin, baseUrl, serve }: LogCreation,
   { bench }: Site,
 ): Promise<readonly NewTarget[]> {
   const root = parseTrustedRoot(decodeUtf8(await published.read(trustedRootName)));
@@ -157,9 +173,9 @@ async function withLog(
   const log: TrustedLog = {
     baseUrl,
     publicKey,
-    keyDetails: "PKIX_ECDSA_P256_SHA_256",
+    keyDetails: logKeyDetails(importPublicKey(publicKey).algorithm),
     validFor: { start: bench.startedAt, end: null },
-    logId: hash("sha256", publicKey, "buffer"),
+    logId: noteKeyId(origin, publicKey),
   };
   const content = formatTrustedRoot(
     format === "rfc6962"
@@ -172,7 +188,8 @@ async function withLog(
     {
       name: `${key}.pub`,
       content: encodeUtf8(formatPem("PUBLIC KEY", publicKey)),
-      usage: { of, uri: baseUrl },
+      // Clients that choose by usage refuse a log of any other key, and with it everything.
+      ...(algorithm === "ecdsa-p256" && { usage: { of, uri: baseUrl } }),
     },
     ...(serve && format !== "rfc6962"
       ? await reopened(published, {

@@ -10,7 +10,7 @@ import {
   type OperationResult,
   type OperationStep,
 } from "./conduct.ts";
-import { announceLog, type LogCreation, type LogHouse } from "./create-log.ts";
+import { algorithmParameter, announceLog, type LogCreation, type LogHouse } from "./create-log.ts";
 import { withoutLog } from "./freeze-log.ts";
 import { publish, requireNewKey } from "./steps.ts";
 
@@ -34,6 +34,7 @@ export async function rollLogOver(
       log,
       format,
       key,
+      ...algorithmParameter(succession),
       origin,
       baseUrl,
       after,

@@ -2,18 +2,15 @@
  * The log's part of `fsck`: recomputes every tree from its raw entries, without trusting a hash or an index that is stored, and
  * checks everything signed. It reads beside a running log: what is newer than the intent it began with is left to the next run.
  */
-import { sha256 } from "../../core/crypto/hash.ts";
-import { importPublicKey } from "../../core/crypto/keys.ts";
 import { equalBytes, uintFrom } from "../../core/formats/encoding.ts";
 import { Malformed } from "../../core/formats/malformed.ts";
 import { emptyRoot, hashLength, leafHash } from "../../core/formats/merkle.ts";
-import { ecdsaKeyHint } from "../../core/formats/note.ts";
 import { tileWidth } from "../../core/formats/tile.ts";
 import type { Reader } from "../../core/storage.ts";
 import { ChainCheck } from "./extra-data.ts";
 import { checkFacts, type ReadFact } from "./fact-check.ts";
 import { formats, type Placed } from "./format.ts";
-import { checkHead, type TreeToSign } from "./head.ts";
+import { checkHead, headKeyOf, type TreeToSign } from "./head.ts";
 import type { LogConfig } from "./manifest.ts";
 import { checkStrays } from "./strays.ts";
 import {
@@ -217,7 +214,7 @@ class Check {
     const [first] = placed;
     if (promise === null || first === undefined) return;
     const promises = await this.#storedPromises(first.index, placed.length);
-    const key = keyOf(this.#log);
+    const key = headKeyOf(this.#log);
     for (const entry of placed) {
       const made = promises.get(entry.index);
       if (made === undefined) {
@@ -290,7 +287,7 @@ class Check {
         );
       }
     }
-    const key = { ...keyOf(this.#log), ...noteKeyOf(this.#log) };
+    const key = headKeyOf(this.#log);
     for (let from = 0n; ;) {
       const rows = await this.#reader.scan(tables.heads, {
         from: numberKey(from),
@@ -320,15 +317,6 @@ class Check {
 }
 
 type TreesBySize = Map<bigint, readonly { readonly root: Uint8Array; readonly what: string }[]>;
-
-function keyOf({ publicKey, firstIndex = 0n }: CheckedLog) {
-  return { publicKey: importPublicKey(publicKey), logId: sha256(publicKey), firstIndex };
-}
-
-function noteKeyOf({ publicKey, origin, noteName }: CheckedLog) {
-  const [host = origin] = origin.split(" ");
-  return { origin, noteName: noteName ?? host, keyHint: ecdsaKeyHint(publicKey) };
-}
 
 function holds(check: () => boolean): boolean {
   try {

@@ -1,9 +1,10 @@
 /** Heads: what is asked of the vault for one, and whether one is what it should be. */
+import { importPublicKey } from "../../core/crypto/keys.ts";
 import { verifySignature } from "../../core/crypto/verify.ts";
 import { formatCheckpoint } from "../../core/formats/checkpoint.ts";
 import { encodeUtf8, equalBytes } from "../../core/formats/encoding.ts";
 import { Malformed } from "../../core/formats/malformed.ts";
-import { formatNote, parseNote } from "../../core/formats/note.ts";
+import { formatNote, keyHintOf, noteKeyId, parseNote } from "../../core/formats/note.ts";
 import {
   digitallySigned,
   parseDigitallySigned,
@@ -19,6 +20,29 @@ export interface HeadKey extends LogKey {
   readonly noteName: string;
   /** First four bytes of the key's id. */
   readonly keyHint: Uint8Array;
+}
+
+/** A log's key as the keyring binds it. Without a name for the signature line, that is the origin up to its first space. */
+export function headKeyOf({
+  publicKey,
+  origin,
+  noteName = origin.split(" ")[0] ?? origin,
+  firstIndex = 0n,
+}: {
+  /** SubjectPublicKeyInfo, DER. */
+  readonly publicKey: Uint8Array;
+  readonly origin: string;
+  readonly noteName?: string | undefined;
+  readonly firstIndex?: bigint;
+}): HeadKey {
+  return {
+    publicKey: importPublicKey(publicKey),
+    logId: noteKeyId(noteName, publicKey),
+    firstIndex,
+    origin,
+    noteName,
+    keyHint: keyHintOf(noteName, publicKey),
+  };
 }
 
 /** A tree that is to be signed. */

@@ -1,12 +1,9 @@
 /** What the two loops of a log share, and how it is read from the store at the start and found to be true. */
 import type { Context, Store } from "../../core/plugin.ts";
 import type { SteadyClock } from "../../core/clock.ts";
-import { sha256 } from "../../core/crypto/hash.ts";
-import { importPublicKey } from "../../core/crypto/keys.ts";
 import { equalBytes, uintFrom } from "../../core/formats/encoding.ts";
 import { Malformed } from "../../core/formats/malformed.ts";
 import { emptyRoot, leafHash } from "../../core/formats/merkle.ts";
-import { ecdsaKeyHint } from "../../core/formats/note.ts";
 import { parseMerkleTreeLeaf } from "../../core/formats/sct.ts";
 import { tileWidth } from "../../core/formats/tile.ts";
 import { describeKey, type lastSigned, type sign } from "../../events/hsm.ts";
@@ -14,7 +11,7 @@ import { Failure } from "../../events/failure.ts";
 import type { entriesAppended, Head } from "../../events/log.ts";
 import type { Schema } from "../../events/contract.ts";
 import { formats, type LogFormat, type Placed } from "./format.ts";
-import { checkHead, type HeadKey, type TreeToSign } from "./head.ts";
+import { checkHead, headKeyOf, type HeadKey, type TreeToSign } from "./head.ts";
 import { type Life, readLife } from "./life.ts";
 import type { LogConfig } from "./manifest.ts";
 import { PendingEntries, type Pending } from "./pending.ts";
@@ -146,20 +143,14 @@ export async function loadLog(
 }
 
 async function keyOf({ ask, config }: LogSurroundings, format: LogFormat): Promise<HeadKey> {
-  const { publicKey, algorithm, origin, noteName } = await ask(describeKey, { key: config.key });
+  const described = await ask(describeKey, { key: config.key });
+  const { publicKey, algorithm, origin, noteName } = described;
   const wrong = (what: string) =>
     new Failure("log-unavailable", `log "${config.name}": the key "${config.key}" ${what}`);
   if (origin === undefined) throw wrong("has no origin in the keyring");
   // RFC 6962 §2.1.4 here, and for Rekor v1 what its clients verify with.
   if (format.promise !== null && algorithm !== "ecdsa-p256") throw wrong("is not ECDSA P-256");
-  return {
-    publicKey: importPublicKey(publicKey),
-    logId: sha256(publicKey),
-    firstIndex: BigInt(config.firstIndex ?? 0),
-    origin,
-    noteName: noteName ?? origin,
-    keyHint: ecdsaKeyHint(publicKey),
-  };
+  return headKeyOf({ publicKey, origin, noteName, firstIndex: BigInt(config.firstIndex ?? 0) });
 }
 
 async function checkTree(

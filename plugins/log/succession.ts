@@ -9,7 +9,7 @@ import { encodeUtf8, equalBytes } from "../../core/formats/encoding.ts";
 import { Malformed } from "../../core/formats/malformed.ts";
 import { parseNote } from "../../core/formats/note.ts";
 import { canonicalBody } from "../../core/formats/rekor-entry.ts";
-import { canonicalBodyV2, keyDetailsOf } from "../../core/formats/rekor-v2.ts";
+import { canonicalBodyV2, signedNoteKeyDetails } from "../../core/formats/rekor-v2.ts";
 import { StartRefused } from "../../core/plugin.ts";
 import type { LogPhase } from "../../events/log.ts";
 import type { Log } from "./log.ts";
@@ -51,7 +51,7 @@ export function takeoverBody(
       return canonicalBody({ kind: "hashedrekord", hashAlgorithm, digest, signature, verifier });
     }
     case "rekor-v2": {
-      const keyDetails = keyDetailsOf(algorithm);
+      const keyDetails = signedNoteKeyDetails(algorithm);
       if (keyDetails === undefined) throw new Malformed(`${algorithm}: not a key of an entry`);
       const verifier = { kind: "publicKey", rawBytes: spki, keyDetails } as const;
       return canonicalBodyV2({ kind: "hashedrekord", digest, signature, verifier });

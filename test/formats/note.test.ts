@@ -2,7 +2,15 @@ import { fc, test as property } from "../support/fixed-draws.ts";
 import { expect, test } from "vitest";
 import { formatCheckpoint, parseCheckpoint } from "../../core/formats/checkpoint.ts";
 import { Malformed } from "../../core/formats/malformed.ts";
-import { formatNote, parseNote } from "../../core/formats/note.ts";
+import { createHash, createPublicKey, generateKeyPairSync, verify } from "node:crypto";
+import { decodeBase64, encodeHex, encodeUtf8 } from "../../core/formats/encoding.ts";
+import {
+  ed25519Spki,
+  formatNote,
+  keyHintOf,
+  noteKeyId,
+  parseNote,
+} from "../../core/formats/note.ts";
 import {
   decodeEntryBundle,
   encodeEntryBundle,
@@ -24,6 +32,32 @@ test("reads and writes the specification's example", () => {
   expect(note.signatures[0]?.keyHint.toHex()).toBe("c74f20a3");
   expect(note.signatures[0]?.signature.length).toBe(64);
   expect(formatNote(note.text, note.signatures)).toBe(example);
+});
+
+// Keys of others as vkeys: of the example above, and of Go's checksum database.
+test.for([
+  ["PeterNeumann", "c74f20a3", "ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW"],
+  ["sum.golang.org", "033de0ae", "Ac4zctda0e5eza+HJyk9SxEdh+s3Ux18htTTAD8OuAn8"],
+] as const)("knows the key id of %s", ([name, hint, key]) => {
+  const spki = ed25519Spki(decodeBase64(key).subarray(1));
+  expect(encodeHex(keyHintOf(name, spki))).toBe(hint);
+  expect(encodeHex(keyHintOf(`${name}.`, spki))).not.toBe(hint);
+});
+
+test("the example's signature is that key's, as node:crypto sees it", () => {
+  const { text, signatures } = parseNote(example);
+  const raw = decodeBase64("ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW").subarray(1);
+  const key = createPublicKey({ key: Buffer.from(ed25519Spki(raw)), format: "der", type: "spki" });
+  const [own] = signatures;
+  expect(verify(null, encodeUtf8(text), key, own?.signature ?? new Uint8Array())).toBe(true);
+});
+
+test("the key id of an ECDSA key is the hash of its SubjectPublicKeyInfo, whatever the name", () => {
+  const { publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+  const spki = new Uint8Array(publicKey.export({ format: "der", type: "spki" }));
+  const expected = new Uint8Array(createHash("sha256").update(spki).digest());
+  expect([noteKeyId("a", spki), noteKeyId("b", spki)]).toEqual([expected, expected]);
+  expect(() => ed25519Spki(new Uint8Array(31))).toThrow(Malformed);
 });
 
 const line = `${dash} log AAAAAGRvZw==\n`;

@@ -1,9 +1,10 @@
 /** The kinds of ceremony that are shipped, on a home that the genesis made. */
 import { execFileSync } from "node:child_process";
-import { verify } from "node:crypto";
+import { hash, verify } from "node:crypto";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { parseTrustedRoot } from "../../core/formats/trusted-root.ts";
 import * as tuf from "../../core/formats/tuf.ts";
 import { runCeremony } from "../../hsm/ceremony/run.ts";
 import { holdState } from "../../hsm/database.ts";
@@ -14,7 +15,12 @@ import { ceremonyHome, type CeremonyHome, smallScript } from "../support/ceremon
 import { softHsmModule } from "../support/vault.ts";
 
 const folder = new URL("../../deploy/ceremonies/", import.meta.url);
-const scriptOf = (name: string) => readFileSync(new URL(`${name}.yaml`, folder), "utf8");
+/** The log of Rekor v2 has a key of Ed25519 here. */
+const scriptOf = (name: string) =>
+  readFileSync(new URL(`${name}.yaml`, folder), "utf8").replace(
+    "label: rekor-v2-log\n    algorithm: ecdsa-p256",
+    "label: rekor-v2-log\n    algorithm: ed25519",
+  );
 const genesis = {
   origin: "http://localhost:8420",
   treeId: "1193050959916656506",
@@ -52,6 +58,27 @@ async function both(
 
 const sha256 = (label: string): string => hashes.get(label) ?? "";
 const keyring = () => parseKeyring(at.read("vault/keyring.json")).keys.map(({ label }) => label);
+
+test("clients are told of an Ed25519 log key by its own kind and id", () => {
+  const { tlogs } = parseTrustedRoot(at.read("trust/trusted_root.json"));
+  const bound = parseKeyring(at.read("vault/keyring.json")).keys.find(
+    ({ label }) => label === "rekor-v2-log",
+  );
+  const spki = bound?.publicKey ?? new Uint8Array();
+  const id = hash(
+    "sha256",
+    Buffer.concat([Buffer.from("localhost\n\u0001"), spki.subarray(-32)]),
+    "buffer",
+  );
+  expect(tlogs.map(({ keyDetails }) => keyDetails)).toEqual([
+    "PKIX_ECDSA_P256_SHA_256",
+    "PKIX_ED25519",
+  ]);
+  expect(Buffer.from(tlogs[1]?.logId ?? [])).toEqual(id);
+  expect(keyObject(spki).asymmetricKeyType).toBe("ed25519");
+  const text = at.read("vault/keyring.json").replace(/"checkpoint"\n/g, '"scts"\n');
+  expect(() => parseKeyring(text)).toThrow(/other purposes than ed25519 has/);
+});
 
 test("a timestamp authority: a leaf of the root with critical timeStamping, in the keyring", async () => {
   await both("timestamp-authority", {

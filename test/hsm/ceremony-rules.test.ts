@@ -54,6 +54,19 @@ const cases: {
     (text) => text.replace("ctKey: ct-log", "ctKey: rekor-v2-log"),
     (text) => text.replace("ctKey: ct-log", "ctKey: ct-log-2"),
   ],
+  "ed25519-checkpoints": [
+    genesis,
+    (text) =>
+      text.replace(
+        "label: rekor-v2-log\n    algorithm: ecdsa-p256",
+        "label: rekor-v2-log\n    algorithm: ed25519",
+      ),
+    (text) =>
+      text.replace(
+        "label: rekor-v1-log\n    algorithm: ecdsa-p256",
+        "label: rekor-v1-log\n    algorithm: ed25519",
+      ),
+  ],
   "certificate-before-use": [
     authority,
     (text) => text.replace("file: trust/root-ca.pem", "file: trust/root.pem"),

@@ -1,4 +1,5 @@
 /** What an operator has done to keys of a running vault: once, for operators alone, recorded, and taken up after a kill. */
+import { createPublicKey, verify } from "node:crypto";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
@@ -55,6 +56,11 @@ const logKey: QuestionOf<typeof generateKey> = {
   origin: "localhost",
   noteName: "localhost",
 };
+const edKey: QuestionOf<typeof generateKey> = {
+  ...logKey,
+  label: "ed-log",
+  algorithm: "ed25519",
+};
 const caKey: QuestionOf<typeof generateKey> = {
   label: "issuing-ca-2",
   algorithm: "ecdsa-p256",
@@ -103,11 +109,11 @@ const ledger = () => {
     .all()
     .map((row) => String(row["body"]));
 };
-const checkpoint = async () =>
+const checkpoint = async (key = "new-log") =>
   await house.ask(
     sign,
     {
-      key: "new-log",
+      key,
       signable: { purpose: "checkpoint", size: 0n, root: emptyRoot(), consistencyProof: [] },
     },
     "log",
@@ -128,6 +134,24 @@ describe("a key", () => {
       origin: "localhost",
       purposes: ["checkpoint"],
     });
+    await house.dispose();
+    const { findings } = await fsckVault({ home: vault.home });
+    expect(findings).toEqual([]);
+  });
+
+  test("of Ed25519 is made on the token too, for checkpoints and nothing else", async () => {
+    const { publicKey } = await generate(edKey);
+    for (const again of [false, true]) {
+      if (again) await restart();
+      const { signatures, signed } = await checkpoint(edKey.label);
+      const key = createPublicKey({ key: Buffer.from(publicKey), format: "der", type: "spki" });
+      expect(key.asymmetricKeyType).toBe("ed25519");
+      expect(verify(null, signed ?? publicKey, key, signatures[0] ?? publicKey)).toBe(true);
+    }
+    for (const purposes of [["scts"], ["checkpoint", "signedEntryTimestamps"], ["certificate"]]) {
+      const question = { ...edKey, label: "ed-other", purposes } as typeof edKey;
+      await expect(generate(question)).toFailWith("operation-refused");
+    }
     await house.dispose();
     const { findings } = await fsckVault({ home: vault.home });
     expect(findings).toEqual([]);

@@ -287,6 +287,7 @@ test("takes the key as a vkey too", async () => {
   const hint = createHash("sha256").update(id).digest("hex").slice(0, 8);
   const vkey = `log.example+${hint}+${Buffer.concat([Buffer.of(1), raw]).toString("base64")}`;
   expect(await mirror("--key", vkey)).toMatchObject({ size: "5" });
+  expect(() => readNoteKey(vkey.replace("log.example", "log.exampl"))).toThrow(/copy it anew/);
 });
 
 test.for([

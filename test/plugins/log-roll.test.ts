@@ -2,12 +2,16 @@
  * A Rekor log is rolled while entries come: none is refused, indices go on, the new log begins with the old one's final checkpoint,
  * and a process that ends at any moment comes back as what is durable says.
  */
+import { generateKeyPairSync, sign } from "node:crypto";
 import { describe, expect, test } from "vitest";
 import { sha256 } from "../../core/crypto/hash.ts";
+import { importPublicKey } from "../../core/crypto/keys.ts";
+import { formatCheckpoint } from "../../core/formats/checkpoint.ts";
+import { formatNote, keyHintOf } from "../../core/formats/note.ts";
 import { decodeUtf8, encodeBase64, encodeHex, encodeUtf8 } from "../../core/formats/encoding.ts";
 import { appendEntry, latestHead, readEntries, rollLog } from "../../events/log.ts";
 import { createEntry, createEntryV2, describeLog, getEntry } from "../../events/rekor.ts";
-import { phaseOf } from "../../plugins/log/succession.ts";
+import { phaseOf, takeoverBody } from "../../plugins/log/succession.ts";
 import "../support/matchers.ts";
 import { alice, fsckBoth, started, v1, v2 } from "./log-roll-house.ts";
 import { bytesOf, hashedRekord } from "./rekor/proposals.ts";
@@ -113,6 +117,26 @@ test("Rekor v2 is rolled, and its readers at the origin see the new log", async 
   await expect(
     house.ask(appendEntry, { log: "rekor-v2", entry: { kind: "body", body: digest } }, "rekor"),
   ).toFailWith("log-frozen");
+});
+
+test("the final checkpoint of an Ed25519 log is logged by what its key has signed: the note", () => {
+  const { publicKey, privateKey } = generateKeyPairSync("ed25519");
+  const spki = new Uint8Array(publicKey.export({ format: "der", type: "spki" }));
+  const text = formatCheckpoint({ origin: "localhost", size: 7n, root: new Uint8Array(32) });
+  const signature = new Uint8Array(sign(null, encodeUtf8(text), privateKey));
+  const keyHint = keyHintOf("localhost", spki);
+  const checkpoint = formatNote(text, [{ name: "localhost", keyHint, signature }]);
+  const logged = { checkpoint, publicKey: importPublicKey(spki) };
+  const { spec } = JSON.parse(decodeUtf8(takeoverBody("rekor-v2", logged))) as {
+    spec: { hashedRekordV002: { data: object; signature: { content: string; verifier: object } } };
+  };
+  expect(spec.hashedRekordV002).toEqual({
+    data: { algorithm: "SHA2_256", digest: encodeBase64(sha256(encodeUtf8(text))) },
+    signature: {
+      content: encodeBase64(signature),
+      verifier: { keyDetails: "PKIX_ED25519", publicKey: { rawBytes: encodeBase64(spki) } },
+    },
+  });
 });
 
 describe("a roll that is interrupted", () => {

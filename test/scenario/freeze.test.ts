@@ -183,12 +183,20 @@ test("Rekor is rolled while entries come: nothing is refused, nothing restarts",
   }
   await stranger.signAndVerify("after Rekor v1 was rolled");
 
-  expect(await stranger.operate("roll-log", "rekor-v2-b")).toMatchObject({ code: 0 });
+  // The successor's key is of the other kind.
+  const toEd25519 = await stranger.operate("roll-log", "rekor-v2-b", "--algorithm", "ed25519");
+  expect(toEd25519).toMatchObject({ code: 0 });
   expect(await checkpoint()).not.toBe(frozen.v2);
   expect(await (await fetch(`${origin}/logs/rekor-v2-b/checkpoint`)).text()).toContain(
     frozen.v2.split("\n")[1],
   );
   stranger.bundles.push({ when: "after Rekor v2 was rolled", bundle: await stranger.buildV2() });
+  const { tlogs } = JSON.parse(
+    await readFile(join(home, "trust", "trusted_root.json"), "utf8"),
+  ) as {
+    tlogs: { publicKey: { keyDetails: string } }[];
+  };
+  expect(tlogs.at(-1)?.publicKey.keyDetails).toBe("PKIX_ED25519");
   expect(await stranger.instance.pid("services")).toBe(services);
   const again = await chancery(home, "log", "roll", "rekor-b");
   expect(again).toMatchObject({ code: 0, stdout: expect.stringContaining("was done before") });

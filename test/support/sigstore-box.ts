@@ -7,7 +7,7 @@ import { encodeUtf8 } from "../../core/formats/encoding.ts";
 import { fulcioExtensions } from "../../core/formats/fulcio-oids.ts";
 import { formatLeafTbs, type LeafFields, withSctList } from "../../core/formats/leaf-profile.ts";
 import { leafHash } from "../../core/formats/merkle.ts";
-import { ecdsaKeyHint, formatNote } from "../../core/formats/note.ts";
+import { formatNote, keyHintOf } from "../../core/formats/note.ts";
 import { formatSetPayload } from "../../core/formats/rekor-entry.ts";
 import {
   digitallySigned,
@@ -184,7 +184,7 @@ function logged(body: Uint8Array, kind: string, at: Date, rekorKey: BoxKey): Log
   const root = leafHash(body);
   const text = formatCheckpoint({ origin: "localhost - 1", size: 1n, root });
   const signature = sign("sha256", encodeUtf8(text), rekorKey.privateKey);
-  const line = { name: "localhost", keyHint: ecdsaKeyHint(rekorKey.spki), signature };
+  const line = { name: "localhost", keyHint: keyHintOf("localhost", rekorKey.spki), signature };
   return {
     index: 7n,
     logId,

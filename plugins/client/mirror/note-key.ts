@@ -2,14 +2,13 @@
 import { importPublicKey, KeyInsecure, type PublicKey } from "../../../core/crypto/keys.ts";
 import { verifySignature } from "../../../core/crypto/verify.ts";
 import {
-  concat,
   decodeBase64,
-  decodeHex,
   encodeBase64,
+  encodeHex,
   encodeUtf8,
 } from "../../../core/formats/encoding.ts";
 import { Malformed } from "../../../core/formats/malformed.ts";
-import { parseNote } from "../../../core/formats/note.ts";
+import { ed25519Spki, keyHintOf, parseNote } from "../../../core/formats/note.ts";
 import { parsePem } from "../../../core/formats/pem.ts";
 import { NotVerified } from "../verify/not-verified.ts";
 
@@ -22,8 +21,6 @@ export interface VerifiedCheckpoint {
   readonly note: string;
 }
 
-/** RFC 8410 §4: what stands before the 32 bytes of an Ed25519 key. */
-const ed25519Prefix = decodeHex("302a300506032b6570032100");
 const ed25519Type = 0x01;
 const rawKeyLength = 32;
 
@@ -57,14 +54,18 @@ export function verifyNote(note: string, key: PublicKey): VerifiedCheckpoint {
   return { origin, size: BigInt(size), root: hash, note };
 }
 
-/** `name+hash+base64(type || key)`; the hash is no secret and only there to notice slips. */
+/** `name+hash+base64(type || key)`; the hash is no secret and there to notice slips. */
 function spkiOf(vkey: string): Uint8Array {
-  const [, hash = "", encoded = ""] =
-    /^[^+\s]+\+([0-9a-f]{8})\+([A-Za-z0-9+/=]+)$/.exec(vkey) ?? [];
+  const [, name = "", hash = "", encoded = ""] =
+    /^([^+\s]+)\+([0-9a-f]{8})\+([A-Za-z0-9+/=]+)$/.exec(vkey) ?? [];
   if (hash === "") throw new Malformed("expected a public key in PEM, or a vkey: name+hash+key");
   const bytes = decodeBase64(encoded);
   if (bytes[0] !== ed25519Type || bytes.length !== 1 + rawKeyLength) {
     throw new Malformed("a vkey holds an Ed25519 key here; give any other as PEM");
   }
-  return concat(ed25519Prefix, bytes.subarray(1));
+  const spki = ed25519Spki(bytes.subarray(1));
+  if (encodeHex(keyHintOf(name, spki)) !== hash) {
+    throw new Malformed("the vkey's hash is not that of its name and key; copy it anew");
+  }
+  return spki;
 }

@@ -5,7 +5,7 @@ import type { InclusionProof, LogEntry } from "../../../core/formats/bundle-entr
 import { type Checkpoint, parseCheckpoint } from "../../../core/formats/checkpoint.ts";
 import { encodeUtf8, equalBytes } from "../../../core/formats/encoding.ts";
 import { leafHash, verifyInclusion } from "../../../core/formats/merkle.ts";
-import { ecdsaKeyHint, parseNote } from "../../../core/formats/note.ts";
+import { keyHintOf, parseNote } from "../../../core/formats/note.ts";
 import { formatSetPayload } from "../../../core/formats/rekor-entry.ts";
 import { rekorV2Version } from "../../../core/formats/rekor-v2.ts";
 import { type TrustedLog, covers } from "../../../core/formats/trusted-root.ts";
@@ -80,10 +80,10 @@ function checkShard(entry: LogEntry, origin: string, { baseUrl }: TrustedLog): v
 export function verifyCheckpoint(envelope: string, trusted: TrustedLog): Checkpoint {
   const { text, signatures } = parseNote(envelope);
   const key = importPublicKey(trusted.publicKey);
-  const hint = ecdsaKeyHint(trusted.publicKey);
   const signed = signatures.some(
-    ({ keyHint, signature }) =>
-      equalBytes(keyHint, hint) && verifySignature(key, encodeUtf8(text), signature),
+    ({ name, keyHint, signature }) =>
+      equalBytes(keyHint, keyHintOf(name, trusted.publicKey)) &&
+      verifySignature(key, encodeUtf8(text), signature),
   );
   if (!signed) throw new NotVerified("log-entry", "the log's signature on the checkpoint is wrong");
   // Extension lines, such as old Rekor's "Timestamp:", are legal and follow these three.
