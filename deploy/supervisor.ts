@@ -26,6 +26,11 @@ const nodeFlags = {
 };
 /** glibc would give each thread a heap of its own that never shrinks. */
 const nodeEnvironment = { MALLOC_ARENA_MAX: "2" };
+/**
+ * Where programs keep what their sources were compiled to, unless the operator names another place. Without it every thread of every
+ * process would load the compiler of TypeScript for itself, which takes some 10 MiB each and never gives them back.
+ */
+const compiled = new URL("../node_modules/.cache/chancery", import.meta.url).pathname;
 
 const pinArgs = ["--pin-fd", "3"];
 
@@ -146,6 +151,7 @@ export class Supervisor {
       ],
       environment: {
         ...nodeEnvironment,
+        NODE_COMPILE_CACHE: process.env["NODE_COMPILE_CACHE"] ?? compiled,
         PATH: searchPath(),
         ...(vault && tokenEnvironment(this.#home)),
       },
