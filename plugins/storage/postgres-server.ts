@@ -25,6 +25,18 @@ const statementMs = 30_000;
 /** A process that is paused in the middle of a transaction keeps others waiting no longer than this. */
 const idleInTransactionMs = 10_000;
 const poolSize = 4;
+/**
+ * Every statement names rows by their keys, so it has one good plan whatever the tables hold: the server makes it once a connection,
+ * and never one that reads a whole table because that was small at the time.
+ */
+const planning = [
+  "plan_cache_mode=force_generic_plan",
+  "enable_seqscan=off",
+  "enable_bitmapscan=off",
+  "enable_hashjoin=off",
+  "enable_mergejoin=off",
+  "jit=off",
+];
 
 /**
  * A connection to the one server that accepts writes, proven to keep what it acknowledges.
@@ -157,6 +169,7 @@ async function connectTo(
     connectionTimeoutMillis: connectMs,
     statement_timeout: statementMs,
     idle_in_transaction_session_timeout: idleInTransactionMs,
+    options: planning.map((setting) => `-c ${setting}`).join(" "),
     keepAlive: true,
     pipeline: true,
     types: rawTypes,
