@@ -69,7 +69,7 @@ export class Ground implements AsyncDisposable {
     await using stack = new AsyncDisposableStack();
     const ground = stack.use(new Ground({ root, disk, folder, place, natsPort, real }));
     await ground.#prepare();
-    if (kept === "postgresql") ground.#postgres = await PostgresGround.make(place.home, folder);
+    if (kept === "postgresql") ground.#postgres = await PostgresGround.make(place, folder);
     await ground.start();
     await ground.#postgres?.join(ground.#environment());
     ground.#traffic = await Traffic.start(ground.origin, place.home, ground.answers);

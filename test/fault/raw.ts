@@ -173,10 +173,12 @@ export function readIssuer(store: RawStore): RawIssuer {
   const keys = (table: string) =>
     new Set(store.rows("issuer", table).map(({ key }) => key.toHex()));
   const outcomes = new Map(
-    store.rows("issuer", "outcomes").map(({ key, value }) => [
-      key.toHex(),
-      JSON.parse(new TextDecoder().decode(value)) as { outcome: string },
-    ]),
+    store
+      .rows("issuer", "outcomes")
+      .map(({ key, value }) => [
+        key.toHex(),
+        JSON.parse(new TextDecoder().decode(value)) as { outcome: string },
+      ]),
   );
   return { intents: keys("intents"), open: keys("open"), outcomes };
 }
