@@ -25,12 +25,14 @@ const statementMs = 30_000;
 /** A process that is paused in the middle of a transaction keeps others waiting no longer than this. */
 const idleInTransactionMs = 10_000;
 const poolSize = 4;
+/** One of them, which no server has by itself: a connection that lacks it is not ours alone. */
+const ownSetting = { name: "plan_cache_mode", value: "force_generic_plan" } as const;
 /**
  * Every statement names rows by their keys, so it has one good plan whatever the tables hold: the server makes it once a connection,
  * and never one that reads a whole table because that was small at the time.
  */
 const planning = [
-  "plan_cache_mode=force_generic_plan",
+  `${ownSetting.name}=${ownSetting.value}`,
   "enable_seqscan=off",
   "enable_bitmapscan=off",
   "enable_hashjoin=off",
@@ -212,6 +214,11 @@ async function checkSettings(client: pg.Client, options: PostgresOptions): Promi
     if (wants.test(found)) continue;
     throw new UnsafeStorage(
       `PostgreSQL's ${name} is ${found}, with which acknowledged commits can be lost; set it to ${say}`,
+    );
+  }
+  if ((await show(client, ownSetting.name)) !== ownSetting.value) {
+    throw new UnsafeStorage(
+      "PostgreSQL does not keep to what this connection asked for: a pooler stands in front of it, which lends one connection to several clients; name the server itself",
     );
   }
   if (options.requiresStandby && (await show(client, "synchronous_standby_names")) === "") {

@@ -18,6 +18,7 @@ import { PostgresGround } from "./postgres-ground.ts";
 import type { PreparedHome } from "./prepared-home.ts";
 import { filesOf, type RawStore } from "./raw.ts";
 import { NatsProxy } from "./tcp-proxy.ts";
+import { isAlive, signal } from "./signal.ts";
 import { Traffic } from "./traffic.ts";
 
 const here = new URL("./", import.meta.url).pathname;
@@ -101,7 +102,7 @@ export class Ground implements AsyncDisposable {
 
   readonly #leave = (): void => {
     this.#traffic?.[Symbol.dispose]();
-    for (const pid of this.pids()) kill(pid, "SIGKILL");
+    for (const pid of this.pids()) signal(pid, "SIGKILL");
     this.#postgres?.leave();
     rmSync(this.folder, { recursive: true, force: true });
   };
@@ -269,20 +270,20 @@ export class Ground implements AsyncDisposable {
     return [supervisor, ...children].filter((pid) => pid !== null);
   }
 
-  signal(name: ChildName, signal: NodeJS.Signals): boolean {
+  signal(name: ChildName, sent: NodeJS.Signals): boolean {
     const pid = this.pid(name);
-    if (pid !== null) kill(pid, signal);
+    if (pid !== null) signal(pid, sent);
     return pid !== null;
   }
 
   /** The power goes: only what was fsynced is there afterwards. `meanwhile` runs when all is dark. */
   async powerCut(): Promise<void> {
     const pids = this.pids();
-    for (const pid of pids) kill(pid, "SIGSTOP");
+    for (const pid of pids) signal(pid, "SIGSTOP");
     // Answers that were under way when the power went are the clients': they arrive.
     await sleep(100);
     await this.#disk.cut();
-    for (const pid of pids) kill(pid, "SIGKILL");
+    for (const pid of pids) signal(pid, "SIGKILL");
     while (pids.some(isAlive)) await sleep(10);
     await this.proxy.close();
     await this.#disk.restore();
@@ -291,7 +292,7 @@ export class Ground implements AsyncDisposable {
   /** Kills everything at once, as the machine's operator would with `kill -9`. */
   async killAll(): Promise<void> {
     const pids = this.pids();
-    for (const pid of pids) kill(pid, "SIGKILL");
+    for (const pid of pids) signal(pid, "SIGKILL");
     while (pids.some(isAlive)) await sleep(10);
   }
 
@@ -366,23 +367,5 @@ export class Ground implements AsyncDisposable {
     await rm(path, { recursive: true, force: true });
     await mkdir(path);
     return path;
-  }
-}
-
-function kill(pid: number, signal: NodeJS.Signals): void {
-  try {
-    process.kill(pid, signal);
-  } catch {
-    // It has ended by itself.
-  }
-}
-
-/** A zombie that nobody reaps is dead enough. */
-function isAlive(pid: number): boolean {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-    return !stat.slice(stat.lastIndexOf(")") + 2).startsWith("Z");
-  } catch {
-    return false;
   }
 }

@@ -4,6 +4,7 @@ import type { FaultKind } from "./fault-kind.ts";
 import type { Ground } from "./ground.ts";
 import { patience } from "./patience.ts";
 import type { Random } from "./random.ts";
+import { signal } from "./signal.ts";
 
 /** Beyond what a holder may be silent, and below what its supervisor bears. */
 const longestPauseMs = 13_000;
@@ -126,23 +127,14 @@ async function pausedLeader(ground: Ground): Promise<number> {
   for (let tries = 0; tries < 4; tries++) {
     const pid = pids[tries % pids.length]?.() ?? null;
     const before = term();
-    if (pid === null || !signalled(pid, "SIGSTOP")) continue;
+    if (pid === null || !signal(pid, "SIGSTOP")) continue;
     const until = performance.now() + Math.min(longestPauseMs, patience(takenWithinMs));
     while (term() === before && performance.now() < until) await sleep(100);
     const isTaken = term() !== before;
     // The other must have opened the partitions, and written, before this one goes on.
     if (isTaken) await sleep(500);
-    signalled(pid, "SIGCONT");
+    signal(pid, "SIGCONT");
     if (isTaken) return 1;
   }
   throw new Error("L8: nobody took over from a process that was paused");
-}
-
-function signalled(pid: number, signal: NodeJS.Signals): boolean {
-  try {
-    return process.kill(pid, signal);
-  } catch {
-    // It has ended by itself.
-    return false;
-  }
 }

@@ -13,6 +13,7 @@ import { startPostgres, type TestPostgres } from "../support/postgres.ts";
 import { patience } from "./patience.ts";
 import { PostgresProxy } from "./postgres-proxy.ts";
 import { databaseOf, type RawStore } from "./raw.ts";
+import { isAlive, signal } from "./signal.ts";
 
 const start = new URL("../../deploy/start.ts", import.meta.url).pathname;
 const database = "chancery";
@@ -157,8 +158,7 @@ export class PostgresGround implements AsyncDisposable {
     try {
       const file = join(this.place.home, "run", "services.json");
       const { pid } = JSON.parse(readFileSync(file, "utf8")) as { readonly pid: number };
-      process.kill(pid, 0);
-      return pid;
+      return isAlive(pid) ? pid : null;
     } catch {
       return null;
     }
@@ -167,11 +167,7 @@ export class PostgresGround implements AsyncDisposable {
   /** Ends the second service process and its supervisor, at once. */
   leave(): void {
     for (const pid of [this.#second?.pid, this.pid()]) {
-      try {
-        if (pid !== undefined && pid !== null) process.kill(pid, "SIGKILL");
-      } catch {
-        // It has ended by itself.
-      }
+      if (pid !== undefined && pid !== null) signal(pid, "SIGKILL");
     }
   }
 
