@@ -281,13 +281,13 @@ export class Log implements AsyncDisposable {
   async #lookUp(identity: Uint8Array): Promise<Published | null> {
     const { format, pending } = this.#state;
     const table = format.identityIsLeafHash ? tables.leaves : tables.antispam;
+    using search = pending.search(identity);
     let row: Uint8Array | null;
-    let generation: number;
     do {
       // An entry that left memory for the store while we looked was in neither.
-      generation = pending.generation;
+      search.hasLeft = false;
       row = await this.#surroundings.store.get(table, identity);
-    } while (row === null && generation !== pending.generation);
+    } while (row === null && search.hasLeft);
     // What is on its way has its row already, but is told from memory.
     if (row === null || pending.find(identity) !== null) return null;
     const index = uintFrom(row);

@@ -1,52 +1,59 @@
-/** A group of commits as the statements of one transaction: every byte in one parameter, every position in lists of numbers. */
+/** A group of commits as the statements of one transaction. */
 import type pg from "pg";
-import type { Commit, Committed, Expectation } from "../../core/storage.ts";
+import type { Commit, Committed, Expectation, Write } from "../../core/storage.ts";
 import { equalBytes } from "../../core/formats/encoding.ts";
+import { byteArray } from "./postgres-bytes.ts";
 import type { PartitionLayout } from "./postgres-layout.ts";
-
-/** A row that an expectation or a write names, once a group. */
-interface Cell {
-  readonly table: string;
-  readonly key: Uint8Array;
-}
 
 /** What became of one commit. */
 export type Outcome = Committed | { readonly conflict: Expectation };
 
-/** What a group changes, once its expectations have been held against what is there. */
+/** What a group changes, and what must be there for it. */
 export interface Plan {
   readonly outcomes: readonly Outcome[];
+  /** Rows as they must be before: what the plan was made by without having been read. */
+  readonly assumed: readonly Expectation[];
   /** The last value of every row that is written. */
-  readonly writes: readonly (Cell & { readonly value: Uint8Array | null })[];
+  readonly writes: readonly Write[];
   readonly appends: ReadonlyMap<string, readonly Uint8Array[]>;
 }
 
+/** Rows that have been read; those that are not among them are not there. */
+export type Found = ReadonlyMap<string, Uint8Array>;
+
 /** Every row that the group expects something of. */
-export function expectedCells(commits: readonly Commit[]): readonly Cell[] {
-  const cells = new Map<string, Cell>();
+export function expectedCells(commits: readonly Commit[]): readonly Expectation[] {
+  const cells = new Map<string, Expectation>();
   for (const { expect = [] } of commits) {
-    for (const { table, key } of expect) cells.set(cellName(table, key), { table, key });
+    for (const cell of expect) cells.set(cellName(cell.table, cell.key), cell);
   }
   return [...cells.values()];
 }
 
 /**
  * Holds the commits against what is there, one after the other: each sees what those before it wrote, and one whose expectation fails
- * is as if it had not been called.
+ * is as if it had not been called. With `found` null nothing has been read: of each row the first that expects something of it is
+ * believed, and the transaction must hold those rows against the database before anything of the plan is true.
  */
 export function planGroup(
   commits: readonly Commit[],
-  found: ReadonlyMap<string, Uint8Array>,
+  found: Found | null,
   lengths: ReadonlyMap<string, bigint>,
 ): Plan {
-  const written = new Map<string, Plan["writes"][number]>();
+  const written = new Map<string, Write>();
+  const assumed = new Map<string, Expectation>();
   const appends = new Map<string, Uint8Array[]>();
+  const before = (cell: Expectation): Uint8Array | null => {
+    const name = cellName(cell.table, cell.key);
+    const own = written.get(name);
+    if (own !== undefined) return own.value;
+    if (found !== null) return found.get(name) ?? null;
+    const first = assumed.get(name) ?? cell;
+    assumed.set(name, first);
+    return first.value;
+  };
   const outcomes = commits.map((commit): Outcome => {
-    const conflict = commit.expect?.find(({ table, key, value }) => {
-      const name = cellName(table, key);
-      const own = written.get(name);
-      return !isSame(own ? own.value : (found.get(name) ?? null), value);
-    });
+    const conflict = commit.expect?.find((cell) => !isSame(before(cell), cell.value));
     if (conflict) return { conflict };
     for (const write of commit.writes ?? []) written.set(cellName(write.table, write.key), write);
     const sequences = (commit.appends ?? []).map(({ stream, value }) => {
@@ -57,7 +64,7 @@ export function planGroup(
     });
     return { sequences };
   });
-  return { outcomes, writes: [...written.values()], appends };
+  return { outcomes, assumed: [...assumed.values()], writes: [...written.values()], appends };
 }
 
 /** The name of a row across tables. */
@@ -65,16 +72,30 @@ export function cellName(table: string, key: Uint8Array): string {
   return `${table} ${Buffer.from(key.buffer, key.byteOffset, key.byteLength).toString("latin1")}`;
 }
 
-/** The statements that read the rows of `cells`; each answers key and value. */
-export function readStatements(
+/** A statement that the server keeps in its parsed form. */
+export interface Statement extends pg.QueryConfig {
+  readonly name: string;
+}
+
+/** The statement that finds the rows of a table with these keys; it answers key and value of each that is there. */
+export function readStatement(
   layout: PartitionLayout,
-  cells: readonly Cell[],
-): readonly (pg.QueryConfig & { readonly table: string })[] {
-  return [...Map.groupBy(cells, ({ table }) => table)].map(([table, ofTable]) => {
-    const { blob, lists } = pack(ofTable.map(({ key }) => [key]));
-    const text = `SELECT t.key, t.value FROM unnest($2::int[], $3::int[]) AS k(o, l) JOIN ${layout.table(table)} t ON t.key = substr($1::bytea, k.o, k.l)`;
-    return { table, text, values: [blob, ...lists] };
-  });
+  table: string,
+  keys: readonly Uint8Array[],
+): Statement {
+  const text = `SELECT key, value FROM ${layout.table(table)} WHERE key = ANY($1::bytea[])`;
+  return { name: layout.statement("find", table), text, values: [byteArray(keys)] };
+}
+
+/** The statements that end the transaction unless every row is as it was assumed to be. */
+export function demandStatements(layout: PartitionLayout, { assumed }: Plan): readonly Statement[] {
+  return [...Map.groupBy(assumed, ({ table }) => table)].map(([table, cells]) => ({
+    name: layout.statement("demand", table),
+    text: `SELECT chancery.demand(NOT EXISTS (
+      SELECT FROM unnest($1::bytea[], $2::bytea[]) AS c(key, value) LEFT JOIN ${layout.table(table)} t ON t.key = c.key
+      WHERE t.value IS DISTINCT FROM c.value))`,
+    values: columns(cells),
+  }));
 }
 
 /** The statements that make a plan true. */
@@ -82,51 +103,37 @@ export function writeStatements(
   layout: PartitionLayout,
   { writes, appends }: Plan,
   lengths: ReadonlyMap<string, bigint>,
-): readonly pg.QueryConfig[] {
-  const statements: pg.QueryConfig[] = [];
+): readonly Statement[] {
+  const statements: Statement[] = [];
   for (const [table, rows] of Map.groupBy(writes, (write) => write.table)) {
-    const set = rows.flatMap(({ key, value }) => (value === null ? [] : [[key, value]]));
-    const gone = rows.flatMap(({ key, value }) => (value === null ? [[key]] : []));
-    if (set.length > 0) statements.push(upsert(layout.table(table), set));
-    if (gone.length > 0) statements.push(remove(layout.table(table), gone));
+    const { set = [], gone = [] } = Object.groupBy(rows, ({ value }) =>
+      value === null ? "gone" : "set",
+    );
+    if (set.length > 0) statements.push(upsert(layout, table, set));
+    if (gone.length > 0) statements.push(remove(layout, table, gone));
   }
   for (const [stream, values] of appends) {
-    const { blob, lists } = pack(values.map((value) => [value]));
-    const text = `INSERT INTO ${layout.stream(stream)} SELECT $4::bigint + s.n, substr($1::bytea, s.o, s.l) FROM unnest($2::int[], $3::int[]) WITH ORDINALITY AS s(o, l, n)`;
-    statements.push({ text, values: [blob, ...lists, lengths.get(stream) ?? 0n] });
+    const text = `INSERT INTO ${layout.stream(stream)} SELECT $1::bigint + v.n, v.value FROM unnest($2::bytea[]) WITH ORDINALITY AS v(value, n)`;
+    const name = layout.statement("append", stream);
+    statements.push({ name, text, values: [lengths.get(stream) ?? 0n, byteArray(values)] });
   }
   return statements;
 }
 
-function upsert(table: string, rows: readonly (readonly Uint8Array[])[]): pg.QueryConfig {
-  const { blob, lists } = pack(rows);
-  const text = `INSERT INTO ${table} SELECT substr($1::bytea, s.ko, s.kl), substr($1, s.vo, s.vl) FROM unnest($2::int[], $3::int[], $4::int[], $5::int[]) AS s(ko, kl, vo, vl) ON CONFLICT (key) DO UPDATE SET value = excluded.value`;
-  return { text, values: [blob, ...lists] };
+function upsert(layout: PartitionLayout, table: string, rows: readonly Write[]): Statement {
+  const text = `INSERT INTO ${layout.table(table)} SELECT * FROM unnest($1::bytea[], $2::bytea[]) ON CONFLICT (key) DO UPDATE SET value = excluded.value`;
+  return { name: layout.statement("set", table), text, values: columns(rows) };
 }
 
-function remove(table: string, rows: readonly (readonly Uint8Array[])[]): pg.QueryConfig {
-  const { blob, lists } = pack(rows);
-  const text = `DELETE FROM ${table} t USING unnest($2::int[], $3::int[]) AS k(o, l) WHERE t.key = substr($1::bytea, k.o, k.l)`;
-  return { text, values: [blob, ...lists] };
+function remove(layout: PartitionLayout, table: string, rows: readonly Write[]): Statement {
+  const text = `DELETE FROM ${layout.table(table)} WHERE key = ANY($1::bytea[])`;
+  const keys = byteArray(rows.map(({ key }) => key));
+  return { name: layout.statement("remove", table), text, values: [keys] };
 }
 
-/** All parts in one buffer; for each column a list of where its parts begin, counted from 1 as SQL does, and one of their lengths. */
-function pack(rows: readonly (readonly Uint8Array[])[]): {
-  readonly blob: Buffer;
-  readonly lists: readonly number[][];
-} {
-  const lists: number[][] = [];
-  const parts: Uint8Array[] = [];
-  let end = 0;
-  for (const row of rows) {
-    for (const [column, part] of row.entries()) {
-      (lists[column * 2] ??= []).push(end + 1);
-      (lists[column * 2 + 1] ??= []).push(part.length);
-      parts.push(part);
-      end += part.length;
-    }
-  }
-  return { blob: Buffer.concat(parts), lists };
+/** Keys and values of rows. */
+function columns(rows: readonly (Write | Expectation)[]): Uint8Array[] {
+  return [byteArray(rows.map(({ key }) => key)), byteArray(rows.map(({ value }) => value))];
 }
 
 function isSame(found: Uint8Array | null, expected: Uint8Array | null): boolean {

@@ -10,6 +10,8 @@ import { codeOf, rowsOf, textOf } from "./postgres-query.ts";
 
 /** Raised by the fence, and by nothing else. */
 export const fencedCode = "CH001";
+/** Raised if a row is not what a transaction began with, and by nothing else. */
+export const surprisedCode = "CH002";
 const uniqueViolation = "23505";
 /** Two starts may lay out one database at once; this number says which of their locks is meant. */
 const layoutLock = 0x43484e43;
@@ -22,6 +24,8 @@ export interface PartitionLayout {
   readonly table: (name: string) => string;
   /** The SQL name of a stream of the contract. */
   readonly stream: (name: string) => string;
+  /** The name of a prepared statement that does this to a table or stream; what is done is a word of at most 10 letters. */
+  readonly statement: (does: string, name: string) => string;
 }
 
 /** What each version added to the one before it. What has been released is never changed, only added to. */
@@ -55,6 +59,15 @@ CREATE TABLE chancery.leases (
   beat bigint NOT NULL
 );
 `,
+  `
+CREATE FUNCTION chancery.demand(holds boolean) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+  IF NOT holds THEN
+    RAISE EXCEPTION 'a row is not what the commit expected' USING ERRCODE = '${surprisedCode}';
+  END IF;
+END $$;
+`,
 ];
 /** The version that this release works with. */
 export const layoutVersion = migrations.length;
@@ -83,6 +96,11 @@ export async function layOutDatabase(client: pg.Client): Promise<void> {
     await client.query("ROLLBACK").catch(() => undefined);
     throw thrown;
   }
+}
+
+/** Brings a database of an older release up to this one's, if it is one. */
+export async function bringUpToDate(client: pg.Client): Promise<void> {
+  if ((await versionOf(client)) < layoutVersion) await layOutDatabase(client);
 }
 
 /** The version of the database's layout; 0 if it has none. @throws {UnsafeStorage} if this release does not know it */
@@ -158,5 +176,6 @@ function layoutOf(id: number, shape: PartitionShape): PartitionLayout {
     shape,
     table: (name) => `chancery."t${id}_${name}"`,
     stream: (name) => `chancery."s${id}_${name}"`,
+    statement: (does, name) => `${does}_${id}_${name}`,
   };
 }

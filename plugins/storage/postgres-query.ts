@@ -5,10 +5,12 @@ import type pg from "pg";
 /** The rows of one statement, every column as text: the package reads every answer as UTF-8, whatever form is asked for. */
 export async function rowsOf(
   client: pg.Client,
-  text: string,
+  statement: string | pg.QueryConfig,
   values: readonly unknown[] = [],
 ): Promise<unknown[][]> {
-  const { rows } = await client.query<unknown[]>({ text, values: [...values], rowMode: "array" });
+  const asked =
+    typeof statement === "string" ? { text: statement, values: [...values] } : statement;
+  const { rows } = await client.query<unknown[]>({ ...asked, rowMode: "array" });
   return rows;
 }
 

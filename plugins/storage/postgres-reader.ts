@@ -1,7 +1,8 @@
-/** Reads of a partition in PostgreSQL, each one statement on a connection that cannot write. */
+/** Reads of a partition in PostgreSQL, on connections that cannot write. */
 import type { Range, Reader, Record, Row } from "../../core/storage.ts";
 import { checkLimit, checkTable } from "./bounds.ts";
 import type { PartitionLayout } from "./postgres-layout.ts";
+import { Lookup } from "./postgres-lookup.ts";
 import { bytesOf, rowsOf } from "./postgres-query.ts";
 import type { ReadingPool } from "./postgres-server.ts";
 
@@ -10,19 +11,22 @@ export class PostgresReader implements Reader {
   readonly #pool: ReadingPool;
   readonly #layout: PartitionLayout;
   readonly #name: string;
+  readonly #lookups: ReadonlyMap<string, Lookup>;
   #isClosed = false;
 
   constructor(pool: ReadingPool, layout: PartitionLayout, name: string) {
     this.#pool = pool;
     this.#layout = layout;
     this.#name = name;
+    this.#lookups = new Map(
+      layout.shape.tables.map((table) => [table, new Lookup(pool, layout, table)]),
+    );
   }
 
   async get(table: string, key: Uint8Array): Promise<Uint8Array | null> {
     checkTable(this.#layout.shape.tables, table);
-    const sql = `SELECT value FROM ${this.#layout.table(table)} WHERE key = $1`;
-    const [row] = await this.#query(sql, [Buffer.from(key)]);
-    return row === undefined ? null : bytesOf(row[0]);
+    this.#checkOpen();
+    return (await this.#lookups.get(table)?.get(key)) ?? null;
   }
 
   async scan(table: string, range: Range): Promise<readonly Row[]> {
@@ -31,17 +35,20 @@ export class PostgresReader implements Reader {
     const { from, to, limit, reverse = false } = range;
     const values: unknown[] = [limit];
     const bounds: string[] = [];
-    for (const [operator, bound] of [
-      [">=", from],
-      ["<", to],
+    let does = reverse ? "back" : "scan";
+    for (const [name, operator, bound] of [
+      ["From", ">=", from],
+      ["To", "<", to],
     ] as const) {
       if (bound === undefined) continue;
-      values.push(Buffer.from(bound));
+      values.push(bound.slice());
       bounds.push(`key ${operator} $${values.length}`);
+      does += name;
     }
     const where = bounds.length === 0 ? "" : `WHERE ${bounds.join(" AND ")}`;
     const order = reverse ? "DESC" : "ASC";
     const rows = await this.#query(
+      this.#layout.statement(does, table),
       `SELECT key, value FROM ${this.#layout.table(table)} ${where} ORDER BY key ${order} LIMIT $1`,
       values,
     );
@@ -54,6 +61,7 @@ export class PostgresReader implements Reader {
     }
     checkLimit({ limit });
     const rows = await this.#query(
+      this.#layout.statement("read", stream),
       `SELECT sequence, value FROM ${this.#layout.stream(stream)} WHERE sequence > $1 ORDER BY sequence LIMIT $2`,
       [after, limit],
     );
@@ -67,8 +75,12 @@ export class PostgresReader implements Reader {
     this.#isClosed = true;
   }
 
-  async #query(text: string, values: unknown[]): Promise<unknown[][]> {
+  async #query(name: string, text: string, values: unknown[]): Promise<unknown[][]> {
+    this.#checkOpen();
+    return await this.#pool.use(async (client) => await rowsOf(client, { name, text, values }));
+  }
+
+  #checkOpen(): void {
     if (this.#isClosed) throw new Error(`the partition "${this.#name}" is closed`);
-    return await this.#pool.use(async (client) => await rowsOf(client, text, values));
   }
 }

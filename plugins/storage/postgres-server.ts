@@ -25,6 +25,20 @@ const statementMs = 30_000;
 /** A process that is paused in the middle of a transaction keeps others waiting no longer than this. */
 const idleInTransactionMs = 10_000;
 const poolSize = 4;
+/** One of them, which no server has by itself: a connection that lacks it is not ours alone. */
+const ownSetting = { name: "plan_cache_mode", value: "force_generic_plan" } as const;
+/**
+ * Every statement names rows by their keys, so it has one good plan whatever the tables hold: the server makes it once a connection,
+ * and never one that reads a whole table because that was small at the time.
+ */
+const planning = [
+  `${ownSetting.name}=${ownSetting.value}`,
+  "enable_seqscan=off",
+  "enable_bitmapscan=off",
+  "enable_hashjoin=off",
+  "enable_mergejoin=off",
+  "jit=off",
+];
 
 /**
  * A connection to the one server that accepts writes, proven to keep what it acknowledges.
@@ -157,6 +171,7 @@ async function connectTo(
     connectionTimeoutMillis: connectMs,
     statement_timeout: statementMs,
     idle_in_transaction_session_timeout: idleInTransactionMs,
+    options: planning.map((setting) => `-c ${setting}`).join(" "),
     keepAlive: true,
     pipeline: true,
     types: rawTypes,
@@ -199,6 +214,11 @@ async function checkSettings(client: pg.Client, options: PostgresOptions): Promi
     if (wants.test(found)) continue;
     throw new UnsafeStorage(
       `PostgreSQL's ${name} is ${found}, with which acknowledged commits can be lost; set it to ${say}`,
+    );
+  }
+  if ((await show(client, ownSetting.name)) !== ownSetting.value) {
+    throw new UnsafeStorage(
+      "PostgreSQL does not keep to what this connection asked for: a pooler stands in front of it, which lends one connection to several clients; name the server itself",
     );
   }
   if (options.requiresStandby && (await show(client, "synchronous_standby_names")) === "") {

@@ -16,17 +16,15 @@ import {
   UnsafeStorage,
 } from "../../core/storage.ts";
 import { shapeText } from "./bounds.ts";
-import { fencedCode, type PartitionLayout, requirePartition } from "./postgres-layout.ts";
-import { cutOff, type HeldLease, nextGeneration, takeLock } from "./postgres-fence.ts";
 import {
-  cellName,
-  expectedCells,
-  type Outcome,
-  type Plan,
-  planGroup,
-  readStatements,
-  writeStatements,
-} from "./postgres-group.ts";
+  bringUpToDate,
+  fencedCode,
+  type PartitionLayout,
+  requirePartition,
+  surprisedCode,
+} from "./postgres-layout.ts";
+import { cutOff, type HeldLease, nextGeneration, takeLock } from "./postgres-fence.ts";
+import { type Outcome, type Plan, planGroup } from "./postgres-group.ts";
 import {
   bytesOf,
   closeConnection,
@@ -38,6 +36,7 @@ import {
   withoutWarnings,
 } from "./postgres-query.ts";
 import { findServer, type PostgresOptions } from "./postgres-server.ts";
+import { beginReading, commitPlan, type Transaction } from "./postgres-transaction.ts";
 
 /** What one transaction may carry; more waits for the next. */
 const maxGroupBytes = 32 * 1024 * 1024;
@@ -85,6 +84,7 @@ export class PostgresWriter implements AsyncDisposable {
     const client = await findServer(options);
     try {
       const layout = await requirePartition(client, name);
+      await bringUpToDate(client);
       if (shapeText(layout.shape) !== shapeText(shape)) {
         throw new Error(`partition "${name}" has another shape: ${shapeText(layout.shape)}`);
       }
@@ -130,7 +130,7 @@ export class PostgresWriter implements AsyncDisposable {
     if (this.#failed !== null) throw this.#failed;
     return await new Promise((resolve, reject) => {
       // Copied now: what the caller does with its bytes afterwards does not matter.
-      this.#gathering.push({ commit: structuredClone(commit), resolve, reject });
+      this.#gathering.push({ commit: copyOf(commit), resolve, reject });
       if (!this.#isRunning) void this.#run();
     });
   }
@@ -172,14 +172,23 @@ export class PostgresWriter implements AsyncDisposable {
   /** One transaction, begun again only when it is certain that it did not take place. */
   async #write(commits: readonly Commit[]): Promise<readonly Outcome[]> {
     const group = randomBytes(16);
+    let isSurprised = false;
     for (;;) {
       let plan: Plan | null = null;
       try {
-        plan = await unlessLost(this.#client, this.#plan(commits, group));
-        await unlessLost(this.#client, this.#execute(plan));
+        const transaction = this.#transaction(group);
+        plan = isSurprised
+          ? await unlessLost(this.#client, beginReading(transaction, commits))
+          : planGroup(commits, null, this.#lengths);
+        await unlessLost(this.#client, commitPlan(transaction, plan, isSurprised));
         this.#grow(plan);
         return plan.outcomes;
       } catch (thrown) {
+        if (codeOf(thrown) === surprisedCode && !isSurprised) {
+          // Nothing has taken place. Who expected what, and was wrong, is found by reading.
+          isSurprised = true;
+          continue;
+        }
         if (!isLostConnection(thrown)) throw thrown;
         const last = await this.#reconnect();
         if (plan !== null && equalBytes(last, group)) {
@@ -190,37 +199,9 @@ export class PostgresWriter implements AsyncDisposable {
     }
   }
 
-  /** Opens the transaction behind the fence and holds the group against what is there. */
-  async #plan(commits: readonly Commit[], group: Uint8Array): Promise<Plan> {
-    const client = this.#client;
-    const reads = readStatements(this.layout, expectedCells(commits));
-    const begun = client.query("BEGIN");
-    const fenced = client.query("SELECT chancery.fence($1, $2, $3)", [
-      this.layout.id,
-      this.#generation,
-      group,
-    ]);
-    const found = new Map<string, Uint8Array>();
-    const asked = reads.map(async ({ table, text: sql, values = [] }) => {
-      for (const [key, value] of await rowsOf(client, sql, values)) {
-        found.set(cellName(table, bytesOf(key)), bytesOf(value));
-      }
-    });
-    await settled([begun, fenced, ...asked]);
-    return planGroup(commits, found, this.#lengths);
-  }
-
-  async #execute(plan: Plan): Promise<void> {
-    const client = this.#client;
-    await withoutWarnings(client, async () => {
-      const statements = writeStatements(this.layout, plan, this.#lengths);
-      const done = statements.map(async (statement) => await client.query(statement));
-      const committed = client.query("COMMIT");
-      await settled([...done, committed]);
-      const { command } = await committed;
-      // The server answers the commit of a transaction that has failed with the name of what it did instead.
-      if (command !== "COMMIT") throw new Error(`the server answered COMMIT with ${command}`);
-    });
+  #transaction(group: Uint8Array): Transaction {
+    const [client, generation, lengths] = [this.#client, this.#generation, this.#lengths];
+    return { client, layout: this.layout, generation, group, lengths };
   }
 
   #grow({ appends }: Plan): void {
@@ -291,11 +272,19 @@ async function readLengths(
   return lengths;
 }
 
-/** Waits for all of them, then throws what the first that failed threw: a later one only says that the transaction had failed. */
-async function settled(all: readonly Promise<unknown>[]): Promise<void> {
-  const outcomes = await Promise.allSettled(all);
-  const failed = outcomes.find(({ status }) => status === "rejected");
-  if (failed?.status === "rejected") throw failed.reason;
+function copyOf({ expect = [], writes = [], appends = [] }: Commit): Commit {
+  const row = <T extends { readonly key: Uint8Array; readonly value: Uint8Array | null }>(
+    of: T,
+  ) => ({
+    ...of,
+    key: of.key.slice(),
+    value: of.value?.slice() ?? null,
+  });
+  return {
+    expect: expect.map(row),
+    writes: writes.map(row),
+    appends: appends.map(({ stream, value }) => ({ stream, value: value.slice() })),
+  };
 }
 
 function settle({ resolve, reject }: Waiting, outcome: Outcome | undefined): void {

@@ -1,28 +1,31 @@
 /**
- * Entries a second of Rekor v2 through HTTP, kept in PostgreSQL with a synchronous standby, all on this machine: a home is moved there,
- * every request has its own key and digest, and the trees are recomputed afterwards.
+ * Entries a second of Rekor v2 through HTTP, kept in PostgreSQL, first on one server and then with a synchronous standby, all on this
+ * machine: a home is moved there, every request has its own key and digest, and the trees are recomputed afterwards.
  *
- * `node test/bench/postgres.ts [--seconds N] [--lanes N] [--entries N] [--alone]`; `--alone` leaves the standby out.
+ * `node test/bench/postgres.ts [--seconds N] [--lanes N] [--entries N] [--profile]`; `--profile` names the top costs of the services.
  */
 import { createHash, generateKeyPairSync, randomBytes, sign } from "node:crypto";
 import { appendFile, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { chancery } from "../support/instance.ts";
 import { startPostgres, type TestPostgres } from "../support/postgres.ts";
 import { expectSound, makeHouse } from "./house.ts";
 import { postJson, type Prepared, sender } from "./http.ts";
 import { closedLoop } from "./load.ts";
-import { cpuBetween, usage } from "./processes.ts";
+import { usage } from "./processes.ts";
+import { startProfiling } from "./profile.ts";
 
 const { values } = parseArgs({
   options: {
-    seconds: { type: "string", default: "5" },
+    seconds: { type: "string", default: "4" },
     lanes: { type: "string", default: "128" },
-    entries: { type: "string", default: "20000" },
-    alone: { type: "boolean", default: false },
+    entries: { type: "string", default: "32000" },
+    profile: { type: "boolean", default: false },
   },
 });
+const [lanes, seconds] = [Number(values.lanes), Number(values.seconds)];
 
 /** A hashedrekord 0.0.2 with a bare key. */
 function entry(): Prepared {
@@ -40,22 +43,10 @@ function entry(): Prepared {
   });
 }
 
-/** A primary, and unless told otherwise a standby that every commit waits for. */
-async function servers(stack: AsyncDisposableStack): Promise<readonly TestPostgres[]> {
-  const primary = stack.use(await startPostgres({ wal_keep_size: "256MB" }));
-  primary.sql("CREATE DATABASE chancery");
-  if (values.alone) return [primary];
-  const standby = stack.use(await primary.standby("second"));
-  primary.sql("ALTER SYSTEM SET synchronous_standby_names = 'second'");
-  primary.sql("SELECT pg_reload_conf()");
-  return [primary, standby];
-}
-
 async function move(home: string, to: readonly TestPostgres[]): Promise<void> {
   const places = to.map(({ host, port }) => ({ host, port }));
   const own = { driver: "postgresql", servers: places, database: "chancery", user: "postgres" };
-  const storage = { ...own, requiresStandby: places.length > 1 };
-  const section = `storage: ${JSON.stringify(storage)}\n`;
+  const section = `storage: ${JSON.stringify(own)}\n`;
   const file = join(dirname(home), "storage.yaml");
   await writeFile(file, section);
   const { code, stderr } = await chancery(home, "storage", "copy", file);
@@ -63,28 +54,60 @@ async function move(home: string, to: readonly TestPostgres[]): Promise<void> {
   await appendFile(join(home, "config.yaml"), section);
 }
 
+/** Has the primary wait for the standby with every commit. */
+async function joinStandby(primary: TestPostgres, standby: TestPostgres): Promise<void> {
+  await standby.start();
+  primary.sql("ALTER SYSTEM SET synchronous_standby_names = 'second'");
+  primary.sql("SELECT pg_reload_conf()");
+  while (primary.sql("SELECT sync_state FROM pg_stat_replication") !== "sync") await sleep(50);
+}
+
+/** CPU time of everything that is measured. */
+async function allCpu(): Promise<{ readonly [name: string]: number }> {
+  const ofServers = { primary: primary.cpuMs(), standby: standby.cpuMs() };
+  const ofInstance = Object.entries(await usage(instance.home)).map(([name, { cpuMs }]) => [
+    name,
+    cpuMs,
+  ]);
+  const own = process.cpuUsage();
+  const generator = (own.user + own.system) / 1_000;
+  return { ...Object.fromEntries(ofInstance), ...ofServers, generator };
+}
+
+/** Loads it for a while that does not count and one that does, and says what came of it. */
+async function measure(what: string): Promise<void> {
+  const warm = material.splice(0, Number(values.entries) / 8);
+  await closedLoop(client.send, { material: warm, expected }, { lanes, seconds });
+  const profiling = values.profile ? await startProfiling(await instance.pid("services")) : null;
+  const before = await allCpu();
+  const rest = { material: material.splice(0, Number(values.entries) * (3 / 8)), expected };
+  const load = await closedLoop(client.send, rest, { lanes, seconds });
+  const after = await allCpu();
+  const cpu = Object.entries(after).map(
+    ([name, ms]) => `${name} ${((ms - (before[name] ?? 0)) / load.requests).toFixed(2)}`,
+  );
+  process.stdout.write(
+    `${what}: ${Math.round(load.perSecond)} entries/s, ${lanes} at once, p50 ${load.p50?.toFixed(1)} ms, p99 ${load.p99?.toFixed(1)} ms, ` +
+      `${load.errors} errors${load.firstError === null ? "" : ` (${load.firstError})`}; CPU ms an entry: ${cpu.join(", ")}\n`,
+  );
+  for (const { at, share } of (await profiling?.stop())?.slice(0, 40) ?? []) {
+    process.stdout.write(`  ${(share * 100).toFixed(1).padStart(5)} % ${at}\n`);
+  }
+}
+
 await using stack = new AsyncDisposableStack();
-const to = await servers(stack);
+const primary = stack.use(await startPostgres({ wal_keep_size: "1GB" }));
+primary.sql("CREATE DATABASE chancery");
+const standby = stack.use(await primary.standby("second"));
 const house = stack.use(await makeHouse({ placement: "together", ca: "ecdsa-p256", raised: true }));
-await move(house.place.home, to);
+await move(house.place.home, [primary, standby]);
+await standby.kill();
 const { instance } = await house.start();
 stack.use(instance);
+const expected = [200, 201];
 const material = Array.from({ length: Number(values.entries) }, entry);
-const [lanes, seconds] = [Number(values.lanes), Number(values.seconds)];
 using client = sender(instance.origin, lanes);
-const target = { material: material.slice(0, 1_000), expected: [200, 201] };
-await closedLoop(client.send, target, { lanes, seconds });
-const before = await usage(instance.home);
-const load = await closedLoop(
-  client.send,
-  { ...target, material: material.slice(1_000) },
-  { lanes, seconds },
-);
-const used = cpuBetween(before, await usage(instance.home));
+await measure("one server");
+await joinStandby(primary, standby);
+await measure("synchronous standby");
 await expectSound(instance);
-const cpu = Object.entries(used).map(([name, ms]) => `${name} ${(ms / load.requests).toFixed(2)}`);
-process.stdout.write(
-  `${Math.round(load.perSecond)} entries/s, ${lanes} at once, ${values.alone ? "no" : "synchronous"} standby, ` +
-    `p50 ${load.p50?.toFixed(1)} ms, p99 ${load.p99?.toFixed(1)} ms, ${load.errors} errors${load.firstError === null ? "" : ` (${load.firstError})`}; ` +
-    `CPU ms an entry: ${cpu.join(", ")}\n`,
-);

@@ -3,6 +3,7 @@ import { busFaults } from "./bus-faults.ts";
 import { clockFaults } from "./clock-faults.ts";
 import { diskFaults } from "./disk-faults.ts";
 import type { FaultKind } from "./fault-kind.ts";
+import { postgresFaults } from "./postgres-faults.ts";
 import { processFaults } from "./process-faults.ts";
 import { rivalFaults } from "./rival-faults.ts";
 import { tokenFaults } from "./token-faults.ts";
@@ -15,4 +16,5 @@ export const catalogue: readonly FaultKind[] = [
   ...busFaults,
   ...tokenFaults,
   ...rivalFaults,
+  ...postgresFaults,
 ];

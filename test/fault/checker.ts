@@ -88,18 +88,18 @@ export class Checker {
     this.#violations = [];
     this.#lost = 0;
     this.#forks = 0;
-    const { home } = this.#ground.place;
+    const { place, store } = this.#ground;
     this.#readAnswers();
     // The vault first: the stores can only be newer than what it has signed.
-    const vault = readVault(home);
-    const issuer = readIssuer(home);
+    const vault = readVault(place.home);
+    const issuer = readIssuer(store);
     this.#vault(vault);
     for (const { name, key } of logs) this.#log(name, key, vault);
     this.#issuer(issuer, vault);
     this.#timestamps(vault);
     const unexplained = this.#accounts(vault);
     for (const partition of [...logs.map(({ name }) => `log-${name}`), "issuer"]) {
-      const missing = missingFacts(home, partition);
+      const missing = missingFacts(store, partition);
       if (missing !== 0) this.#violate(`L7: ${missing} facts are missing from ${partition}`);
     }
     return {
@@ -188,7 +188,7 @@ export class Checker {
   }
 
   #log(name: LogName, key: string, vault: RawVault): void {
-    const log = readLog(this.#ground.place.home, name);
+    const log = readLog(this.#ground.store, name);
     if (!log.contiguous) this.#violate(`L1: the indices of ${name} have a gap`);
     for (const { size, root } of log.heads) this.#saw(name, size, root);
     const leaves = this.#prefixes(name, log);

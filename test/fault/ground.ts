@@ -12,8 +12,13 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { environmentOf, type Place } from "../support/instance.ts";
 import { softHsmModule } from "../support/vault.ts";
 import { volatileDisk, type VolatileDisk } from "./disk.ts";
+import type { StorageKind } from "./fault-kind.ts";
+import { complaints } from "./journals.ts";
+import { PostgresGround } from "./postgres-ground.ts";
 import type { PreparedHome } from "./prepared-home.ts";
+import { filesOf, type RawStore } from "./raw.ts";
 import { NatsProxy } from "./tcp-proxy.ts";
+import { isAlive, signal } from "./signal.ts";
 import { Traffic } from "./traffic.ts";
 
 const here = new URL("./", import.meta.url).pathname;
@@ -41,6 +46,8 @@ export class Ground implements AsyncDisposable {
   /** The file of every answer. */
   readonly answers: string;
   readonly proxy = new NatsProxy();
+  /** What is there besides, if the instance keeps what it has in PostgreSQL. */
+  #postgres: PostgresGround | null = null;
   #supervisor: ChildProcess | null = null;
   #said = "";
   #traffic: Traffic | null = null;
@@ -48,7 +55,11 @@ export class Ground implements AsyncDisposable {
   readonly intentsElsewhere = new Set<string>();
 
   /** Starts an instance from a copy of a prepared home, with the programs of the checkout `root`. */
-  static async make(prepared: PreparedHome, root = checkout): Promise<Ground> {
+  static async make(
+    prepared: PreparedHome,
+    root = checkout,
+    kept: StorageKind = "sqlite",
+  ): Promise<Ground> {
     if (!existsSync(faketime)) {
       throw new Error(`${faketime} is missing: install the Debian package libfaketime`);
     }
@@ -59,7 +70,9 @@ export class Ground implements AsyncDisposable {
     await using stack = new AsyncDisposableStack();
     const ground = stack.use(new Ground({ root, disk, folder, place, natsPort, real }));
     await ground.#prepare();
+    if (kept === "postgresql") ground.#postgres = await PostgresGround.make(place, folder);
     await ground.start();
+    await ground.#postgres?.join(ground.#environment());
     ground.#traffic = await Traffic.start(ground.origin, place.home, ground.answers);
     stack.move();
     return ground;
@@ -89,7 +102,8 @@ export class Ground implements AsyncDisposable {
 
   readonly #leave = (): void => {
     this.#traffic?.[Symbol.dispose]();
-    for (const pid of this.pids()) kill(pid, "SIGKILL");
+    for (const pid of this.pids()) signal(pid, "SIGKILL");
+    this.#postgres?.leave();
     rmSync(this.folder, { recursive: true, force: true });
   };
 
@@ -148,12 +162,7 @@ export class Ground implements AsyncDisposable {
       process.execPath,
       ["--import", launch, join(this.root, "deploy", "start.ts")],
       {
-        env: {
-          ...environmentOf(this.place),
-          // Another checkout's is its own, and goes with it.
-          ...(this.root !== checkout && { NODE_COMPILE_CACHE: join(this.root, "compiled") }),
-          CHANCERY_FAULT_LAUNCH: join(this.folder, "launch.json"),
-        },
+        env: this.#environment(),
         cwd: this.root,
         // Ctrl-C in the terminal is for the machine, which ends with its table.
         detached: true,
@@ -177,6 +186,32 @@ export class Ground implements AsyncDisposable {
       if (this.hasEnded) throw new Error(`the instance ended: ${this.said}`);
       await sleep(20);
     }
+  }
+
+  #environment(): { readonly [name: string]: string } {
+    return {
+      ...environmentOf(this.place),
+      // Another checkout's is its own, and goes with it.
+      ...(this.root !== checkout && { NODE_COMPILE_CACHE: join(this.root, "compiled") }),
+      CHANCERY_FAULT_LAUNCH: join(this.folder, "launch.json"),
+    };
+  }
+
+  /** Where the instance keeps what it has, for who reads it raw. */
+  get store(): RawStore {
+    return this.#postgres?.store ?? filesOf(this.place.home);
+  }
+
+  /** The servers, and the second service process. @throws if what it has lies in files */
+  get postgres(): PostgresGround {
+    if (this.#postgres === null) throw new Error("this instance keeps what it has in files");
+    return this.#postgres;
+  }
+
+  /** What its processes last complained of. */
+  complaints(): string[] {
+    const second = this.#postgres?.place.home;
+    return [this.place.home, ...(second === undefined ? [] : [second])].flatMap(complaints);
   }
 
   /** The last that the supervisor said. */
@@ -235,20 +270,20 @@ export class Ground implements AsyncDisposable {
     return [supervisor, ...children].filter((pid) => pid !== null);
   }
 
-  signal(name: ChildName, signal: NodeJS.Signals): boolean {
+  signal(name: ChildName, sent: NodeJS.Signals): boolean {
     const pid = this.pid(name);
-    if (pid !== null) kill(pid, signal);
+    if (pid !== null) signal(pid, sent);
     return pid !== null;
   }
 
   /** The power goes: only what was fsynced is there afterwards. `meanwhile` runs when all is dark. */
   async powerCut(): Promise<void> {
     const pids = this.pids();
-    for (const pid of pids) kill(pid, "SIGSTOP");
+    for (const pid of pids) signal(pid, "SIGSTOP");
     // Answers that were under way when the power went are the clients': they arrive.
     await sleep(100);
     await this.#disk.cut();
-    for (const pid of pids) kill(pid, "SIGKILL");
+    for (const pid of pids) signal(pid, "SIGKILL");
     while (pids.some(isAlive)) await sleep(10);
     await this.proxy.close();
     await this.#disk.restore();
@@ -257,7 +292,7 @@ export class Ground implements AsyncDisposable {
   /** Kills everything at once, as the machine's operator would with `kill -9`. */
   async killAll(): Promise<void> {
     const pids = this.pids();
-    for (const pid of pids) kill(pid, "SIGKILL");
+    for (const pid of pids) signal(pid, "SIGKILL");
     while (pids.some(isAlive)) await sleep(10);
   }
 
@@ -319,6 +354,7 @@ export class Ground implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#traffic?.[Symbol.dispose]();
     await this.killAll();
+    await this.#postgres?.[Symbol.asyncDispose]();
     await this.proxy.close();
     await this.#disk[Symbol.asyncDispose]();
     await rm(this.folder, { recursive: true, force: true });
@@ -331,23 +367,5 @@ export class Ground implements AsyncDisposable {
     await rm(path, { recursive: true, force: true });
     await mkdir(path);
     return path;
-  }
-}
-
-function kill(pid: number, signal: NodeJS.Signals): void {
-  try {
-    process.kill(pid, signal);
-  } catch {
-    // It has ended by itself.
-  }
-}
-
-/** A zombie that nobody reaps is dead enough. */
-function isAlive(pid: number): boolean {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-    return !stat.slice(stat.lastIndexOf(")") + 2).startsWith("Z");
-  } catch {
-    return false;
   }
 }

@@ -2,9 +2,8 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { catalogue } from "./catalogue.ts";
 import { Checker, type Verdict } from "./checker.ts";
-import type { FaultKind } from "./fault-kind.ts";
+import { type FaultKind, fallsOn, type StorageKind } from "./fault-kind.ts";
 import { Ground } from "./ground.ts";
-import { complaints } from "./journals.ts";
 import { patience } from "./patience.ts";
 import { prepareHome, type PreparedHome } from "./prepared-home.ts";
 import { type Random, seeded } from "./random.ts";
@@ -59,7 +58,7 @@ const lanes = 3;
 const recoveredWithinMs = 30_000;
 const settledWithinMs = 15_000;
 /** After so many answers the next group falls on a new instance. */
-const longLife = 8_000;
+const longLife = { sqlite: 8_000, postgresql: 2_000 } as const;
 const attempts = 3;
 const nothing: Verdict = { acknowledged: 0, lost: 0, forks: 0, unexplained: 0, violations: [] };
 
@@ -101,10 +100,10 @@ export async function runMachine(run: MachineRun): Promise<MachineReport> {
 }
 
 /** What cannot be made, on a machine that is busy, is made again: nothing has fallen on it yet. */
-async function made({ home, run }: Course): Promise<Ground> {
+async function made({ home, run }: Course, kept: StorageKind): Promise<Ground> {
   for (let left = attempts; ; left--) {
     try {
-      return await Ground.make(home, run.root);
+      return await Ground.make(home, run.root, kept);
     } catch (thrown) {
       if (left === 1) throw thrown;
       run.say(`it did not start, and is made again: ${String(thrown)}`);
@@ -131,12 +130,17 @@ async function live(
   isOver: () => boolean,
 ): Promise<{ readonly verdict: Verdict; readonly failed: number; readonly broken: string | null }> {
   const { run } = course;
-  await using ground = await made(course);
+  const kept = nextStorage(course);
+  await using ground = await made(course, kept);
   const checker = new Checker(ground);
   let verdict = nothing;
   let broken: string | null = null;
-  while (broken === null && !isOver() && verdict.acknowledged < longLife) {
-    const chosen = chooseGroup(course);
+  const mayGoOn = (): boolean =>
+    course.untried.length > 0
+      ? course.untried.some((kind) => fallsOn(kind, kept))
+      : verdict.acknowledged < longLife[kept];
+  while (broken === null && !isOver() && mayGoOn()) {
+    const chosen = chooseGroup(course, kept);
     const timing = new Timing();
     try {
       course.faults += await oneGroup({ ground, checker, timing, course }, chosen);
@@ -147,7 +151,7 @@ async function live(
       broken = thrown instanceof Error ? thrown.message : String(thrown);
       verdict = await lastLook(ground, checker, verdict);
     }
-    if (broken !== null) for (const line of complaints(ground.place.home)) run.say(line);
+    if (broken !== null) for (const line of ground.complaints()) run.say(line);
     const ids = chosen.map(({ id }) => id).join("+");
     run.say(
       `${String(course.group).padStart(4)} ${ids.padEnd(16)} ${timing.text()}; ${course.faults} faults, ${verdict.acknowledged} acknowledged` +
@@ -174,12 +178,25 @@ class Timing {
   }
 }
 
+/** What the next kind falls on. */
+function nextStorage({ kinds, untried, random }: Course): StorageKind {
+  const next = untried[0] ?? choose(kinds, random);
+  return fallsOn(next, "sqlite") ? "sqlite" : "postgresql";
+}
+
 /** First every kind once, then by lot; what may fall together does (§4.6). */
-function chooseGroup({ kinds, untried, random, run }: Course): readonly FaultKind[] {
-  const first = untried.shift() ?? choose(kinds, random);
+function chooseGroup(
+  { kinds: all, untried, random, run }: Course,
+  kept: StorageKind,
+): readonly FaultKind[] {
+  const kinds = all.filter((kind) => fallsOn(kind, kept));
+  const own = untried.findIndex((kind) => fallsOn(kind, kept));
+  const first = untried.splice(own, own < 0 ? 0 : 1)[0] ?? choose(kinds, random);
   const chosen = [first];
-  const isFree = ({ instrument }: FaultKind): boolean =>
-    instrument !== undefined && !chosen.some((it) => it.instrument === instrument);
+  const isFree = (kind: FaultKind): boolean =>
+    fallsOn(kind, kept) &&
+    kind.instrument !== undefined &&
+    !chosen.some(({ instrument }) => instrument === kind.instrument);
   const size = first.instrument === undefined ? 1 : random.pick([2, 3, 3, 4]);
   for (let tries = 0; chosen.length < size && tries < 20; tries++) {
     const at = untried.findIndex(isFree);

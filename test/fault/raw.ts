@@ -1,4 +1,4 @@
-/** What lies in a home's SQLite files, read without the product's code and without writing. */
+/** What lies in a home's SQLite files, or in PostgreSQL, read without the product's code and without writing. */
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -56,16 +56,76 @@ export interface RawIssuer {
   >;
 }
 
-/** Reads `<home>/data/log-<name>.db`. */
-export function readLog(home: string, name: string): RawLog {
-  using database = open(join(home, "data", `log-${name}.db`));
+/** A row as it is stored. */
+interface RawRow {
+  readonly key: Uint8Array;
+  readonly value: Uint8Array;
+}
+
+/** Where the services keep what they have. */
+export interface RawStore {
+  /** Every row of a table, in the order of their keys. */
+  rows(partition: string, table: string): readonly RawRow[];
+  /** How many facts a partition has, and the sequence number of the last. */
+  facts(partition: string): { readonly count: number; readonly last: number };
+}
+
+/** The files in `<home>/data`. */
+export function filesOf(home: string): RawStore {
+  const opened = (partition: string) => open(join(home, "data", `${partition}.db`));
+  return {
+    rows(partition, table) {
+      using database = opened(partition);
+      return rowsOf(database, `table_${table}`);
+    },
+    facts(partition) {
+      using database = opened(partition);
+      const row = database
+        .prepare('SELECT count(*) AS n, coalesce(max("sequence"), 0) AS last FROM "stream_facts"')
+        .get();
+      return { count: Number(row?.["n"]), last: Number(row?.["last"]) };
+    },
+  };
+}
+
+/** A database; `ask` runs one statement and gives its rows, a line each, with "|" between columns. */
+export function databaseOf(ask: (sql: string) => string): RawStore {
+  const lines = (sql: string): string[][] =>
+    ask(sql)
+      .split("\n")
+      .filter(Boolean)
+      .map((line) => line.split("|"));
+  const idOf = (partition: string): string => {
+    const [[id] = []] = lines(`SELECT id FROM chancery.partitions WHERE name = '${partition}'`);
+    if (id === undefined) throw new Error(`${partition} is missing in the database`);
+    return id;
+  };
+  return {
+    rows(partition, table) {
+      const name = `chancery."t${idOf(partition)}_${table}"`;
+      const sql = `SELECT encode(key, 'hex'), encode(value, 'hex') FROM ${name} ORDER BY key`;
+      return lines(sql).map(([key = "", value = ""]) => ({
+        key: Uint8Array.fromHex(key),
+        value: Uint8Array.fromHex(value),
+      }));
+    },
+    facts(partition) {
+      const name = `chancery."s${idOf(partition)}_facts"`;
+      const [row = []] = lines(`SELECT count(*), coalesce(max(sequence), 0) FROM ${name}`);
+      return { count: Number(row[0]), last: Number(row[1]) };
+    },
+  };
+}
+
+/** Reads a log. */
+export function readLog(store: RawStore, name: string): RawLog {
   let contiguous = true;
-  const entries = rowsOf(database, "table_entries").map(({ key, value }, at) => {
+  const entries = store.rows(`log-${name}`, "entries").map(({ key, value }, at) => {
     contiguous &&= Number(view(key).getBigUint64(0)) === at;
     const length = view(value).getUint32(8);
     return { atMs: view(value).getBigUint64(0), entry: value.subarray(12, 12 + length) };
   });
-  const heads = rowsOf(database, "table_heads").map(({ key, value }) => ({
+  const heads = store.rows(`log-${name}`, "heads").map(({ key, value }) => ({
     size: Number(view(key).getBigUint64(0)),
     root: value.subarray(1, 33).toHex(),
     timestampMs: value[0] === 1 ? view(value).getBigUint64(33) : null,
@@ -108,26 +168,25 @@ export function readVaultFile(path: string): RawVault {
   return { rows, breaks, heads };
 }
 
-/** Reads `<home>/data/issuer.db`. */
-export function readIssuer(home: string): RawIssuer {
-  using database = open(join(home, "data", "issuer.db"));
-  const keys = (table: string) => new Set(rowsOf(database, table).map(({ key }) => key.toHex()));
+/** Reads what the issuer keeps. */
+export function readIssuer(store: RawStore): RawIssuer {
+  const keys = (table: string) =>
+    new Set(store.rows("issuer", table).map(({ key }) => key.toHex()));
   const outcomes = new Map(
-    rowsOf(database, "table_outcomes").map(({ key, value }) => [
-      key.toHex(),
-      JSON.parse(new TextDecoder().decode(value)) as { outcome: string },
-    ]),
+    store
+      .rows("issuer", "outcomes")
+      .map(({ key, value }) => [
+        key.toHex(),
+        JSON.parse(new TextDecoder().decode(value)) as { outcome: string },
+      ]),
   );
-  return { intents: keys("table_intents"), open: keys("table_open"), outcomes };
+  return { intents: keys("intents"), open: keys("open"), outcomes };
 }
 
-/** Sequence numbers that are missing from a partition's stream of facts. */
-export function missingFacts(home: string, partition: string): number {
-  using database = open(join(home, "data", `${partition}.db`));
-  const row = database
-    .prepare('SELECT count(*) AS n, coalesce(max("sequence"), 0) AS last FROM "stream_facts"')
-    .get();
-  return Number(row?.["last"]) - Number(row?.["n"]);
+/** How many sequence numbers are missing from a partition's stream of facts. */
+export function missingFacts(store: RawStore, partition: string): number {
+  const { count, last } = store.facts(partition);
+  return last - count;
 }
 
 /** Signatures that the token has made, by key label, since the counter began. */
@@ -144,7 +203,7 @@ function open(path: string): DatabaseSync {
   return new DatabaseSync(path, { readOnly: true, timeout: 5_000 });
 }
 
-function rowsOf(database: DatabaseSync, table: string) {
+function rowsOf(database: DatabaseSync, table: string): readonly RawRow[] {
   return database
     .prepare(`SELECT "key", "value" FROM "${table}" ORDER BY "key"`)
     .all()

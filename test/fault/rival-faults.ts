@@ -9,7 +9,7 @@ import { demoToken, signOnce } from "../support/signer.ts";
 import type { FaultKind } from "./fault-kind.ts";
 import type { Ground } from "./ground.ts";
 import { patience } from "./patience.ts";
-import { readIssuer } from "./raw.ts";
+import { filesOf, readIssuer } from "./raw.ts";
 
 const endsWithinMs = 40_000;
 /** Shorter than the supervisor bears silence. */
@@ -128,7 +128,7 @@ async function twoBranches(ground: Ground): Promise<number> {
     throw new Error("L9: no answers beside a rival");
   await expectNoEntry(door, home);
   await ground.clients(0);
-  for (const serial of readIssuer(other).intents) ground.intentsElsewhere.add(serial);
+  for (const serial of readIssuer(filesOf(other)).intents) ground.intentsElsewhere.add(serial);
   rmSync(other, { recursive: true, force: true });
   return 1;
 }

@@ -1,8 +1,9 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { type AddressInfo, connect, createServer } from "node:net";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { encodeUtf8, uintBytes, uintFrom } from "../../core/formats/encoding.ts";
 import { Conflict, type Partition } from "../../core/storage.ts";
 import { postgresDriver } from "../../plugins/storage/postgres.ts";
@@ -193,6 +194,24 @@ test.for([
     .toMatch(`PostgreSQL's ${name} is ${value}, with which acknowledged commits can be lost`);
   reload(`RESET ${name}`);
   await expect.poll(() => server.sql(`SHOW ${name}`)).toBe("on");
+});
+
+test("a pooler, which does not pass on what a connection asks of its server, is refused", async () => {
+  const pooler = createServer((near) => {
+    const far = connect(`${server.host}/.s.PGSQL.${server.port}`);
+    near.once("data", (startup: Buffer) => {
+      const asked = startup.toString("latin1").replace("force_generic_plan", "force_custom_plan ");
+      far.write(asked, "latin1");
+      near.pipe(far).pipe(near);
+    });
+  });
+  onTestFinished(() => void pooler.close());
+  pooler.listen(0, "127.0.0.1");
+  await once(pooler, "listening");
+  const { port } = pooler.address() as AddressInfo;
+  const options = { ...fresh(), servers: [{ host: "127.0.0.1", port }] };
+  await using driver = postgresDriver(options);
+  await expect(driver.create("room", shape)).rejects.toThrow(/a pooler stands in front of it/);
 });
 
 test("a server that is not there is said so, and nothing waits for ever", async () => {

@@ -8,6 +8,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { freePort } from "./ports.ts";
 
 const packages = "/usr/lib/postgresql";
+/** A log's rows in hexadecimal, for the fault machine's judge. */
+const mostPrinted = 512 * 1024 * 1024;
 
 /** A running server. */
 export interface TestPostgres extends AsyncDisposable {
@@ -16,6 +18,8 @@ export interface TestPostgres extends AsyncDisposable {
   readonly port: number;
   /** Runs statements as the superuser `postgres` and gives what psql prints, rows only. */
   sql(text: string, database?: string): string;
+  /** CPU time of all its processes since it started, in ms; those that have ended count. */
+  cpuMs(): number;
   /** Ends it without notice, as a power cut of its machine does to a process. */
   kill(): Promise<void>;
   /** Starts it again after {@link kill}. */
@@ -25,6 +29,9 @@ export interface TestPostgres extends AsyncDisposable {
   /** Makes a standby the primary. */
   promote(): void;
 }
+
+/** USER_HZ is 100 on every Linux that Node runs on. */
+const msPerTick = 10;
 
 type Settings = { readonly [name: string]: string };
 
@@ -67,7 +74,11 @@ class Server implements TestPostgres {
     const place = ["-h", this.host, "-p", String(this.port), "-U", "postgres", "-d", database];
     const args = [...place, "-AtXq", "-v", "ON_ERROR_STOP=1", "-c", text];
     const stdio = ["ignore", "pipe", "pipe"] as const;
-    return execFileSync(program("psql"), args, { encoding: "utf8", stdio: [...stdio] }).trim();
+    return execFileSync(program("psql"), args, {
+      encoding: "utf8",
+      stdio: [...stdio],
+      maxBuffer: mostPrinted,
+    }).trim();
   }
 
   async start(): Promise<void> {
@@ -100,6 +111,16 @@ class Server implements TestPostgres {
     throw new Error("the PostgreSQL server does not start");
   }
 
+  cpuMs(): number {
+    const own = this.#process?.pid;
+    if (own === undefined) return 0;
+    const running = childrenOf(own).flatMap((pid) => cpuTicks(String(pid)).slice(0, 2));
+    return [...cpuTicks(String(own)), ...running].reduce(
+      (sum, ticks) => sum + ticks * msPerTick,
+      0,
+    );
+  }
+
   async kill(): Promise<void> {
     const running = this.#process;
     if (running?.pid === undefined || running.exitCode !== null) return;
@@ -122,6 +143,9 @@ class Server implements TestPostgres {
       "-D",
       `${copy}/data`,
       "-R",
+      // Otherwise it waits until the server finds time for a checkpoint, minutes perhaps.
+      "-c",
+      "fast",
       "-X",
       "stream",
       "--no-sync",
@@ -150,13 +174,24 @@ function childrenOf(parent: number): readonly number[] {
     .map(Number);
 }
 
-/** The fourth field of /proc/PID/stat; the second may hold anything in parentheses. */
+/** The fourth field of /proc/PID/stat. */
 function parentOf(pid: string): number | null {
+  const [, parent] = statOf(pid);
+  return parent === undefined ? null : Number(parent);
+}
+
+/** Of a process and of those it has waited for, user and system. */
+function cpuTicks(pid: string): readonly number[] {
+  return statOf(pid).slice(11, 15).map(Number);
+}
+
+/** The fields from the third on, none if the process has ended; the second may hold anything in parentheses. */
+function statOf(pid: string): readonly string[] {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
-    return Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]);
+    return stat.slice(stat.lastIndexOf(")") + 2).split(" ");
   } catch {
-    return null;
+    return [];
   }
 }
 
