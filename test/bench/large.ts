@@ -44,7 +44,8 @@ export async function measureLarge(settings: LargeSettings): Promise<Figure[]> {
   const short = await placeFor({ ...settings, size: shortSize, keep: null }, stack);
   await fill(short, shortSize, tell);
   tell("the long log beside a short one");
-  const engine = await compare(long, short);
+  tell(`built: ${JSON.stringify(built)}`);
+  const engine = await compare({ long, short }, tell);
   const instance = await startInstance(long);
   await using _ = instance;
   const served = await serve(instance, tell);
@@ -121,7 +122,10 @@ async function fill(place: Place, size: number, tell: LargeSettings["tell"]): Pr
 }
 
 /** Appends to both by turns, and proves in the long one. */
-async function compare(long: Place, short: Place): Promise<Figure[]> {
+async function compare(
+  { long, short }: { readonly long: Place; readonly short: Place },
+  tell: LargeSettings["tell"],
+): Promise<Figure[]> {
   await using first = new Filler(long.home);
   await using second = new Filler(short.home);
   const cost = async (filler: Filler): Promise<number> => {
@@ -144,6 +148,9 @@ async function compare(long: Place, short: Place): Promise<Figure[]> {
   const proved = await first.perform({ prove: proofs });
   await first.perform({ end: true });
   await second.perform({ end: true });
+  tell(
+    `append, long and short: ${micros.map(String).join("; ")}; proof ${JSON.stringify(proved.latencyMs)}`,
+  );
   const each = micros.map((pair) => pair.map((one) => one.toFixed(0)).join("/")).join(", ");
   return [
     {
