@@ -1,6 +1,7 @@
 /**
  * Facts travel by being asked for. The emitter answers `factsAfter` from the stream its commits wrote; a follower keeps a cursor per
  * stream in its own store and moves it only after its handler is done, so facts arrive in order and at least once whatever crashes.
+ * While it follows it knows the cursor by heart, and stores it once a second: what a crash makes it forget comes again.
  */
 import { type Ask, type Fact, factsAfter } from "../events/contract.ts";
 import { Failure } from "../events/failure.ts";
@@ -99,6 +100,8 @@ const answerBytes = 1024 * 1024;
 const pullLimit = 256;
 const backOff = { firstMs: 100, mostMs: 5_000 };
 const fine: Health = { status: "ok" };
+/** How long a cursor that has moved is not stored: each time costs the disk as much as what was followed. */
+const storeEveryMs = 1_000;
 
 async function openStream(stores: OwnStores, stream: string): Promise<Partition> {
   try {
@@ -122,6 +125,7 @@ function streamLoop(following: Following, stream: string, begin: Begin) {
   let health: Health = fine;
   let failingSince: Date | null = null;
   let woken = new AbortController();
+  const cursor = new Cursor(following, stream);
 
   const run = async (): Promise<void> => {
     let backOffMs = backOff.firstMs;
@@ -129,11 +133,13 @@ function streamLoop(following: Following, stream: string, begin: Begin) {
     while (!signal.aborted) {
       woken = new AbortController();
       try {
-        const more = await pull(following, stream, begin);
+        const more = await pull(following, stream, { begin, cursor });
+        await cursor.storeIfDue();
         health = fine;
         failingSince = null;
         backOffMs = backOff.firstMs;
-        if (!more) await pause(pollMs, AbortSignal.any([woken.signal, signal]));
+        const idleMs = Math.min(pollMs, cursor.dueInMs());
+        if (!more) await pause(idleMs, AbortSignal.any([woken.signal, signal]));
       } catch (thrown) {
         const { code, message, cause, retry: passing } = Failure.from(thrown);
         failingSince ??= clock.now();
@@ -149,16 +155,69 @@ function streamLoop(following: Following, stream: string, begin: Begin) {
         backOffMs = Math.min(backOffMs * 2, backOff.mostMs);
       }
     }
+    // If it cannot be stored any more, some facts come again.
+    await cursor.store().catch(() => undefined);
   };
   return { wake: () => woken.abort(), health: () => health, done: run() };
 }
 
+/** The last fact of a stream that has been handled. */
+class Cursor {
+  readonly #stores: OwnStores;
+  readonly #key: Uint8Array;
+  /** Null until the stored one has been read. */
+  #at: bigint | null = null;
+  #stored = 0n;
+  #storedMs = performance.now();
+
+  constructor({ room, stores }: Following, stream: string) {
+    this.#stores = stores;
+    this.#key = encodeUtf8(`${room}/${stream}`);
+  }
+
+  async at(): Promise<bigint> {
+    if (this.#at !== null) return this.#at;
+    const own = await this.#stores.partition();
+    this.#stored = uintFrom((await own.get(cursorTable, this.#key)) ?? new Uint8Array(8));
+    this.#at = this.#stored;
+    return this.#at;
+  }
+
+  /** What lies before must not come again, unless this process dies. */
+  move(to: bigint): void {
+    this.#at = to;
+  }
+
+  /** Milliseconds until it should be stored; infinite if it is. */
+  dueInMs(): number {
+    if (this.#at === null || this.#at === this.#stored) return Number.POSITIVE_INFINITY;
+    return Math.max(0, this.#storedMs + storeEveryMs - performance.now());
+  }
+
+  async storeIfDue(): Promise<void> {
+    if (this.dueInMs() === 0) await this.store();
+  }
+
+  async store(): Promise<void> {
+    const at = this.#at;
+    if (at === null || at === this.#stored) return;
+    const own = await this.#stores.partition();
+    await own.commit({
+      writes: [{ table: cursorTable, key: this.#key, value: uintBytes(at, 8) }],
+    });
+    this.#stored = at;
+    this.#storedMs = performance.now();
+  }
+}
+
 /** Handles what there is, up to a limit, and says whether there may be more. */
-async function pull(following: Following, stream: string, begin: Begin): Promise<boolean> {
-  const { room, stores, ask, signal } = following;
-  const own = await stores.partition();
-  const key = encodeUtf8(`${room}/${stream}`);
-  const before = uintFrom((await own.get(cursorTable, key)) ?? new Uint8Array(8));
+async function pull(
+  following: Following,
+  stream: string,
+  { begin, cursor: kept }: { readonly begin: Begin; readonly cursor: Cursor },
+): Promise<boolean> {
+  const { room, ask, signal } = following;
+  const before = await kept.at();
   const answer = await ask(factsAfter(room), { stream, after: before, limit: pullLimit });
   // The ask has held the answer against its schema.
   const { facts, begun = [] } = answer as {
@@ -177,10 +236,10 @@ async function pull(following: Following, stream: string, begin: Begin): Promise
       cursor = row.sequence;
     }
   } finally {
-    // Also after a failure: what has been handled need not come again. A crash before this line repeats it.
+    // Also after a failure: what has been handled need not come again. A crash before the cursor is stored repeats it.
     if (cursor > before) {
       await following.settle?.();
-      await own.commit({ writes: [{ table: cursorTable, key, value: uintBytes(cursor, 8) }] });
+      kept.move(cursor);
     }
   }
   return facts.length > 0;
