@@ -18,11 +18,15 @@ function array(values: readonly JsonValue[]): string {
 }
 
 function object(value: object): string {
-  // §3.2.3: members sorted by the UTF-16 code units of their names, which is how JavaScript compares strings.
-  const members = Object.entries(value as { readonly [name: string]: JsonValue }) // not an array, not null: an object of values
-    .toSorted(([a], [b]) => (a < b ? -1 : 1))
-    .map(([name, member]) => `${text(name)}:${canonicalize(member)}`);
-  return `{${members.join(",")}}`;
+  const members = value as { readonly [name: string]: JsonValue }; // not an array, not null: an object of values
+  let all = "";
+  // §3.2.3: members sorted by the UTF-16 code units of their names, which is how JavaScript sorts strings.
+  for (const name of Object.keys(members).sort()) {
+    const member = members[name];
+    if (member === undefined) throw new Malformed("canonical JSON: a member without a value");
+    all += `${all === "" ? "" : ","}${text(name)}:${canonicalize(member)}`;
+  }
+  return `{${all}}`;
 }
 
 function text(value: string): string {

@@ -225,11 +225,15 @@ function members<const Names extends readonly string[]>(
   }
   const renamed: Record<string, JsonValue> = {};
   for (const [name, member] of Object.entries(value)) {
-    const camel = wanted.find((one) => one === name || protoName(one) === name) ?? name;
+    const camel = wanted.includes(name) || !name.includes("_") ? name : camelOf(name, wanted);
     if (Object.hasOwn(renamed, camel)) throw new Malformed(`rekor v2: ${where}: ${camel} twice`);
     renamed[camel] = member;
   }
   return readMembers(renamed, `rekor v2: ${where}`, wanted);
+}
+
+function camelOf(name: string, wanted: readonly string[]): string {
+  return wanted.find((one) => protoName(one) === name) ?? name;
 }
 
 /** The name in the proto file: `hashedRekordRequestV002` is `hashed_rekord_request_v002`. */

@@ -3,6 +3,7 @@
  * certificate; probes have none, because whoever asks whether we are well must not be told that we are busy.
  */
 import type { Rate } from "./rate.ts";
+import { createSlices, type Slices } from "./slices.ts";
 
 /** What a request is about: the state of the installation, reading, or anything that may change something. */
 export type Lane = "probe" | "read" | "write";
@@ -38,7 +39,7 @@ export interface Admission {
 export interface AdmissionLimits {
   /** In each lane, from the end of the header to the end of the response. */
   readonly requestsInFlight: number;
-  /** In each lane, being worked on. */
+  /** In each lane, being worked on; fewer if as many do not leave within a moment. */
   readonly requestsAtOnce: number;
   /** A request that was not begun within this time is not begun any more. */
   readonly longestWaitMs: number;
@@ -54,7 +55,12 @@ export function createAdmission(
   rate: Rate | null,
   nowMs: () => number = () => performance.now(),
 ): Admission {
-  const lanes = { read: createLane(limits, nowMs), write: createLane(limits, nowMs), probe: null };
+  const slices = createSlices(() => performance.now());
+  const lanes = {
+    read: createLane(limits, nowMs, null),
+    write: createLane(limits, nowMs, slices),
+    probe: null,
+  };
   let bodyBytes = 0;
   const busy: Refused = { status: 503, retryAfterMs: limits.longestWaitMs };
   const hasRoom = (applicant: Applicant): boolean =>
@@ -90,25 +96,34 @@ const probe: Admitted = {
 };
 
 /**
+ * More than leaves in this time is not worked on at once: it would only make everybody wait longer, and what is half done costs memory
+ * and the time to look after it. So many always are, because who waits for a disk or another machine keeps nobody else from working.
+ */
+const workMs = 400;
+const leastAtOnce = 192;
+
+/**
  * A lane. Under overload the newest is taken first: the oldest has a client that has waited almost as long as it will, so work on
  * it would be wasted, and taking turns would make everybody wait that long.
  */
-function createLane(limits: AdmissionLimits, nowMs: () => number) {
+function createLane(limits: AdmissionLimits, nowMs: () => number, slices: Slices | null) {
   const { requestsInFlight, requestsAtOnce, longestWaitMs, queueMs } = limits;
   const waiting: Place[] = [];
   const pace = createPace(nowMs);
   let inFlight = 0;
   let atOnce = 0;
 
+  const mostAtOnce = (): number =>
+    Math.min(requestsAtOnce, Math.max(leastAtOnce, Math.ceil(pace.leaveIn(workMs))));
   const begin = (place: Place): true => {
     atOnce++;
     place.working = true;
-    if (atOnce === requestsAtOnce) pace.begin();
+    if (atOnce >= mostAtOnce()) pace.begin();
     return true;
   };
   const wait = async (place: Place): Promise<boolean> => {
     if (place.left) return false;
-    if (atOnce < requestsAtOnce) return begin(place);
+    if (atOnce < mostAtOnce()) return begin(place);
     return await new Promise((resolve) => {
       const expiry = setTimeout(() => place.end(false), longestWaitMs);
       place.end = (go) => {
@@ -123,7 +138,7 @@ function createLane(limits: AdmissionLimits, nowMs: () => number) {
   };
   const isFull = (): boolean =>
     inFlight >= requestsInFlight ||
-    (atOnce >= requestsAtOnce && pace.msFor(waiting.length + 1) > queueMs);
+    (atOnce >= mostAtOnce() && pace.msFor(waiting.length + 1) > queueMs);
 
   return {
     isFull,
@@ -132,7 +147,11 @@ function createLane(limits: AdmissionLimits, nowMs: () => number) {
       inFlight++;
       const place: Place = { working: false, left: false, end: () => undefined };
       return {
-        turn: async () => await wait(place),
+        async turn() {
+          if (!(await wait(place))) return false;
+          await slices?.begin();
+          return !place.left;
+        },
         [Symbol.dispose]() {
           inFlight--;
           place.left = true;
@@ -141,7 +160,7 @@ function createLane(limits: AdmissionLimits, nowMs: () => number) {
           pace.left();
           atOnce--;
           if (waiting.length === 0) pace.end();
-          else waiting.at(-1)?.end(true);
+          while (waiting.length > 0 && atOnce < mostAtOnce()) waiting.at(-1)?.end(true);
         },
       };
     },
@@ -151,7 +170,7 @@ function createLane(limits: AdmissionLimits, nowMs: () => number) {
 /** How long is looked before the pace is believed: batches leave together, and one of them says little. */
 const paceMs = 250;
 
-/** How fast requests leave while as many are worked on as may be: at any other time it would be how fast they come. */
+/** How fast requests leave while as many are worked on as may be, and others wait: at any other time it would be how fast they come. */
 function createPace(nowMs: () => number) {
   let sinceMs: number | null = null;
   let count = 0;
@@ -177,6 +196,8 @@ function createPace(nowMs: () => number) {
     },
     /** How long it takes until so many more have left. */
     msFor: (requests: number): number => requests / perMs,
+    /** How many leave in this time; without end as long as nothing is known. */
+    leaveIn: (ms: number): number => ms * perMs,
   };
 }
 

@@ -55,7 +55,7 @@ export async function createApp(serving: Serving): Promise<App> {
     logger: false,
     trustProxy: false,
     requestIdHeader: false,
-    genReqId: () => randomUUID().replaceAll("-", ""),
+    genReqId: requestIds(),
     return503OnClosing: false,
     bodyLimit: emptyBodyLimit,
     routerOptions: {
@@ -133,10 +133,19 @@ function addRoute(app: FastifyInstance, route: Route, serving: Serving): void {
       const { admitted, upload } = entered.get(request) ?? {};
       upload?.[Symbol.dispose]();
       if ((await admitted?.turn()) === true) return await answer(route, request, reply, serving);
-      refuse(reply, family, { status: 503 }, serving);
+      // It waited too long, as many do under overload: they are counted and have no line each.
+      serving.refusals.shed(route, 503, networkOf(request.socket.remoteAddress));
+      send(reply.header("x-request-id", request.id), withRetry(family.word(503, null)));
       return await reply;
     },
   });
+}
+
+/** Ids of 32 hex digits: chance once, then counted, because most are replaced by the trace's and never seen. */
+function requestIds(): () => string {
+  const prefix = randomUUID().replaceAll("-", "").slice(0, 20);
+  let count = 0;
+  return () => prefix + (count++).toString(16).padStart(12, "0");
 }
 
 interface Entered {

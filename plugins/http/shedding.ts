@@ -4,6 +4,7 @@
  * so that the connection can be used again, because a new one would cost more than the refusal.
  */
 import { randomInt, randomUUID } from "node:crypto";
+import { decodeUtf8 } from "../../core/formats/encoding.ts";
 import type { Context } from "../../core/plugin.ts";
 import type { Admission, Refused } from "./admission.ts";
 import type { Serve } from "./listeners.ts";
@@ -83,13 +84,14 @@ export function createShedding({
 /** The answers of a route's API to whoever must come back. */
 function prepare({ family, body }: Route) {
   const answer = (status: Refused["status"]) => {
-    const { contentType, body: text, headers } = family.word(status, null);
-    const bytes = Buffer.from(text);
+    const { contentType, body: worded, headers } = family.word(status, null);
+    // As text, which Node sends in one piece with the header.
+    const text = typeof worded === "string" ? worded : decodeUtf8(worded);
     return {
-      body: bytes,
+      body: text,
       headers: {
         "content-type": contentType,
-        "content-length": bytes.length,
+        "content-length": Buffer.byteLength(text),
         "x-content-type-options": "nosniff",
         ...(family.crossOrigin && { "access-control-allow-origin": "*" }),
         ...headers,

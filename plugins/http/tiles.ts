@@ -6,7 +6,11 @@ import { Failure } from "../../events/failure.ts";
 import { latestHead, readTile } from "../../events/log.ts";
 import { textFamily as family } from "./families.ts";
 import { logIn } from "./log-name.ts";
-import type { Put, Route } from "./route.ts";
+import type { Answered, Put, Route } from "./route.ts";
+
+/** Bytes of a full tile of hashes, and how many of them are kept at hand. */
+const fullTileBytes = 8_192;
+const keptTiles = 128;
 
 /** The routes of all logs; `active` is the log whose tiles, or whose newest successor's, are at the origin too, as clients of Rekor v2 want it. */
 export function tileRoutes(ask: Put, active: string | undefined): readonly Route[] {
@@ -25,6 +29,7 @@ type Path = Parameters<Route["handle"]>[0]["path"];
 type LogAsked = Pick<QuestionOf<typeof latestHead>, "log" | "newest">;
 
 function logRoutes(ask: Put, base: string, logOf: (path: Path) => LogAsked): readonly Route[] {
+  const kept = new Map<string, Answered>();
   return [
     {
       method: "GET",
@@ -45,19 +50,35 @@ function logRoutes(ask: Put, base: string, logOf: (path: Path) => LogAsked): rea
       path: `${base}/tile/*`,
       family,
       async handle({ path }) {
-        const at = tileIn(path["*"] ?? "");
-        const { tile } = await ask(readTile, { ...logOf(path), ...at });
+        const name = path["*"] ?? "";
+        const asked = logOf(path);
+        const key = `${asked.log} ${name}`;
+        const known = kept.get(key);
+        if (known !== undefined) return known;
+        const at = tileIn(name);
+        const { tile } = await ask(readTile, { ...asked, ...at });
         // A tile never changes; a partial one is superseded and may be dropped.
-        const lifetime = at.width === tileWidth ? "max-age=31536000, immutable" : "max-age=60";
-        return {
+        const isFull = at.width === tileWidth;
+        const answered = {
           status: 200,
           contentType: "application/octet-stream",
           body: tile,
-          headers: { "cache-control": lifetime },
+          headers: { "cache-control": isFull ? "max-age=31536000, immutable" : "max-age=60" },
         };
+        // Not of whoever is the newest log, which may be another one soon.
+        const isKept = isFull && tile.length === fullTileBytes && asked.newest !== true;
+        if (isKept) keep(kept, key, answered);
+        return answered;
       },
     },
   ];
+}
+
+/** Drops the one that has been there longest: whoever reads a log reads it in order. */
+function keep(kept: Map<string, Answered>, key: string, answered: Answered): void {
+  const [oldest] = kept.size < keptTiles ? [] : kept.keys();
+  if (oldest !== undefined) kept.delete(oldest);
+  kept.set(key, answered);
 }
 
 /** A path that names no tile names nothing: 404, not 400. */

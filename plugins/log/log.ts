@@ -5,6 +5,7 @@ import { equalBytes, uintFrom } from "../../core/formats/encoding.ts";
 import { leafHash } from "../../core/formats/merkle.ts";
 import { encodeEntryBundle, maxEntryLength, tileWidth } from "../../core/formats/tile.ts";
 import type { Envelope } from "../../core/plugin.ts";
+import type { Row } from "../../core/storage.ts";
 import type { AnswerOf } from "../../events/contract.ts";
 import { Failure } from "../../events/failure.ts";
 import { lastSigned } from "../../events/hsm.ts";
@@ -22,6 +23,7 @@ import { freeze } from "./freeze.ts";
 import { finalFailure, requireOpen, requireTime } from "./life.ts";
 import { promisesOf } from "./promises.ts";
 import { Publisher } from "./publisher.ts";
+import type { RecentEntry } from "./recent.ts";
 import { decodeEntryRow, numberKey, tables } from "./rows.ts";
 import { sequence } from "./sequencer.ts";
 import { identityOfStored, loadLog, type LogState, type LogSurroundings } from "./state.ts";
@@ -172,6 +174,8 @@ export class Log implements AsyncDisposable {
     const { size } = this.head();
     if (from >= size) return [];
     const count = Number(size - from < BigInt(limit) ? size - from : BigInt(limit));
+    const recent = this.#state.recent.slice(from, count);
+    if (recent !== null) return recent.map(shown);
     const placed: Placed[] = [];
     let bytes = 0;
     // A page fits into a message whatever its entries are.
@@ -187,10 +191,7 @@ export class Log implements AsyncDisposable {
       from,
       count: placed.length,
     });
-    return placed.map(({ integratedAtMs, entry, extraData, index }, at) => {
-      const promise = promises[at];
-      return { index, entry, extraData, integratedAtMs, ...(promise && { promise }) };
-    });
+    return placed.map((entry, at) => shown({ ...entry, promise: promises[at] ?? null }));
   }
 
   async find(leaf: Uint8Array): Promise<bigint> {
@@ -325,12 +326,7 @@ export class Log implements AsyncDisposable {
   /** Exactly `count` stored entries, each held against the tree. */
   async #read(from: bigint, count: number): Promise<Placed[]> {
     const { tree } = this.#state;
-    const { store } = this.#surroundings;
-    const rows = await store.scan(tables.entries, {
-      from: numberKey(from),
-      to: numberKey(from + BigInt(count)),
-      limit: count,
-    });
+    const rows = await this.#rows(from, count);
     if (rows.length !== count) throw damaged(`an entry from ${from} on is missing`);
     const placed: Placed[] = [];
     for (const { key, value } of rows) {
@@ -343,6 +339,22 @@ export class Log implements AsyncDisposable {
     }
     return placed;
   }
+
+  /** One is looked up faster than it is scanned for. */
+  async #rows(from: bigint, count: number): Promise<readonly Row[]> {
+    const { store } = this.#surroundings;
+    const key = numberKey(from);
+    if (count === 1) {
+      const value = await store.get(tables.entries, key);
+      return value === null ? [] : [{ key, value }];
+    }
+    const to = numberKey(from + BigInt(count));
+    return await store.scan(tables.entries, { from: key, to, limit: count });
+  }
+}
+
+function shown({ index, entry, extraData, integratedAtMs, promise }: RecentEntry) {
+  return { index, entry, extraData, integratedAtMs, ...(promise && { promise }) };
 }
 
 function outOfRange(why: string): Failure {

@@ -1,6 +1,7 @@
 /** What was promised for entries, wherever it is just then: stored, on its way into the store, or newer than that. */
 import { uintFrom } from "../../core/formats/encoding.ts";
 import type { Store } from "../../core/plugin.ts";
+import type { Row } from "../../core/storage.ts";
 import { decodePromises, numberKey, tables } from "./rows.ts";
 import type { LogState } from "./state.ts";
 
@@ -14,22 +15,26 @@ export async function promisesOf(
   const end = from + BigInt(count);
   const before = { to: numberKey(from + 1n), limit: 1, reverse: true };
   const [first] = await store.scan(tables.promises, before);
+  const stored = first === undefined ? null : runOf(first);
+  const storedEnd = stored === null ? 0n : stored.from + BigInt(stored.promises.length);
   const after = { from: numberKey(from + 1n), to: numberKey(end), limit: count };
-  const rows = [...(first ? [first] : []), ...(await store.scan(tables.promises, after))];
+  const more = storedEnd >= end || count === 1 ? [] : await store.scan(tables.promises, after);
   const runs = [
-    ...rows.map(({ key, value }) => ({ from: uintFrom(key), promises: decodePromises(value) })),
+    ...(stored === null ? [] : [stored]),
+    ...more.map(runOf),
     ...state.saving.promises,
     ...state.unsaved.promises,
   ];
-  const found = new Map<bigint, Uint8Array>();
-  for (const run of runs) {
-    for (const [at, promise] of run.promises.entries()) found.set(run.from + BigInt(at), promise);
-  }
   const promises: Uint8Array[] = [];
   for (let index = from; index < end; index++) {
-    const promise = found.get(index);
+    const run = runs.find((one) => one.from <= index && index - one.from < one.promises.length);
+    const promise = run?.promises[Number(index - run.from)];
     if (promise === undefined) break;
     promises.push(promise);
   }
   return promises;
+}
+
+function runOf({ key, value }: Row) {
+  return { from: uintFrom(key), promises: decodePromises(value) };
 }

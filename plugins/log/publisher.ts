@@ -189,9 +189,11 @@ export class Publisher {
     for (const [at, pending] of released.entries()) {
       pending.promise = promises[at] ?? null;
       state.pending.publish(pending);
+      state.recent.add(pending);
     }
     state.unsaved.settled.push(...released);
     state.sequencerWake.ring();
+    state.releasedWake.ring();
   }
 
   /** Never before an entry of the tree or the tree head before. */

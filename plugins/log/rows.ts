@@ -123,9 +123,9 @@ export function encodePromises(promises: readonly Uint8Array[]): Uint8Array {
 export function decodePromises(row: Uint8Array): Uint8Array[] {
   const promises: Uint8Array[] = [];
   for (let at = 0; at < row.length;) {
-    const end = at + 2 + Number(uintFrom(row.subarray(at, at + 2)));
+    const end = at + 2 + (row[at] ?? 0) * 256 + (row[at + 1] ?? 0);
     if (end > row.length || end === at + 2) throw new Malformed("promises row: cut short");
-    promises.push(row.slice(at + 2, end));
+    promises.push(row.subarray(at + 2, end));
     at = end;
   }
   return promises;

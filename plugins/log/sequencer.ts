@@ -1,7 +1,8 @@
 /**
  * The sequencer: takes what is in the pool, gives indices and a time, and makes entries, tiles, indices, the intent to sign and
- * the fact durable in one commit. The next batch starts when the previous is durable; there is no timer. It never waits for the
- * vault. If we crash before the commit nothing has happened; after it, the entries are in the log and a restart signs the intent.
+ * the fact durable in one commit. The next batch starts when the previous is durable and published, or does not get published in a
+ * moment: what comes while the vault signs is one batch, which costs disk and vault as much as one entry. Heads and promises ride with
+ * the next entries; if none come, they go alone after a moment. If we crash before the commit nothing has happened; after it, the entries are in the log and a restart signs the intent.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { emit } from "../../core/plugin.ts";
@@ -32,6 +33,10 @@ const maxBatchEntries = 512;
 const maxBatchBytes = 4 * 1024 * 1024;
 
 const patienceStepMs = 20;
+/** How long what was signed waits for entries to ride with: a commit of its own would keep those that come meanwhile waiting. */
+const lingerMs = 20;
+/** Longest that entries gather while those before them are signed for. */
+const gatherMs = 20;
 
 /** Runs until `stop`, or until a commit fails: what is true then is only known after a restart. */
 export async function sequence(
@@ -40,11 +45,33 @@ export async function sequence(
   stop: AbortSignal,
 ): Promise<void> {
   // One commit at a time: each expects the intent that the one before it wrote.
-  while (state.broken === null) {
-    const idle = state.pending.poolSize === 0 && isNothing(state.unsaved);
-    if (idle && stop.aborted) return;
-    if (idle) await state.sequencerWake.wait();
-    else await commitBatch(state, surroundings);
+  for (let lingerUntilMs: number | null = null; state.broken === null;) {
+    if (state.pending.poolSize > 0) {
+      lingerUntilMs = null;
+      await gather(state);
+      await commitBatch(state, surroundings);
+    } else if (isNothing(state.unsaved)) {
+      if (stop.aborted) return;
+      await state.sequencerWake.wait();
+    } else {
+      const now = performance.now();
+      const leftMs = (lingerUntilMs ??= now + lingerMs) - now;
+      if (leftMs > 0 && !stop.aborted) {
+        await state.sequencerWake.wait(leftMs);
+        continue;
+      }
+      lingerUntilMs = null;
+      await commitBatch(state, surroundings);
+    }
+  }
+}
+
+async function gather(state: LogState): Promise<void> {
+  const untilMs = performance.now() + gatherMs;
+  while (state.unpublished.length > 0 && state.broken === null) {
+    const leftMs = untilMs - performance.now();
+    if (leftMs <= 0) return;
+    await state.releasedWake.wait(leftMs);
   }
 }
 

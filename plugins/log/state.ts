@@ -26,6 +26,7 @@ import {
   tileKey,
   type Intent,
 } from "./rows.ts";
+import { RecentEntries } from "./recent.ts";
 import { Signal } from "./signal.ts";
 import { Tree } from "./tree.ts";
 
@@ -59,6 +60,7 @@ export interface LogState {
   published: Head | null;
   /** Durable entries that are not promised and published yet: consecutive, oldest first. */
   unpublished: Pending[];
+  readonly recent: RecentEntries;
   /** Signed, but not yet stored. */
   unsaved: Unsaved;
   /** On its way into the store. */
@@ -69,6 +71,8 @@ export interface LogState {
   broken: string | null;
   readonly sequencerWake: Signal;
   readonly publisherWake: Signal;
+  /** Rung when entries have been promised and published. */
+  readonly releasedWake: Signal;
 }
 
 /** What rides in the next commit. */
@@ -125,12 +129,14 @@ export async function loadLog(
       durable,
       published,
       unpublished: await adoptUnpromised(store, { format, pending, size: durable.size }),
+      recent: new RecentEntries(),
       unsaved: nothingUnsaved(),
       saving: nothingUnsaved(),
       life: await readLife(store, durable),
       broken: null,
       sequencerWake: new Signal(),
       publisherWake: new Signal(),
+      releasedWake: new Signal(),
     };
   } catch (thrown) {
     if (!(thrown instanceof Malformed)) throw thrown;

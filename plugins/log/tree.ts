@@ -21,6 +21,8 @@ import { tables, tileKey } from "./rows.ts";
 /** Levels of the tree in one tile: 2^8 = 256. */
 const tileHeight = 8;
 const cachedTiles = 512;
+/** Larger trees than this count in bigints alone. */
+const maxInMemory = 2n ** 31n;
 
 /** Reads the stored bytes of a tile, or null. */
 export type ReadTile = (level: number, index: bigint) => Promise<Uint8Array | null>;
@@ -148,7 +150,9 @@ export class Tree {
 
   /** RFC 6962 §2.1.1. @throws {Malformed} also if the index is outside the tree. */
   async inclusionProof(index: bigint, size: bigint): Promise<Uint8Array[]> {
-    return await this.#proof(inclusionPath(index, size));
+    const isWithin = index >= 0n && index < size && size <= this.#size && size < maxInMemory;
+    const proof = isWithin ? this.#proofInMemory(Number(index), Number(size)) : null;
+    return proof ?? (await this.#proof(inclusionPath(index, size)));
   }
 
   /** RFC 6962 §2.1.2. @throws {Malformed} also if the sizes are out of order. */
@@ -166,6 +170,44 @@ export class Tree {
     return (await this.#tile(level, index)).bytes(width);
   }
 
+  /**
+   * {@link inclusionProof} of an entry whose nodes are all in memory, as those of a new one are; else null. With numbers, because it is
+   * made for every entry, and bigints are garbage.
+   */
+  #proofInMemory(index: number, size: number): Uint8Array[] | null {
+    const proof: Uint8Array[] = [];
+    let from = 0;
+    let to = size;
+    while (to - from > 1) {
+      const middle = from + halfOf(to - from);
+      const isLeft = index < middle;
+      const root = isLeft ? this.#rootInMemory(middle, to) : this.#rootInMemory(from, middle);
+      if (root === null) return null;
+      // A copy: what is in a tile must not change under whoever gets it, nor be kept alive by it.
+      proof.push(root.slice());
+      if (isLeft) to = middle;
+      else from = middle;
+    }
+    return proof.reverse();
+  }
+
+  /** RFC 6962 §2.1: the root over leaves `from` to `to`, of a subtree that is part of a proof. */
+  #rootInMemory(from: number, to: number): Uint8Array | null {
+    const width = to - from;
+    const level = levelOf(width);
+    if (width === 2 ** level) {
+      const tileLevel = Math.floor(level / tileHeight);
+      const height = level - tileLevel * tileHeight;
+      const first = from / 2 ** (tileLevel * tileHeight);
+      const tile = this.#inMemory(tileLevel, Math.floor(first / tileWidth));
+      return tile?.node(height, (first % tileWidth) >> height) ?? null;
+    }
+    const middle = from + halfOf(width);
+    const left = this.#rootInMemory(from, middle);
+    const right = left === null ? null : this.#rootInMemory(middle, to);
+    return left === null || right === null ? null : nodeHash(left, right);
+  }
+
   async #proof(path: readonly LeafRange[]): Promise<Uint8Array[]> {
     const proof: Uint8Array[] = [];
     for (const range of path) proof.push(await this.#rangeRoot(range));
@@ -174,30 +216,33 @@ export class Tree {
 
   async #rangeRoot(range: LeafRange): Promise<Uint8Array> {
     const roots: Uint8Array[] = [];
-    for (const node of perfectSubtrees(range)) roots.push(await this.#node(node));
+    for (const at of perfectSubtrees(range)) {
+      const node = nodeInTile(at);
+      // Nearly all are in memory, and each wait would cost more than the node.
+      const tile =
+        this.#inMemory(node.tileLevel, node.tileIndex) ??
+        (await this.#tile(node.tileLevel, node.tileIndex));
+      roots.push(tile.node(node.height, node.index));
+    }
     // A copy: what is in a tile must not change under whoever gets it, nor be kept alive by it.
     return Uint8Array.from(foldRoots(roots));
   }
 
-  async #node({ level, index }: NodeAt): Promise<Uint8Array> {
-    const height = level % tileHeight;
-    const tileLevel = (level - height) / tileHeight;
-    const first = index << BigInt(height);
-    const tileIndex = first / BigInt(tileWidth);
+  async #node(at: NodeAt): Promise<Uint8Array> {
+    const { tileLevel, tileIndex, height, index } = nodeInTile(at);
     const tile = this.#inMemory(tileLevel, tileIndex) ?? (await this.#tile(tileLevel, tileIndex));
-    return tile.node(height, Number(first % BigInt(tileWidth)) >> height);
+    return tile.node(height, index);
   }
 
   async #tile(level: number, index: bigint): Promise<Tile> {
     return this.#inMemory(level, index) ?? (await this.#loadTile(level, index));
   }
 
-  #inMemory(level: number, index: bigint): Tile | null {
-    const edgeIndex = this.#size >> BigInt((level + 1) * tileHeight);
-    if (index === edgeIndex) return this.#edge[level] ?? null;
+  #inMemory(level: number, index: bigint | number): Tile | null {
+    const edgeIndex = Math.floor(Number(this.#size) / 2 ** ((level + 1) * tileHeight));
+    if (Number(index) === edgeIndex) return this.#edge[level] ?? null;
     const key = `${level}/${index}`;
-    const tile = this.#cache.get(key) ?? this.#changed.get(key)?.tile ?? null;
-    return tile;
+    return this.#cache.get(key) ?? this.#changed.get(key)?.tile ?? null;
   }
 
   async #loadTile(level: number, index: bigint): Promise<Tile> {
@@ -219,6 +264,28 @@ export class Tree {
     const oldest = this.#cache.keys().next().value;
     if (this.#cache.size > cachedTiles && oldest !== undefined) this.#cache.delete(oldest);
   }
+}
+
+/** The largest power of two smaller than `width`, which is above 1. */
+function halfOf(width: number): number {
+  return 2 ** levelOf(width - 1);
+}
+
+/** The base-two logarithm, rounded down, of a width from 1 to 2^31. */
+function levelOf(width: number): number {
+  return 31 - Math.clz32(width);
+}
+
+/** The tile a node is in, and where in it. */
+function nodeInTile({ level, index }: NodeAt) {
+  const height = level % tileHeight;
+  const first = index << BigInt(height);
+  return {
+    tileLevel: (level - height) / tileHeight,
+    tileIndex: first >> BigInt(tileHeight),
+    height,
+    index: Number(BigInt.asUintN(tileHeight, first)) >> height,
+  };
 }
 
 async function readEdge(read: ReadTile, level: number, index: bigint, width: number) {

@@ -1,7 +1,6 @@
 /** What a v2 log takes: the key is of the kind its details say, and the signature verifies over the digest. */
 import { verifyDigest } from "../../core/crypto/digest-verify.ts";
 import { digest as hash, hashLengths, sha256 } from "../../core/crypto/hash.ts";
-import { readPublicKey } from "../../core/crypto/keys.ts";
 import { pae } from "../../core/formats/dsse.ts";
 import { Malformed } from "../../core/formats/malformed.ts";
 import {
@@ -15,7 +14,7 @@ import {
   type VerifierV2,
 } from "../../core/formats/rekor-v2.ts";
 import { Failure } from "../../events/failure.ts";
-import { readKey, requireKey } from "./admission.ts";
+import { readKeyOnce, requireKey } from "./admission.ts";
 import { verifyPrehashed } from "./ed25519ph.ts";
 
 /** How a `dsseRequestV002` is logged: as today's verifiers want it, or as those from before 2026-06 do. */
@@ -88,7 +87,7 @@ function isSignedBy(verifier: VerifierV2, digest: Uint8Array, signature: Uint8Ar
   const details = acceptedKeyDetails[verifier.keyDetails];
   const { kind, rawBytes: der } = verifier;
   const label = kind === "publicKey" ? "PUBLIC KEY" : "CERTIFICATE";
-  const key = readKey({ label, der }, readPublicKey);
+  const key = readKeyOnce({ label, der });
   if (key.algorithm !== details.key) {
     throw new Failure("key-insecure", `the key is ${key.algorithm}, not ${verifier.keyDetails}`);
   }

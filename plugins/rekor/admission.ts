@@ -63,7 +63,7 @@ function parse(proposed: Uint8Array): ProposedEntry {
 }
 
 function admitHashedRekord(entry: HashedRekord): HashedRekord {
-  const key = readKey(entry.verifier, readPublicKey);
+  const key = readKeyOnce(entry.verifier);
   const { hashAlgorithm, digest, signature } = entry;
   if (key.algorithm === "ed25519" && hashAlgorithm !== "sha512") {
     throw new Failure(
@@ -142,13 +142,26 @@ function isBy(key: PublicKey, { message, digest }: Message, signature: Uint8Arra
     : verifyDigest(key, "sha256", digest, signature);
 }
 
+/** The key of a certificate, or a key alone. @throws {Failure} key-malformed or key-insecure. */
+export function readKey(verifier: Verifier): PublicKey {
+  return keyOf(verifier, importPublicKey);
+}
+
 /**
- * The key of a certificate, or a key alone. With `read` for {@link readPublicKey}, whoever finds that nothing verifies with it must
- * {@link requireKey}.
+ * {@link readKey} with {@link readPublicKey}, for one verification: whoever finds that nothing verifies must {@link requireKey}.
  *
  * @throws {Failure} key-malformed or key-insecure.
  */
-export function readKey({ label, der }: Verifier, read = importPublicKey): PublicKey {
+export function readKeyOnce(verifier: Verifier): PublicKey {
+  return keyOf(verifier, readPublicKey);
+}
+
+/** Tells a key that is none from one that has not made a signature. @throws {Failure} key-malformed */
+export function requireKey({ spki: der }: PublicKey): void {
+  readKey({ label: "PUBLIC KEY", der });
+}
+
+function keyOf({ label, der }: Verifier, read: typeof importPublicKey): PublicKey {
   try {
     return read(label === "CERTIFICATE" ? parseCertificate(der).publicKey : der);
   } catch (cause) {
@@ -156,11 +169,6 @@ export function readKey({ label, der }: Verifier, read = importPublicKey): Publi
     if (cause instanceof KeyInsecure) throw new Failure("key-insecure", cause.message, { cause });
     throw cause;
   }
-}
-
-/** Tells a key that is none from one that has not made a signature. @throws {Failure} key-malformed */
-export function requireKey({ spki: der }: PublicKey): void {
-  readKey({ label: "PUBLIC KEY", der });
 }
 
 function invalid(message: string): Failure {
