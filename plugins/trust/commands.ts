@@ -21,6 +21,7 @@ import {
 } from "../../core/formats/tuf.ts";
 import type { Reader } from "../../core/storage.ts";
 import { parseFile, readRepository, type Repository, verifyRoleSignature } from "./repository.ts";
+import { isShared, readShared, rowsToShare } from "./shared.ts";
 
 /** Something that is not as it must be. */
 export interface TrustFinding {
@@ -84,6 +85,9 @@ export async function fsckTrust(question: TrustQuestion): Promise<TrustReport> {
     report("error", `${question.firstRoot} is not the first root of the repository`);
   }
   const roles = await readRoles(question.reader, report);
+  await guarded(report, async () => {
+    rowsToShare(repository.files, await readShared(question.reader));
+  });
   await guarded(report, async () => await checkShown(question.reader, repository, report));
   return { findings, root: repository.root.version, roles };
 }
@@ -106,6 +110,8 @@ async function readRoles(reader: Reader, report: Report): Promise<readonly Store
     const rows = await reader.scan("files", { from, limit: pageSize });
     for (const { key, value } of rows) {
       const name = decodeUtf8(key);
+      from = new Uint8Array([...key, 0]);
+      if (isShared(name)) continue;
       await guarded(report, async () => {
         const { signed } = parseFile(name, value);
         const isTimestamp = name === "timestamp.json";
@@ -117,7 +123,6 @@ async function readRoles(reader: Reader, report: Report): Promise<readonly Store
         roles.push({ role, hash: encodeHex(sha256(sha256(signedBytes(signed)))) });
         await requireReserved(reader, { role, version }, report);
       });
-      from = new Uint8Array([...key, 0]);
     }
     if (rows.length < pageSize) return roles;
   }

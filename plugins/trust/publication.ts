@@ -29,11 +29,18 @@ import {
 
 type Publication = QuestionOf<typeof publishTargets>;
 
+/** Keeps files where every process finds them, all or nothing, before they are in this one's folder. */
+type Keep = (files: ReadonlyMap<string, Uint8Array>) => Promise<void>;
+
 /** The repository with the new targets, on the disk and read back. @throws {Failure} operation-refused */
 export async function takeTargets(
   directory: string,
   repository: Repository,
-  { publication, now }: { readonly publication: Publication; readonly now: Date },
+  {
+    publication,
+    now,
+    keep,
+  }: { readonly publication: Publication; readonly now: Date; readonly keep: Keep },
 ): Promise<Repository> {
   const targets = readTargets(repository, publication.targets, now);
   const name = `${targets.version}.targets.json`;
@@ -43,7 +50,9 @@ export async function takeTargets(
   if (targets.version !== last + 1) {
     throw refused(`these are targets of version ${targets.version}, the next one is ${last + 1}`);
   }
-  for (const [path, content] of newFiles(repository, targets, publication)) {
+  const fresh = newFiles(repository, targets, publication);
+  await keep(new Map([...fresh, [name, publication.targets]]));
+  for (const [path, content] of fresh) {
     await mkdir(dirname(join(directory, path)), { recursive: true, mode: 0o700 });
     await durableWrite(join(directory, path), content);
   }
@@ -65,9 +74,11 @@ export async function takeRoot(
     file,
     now,
     requireKeys,
+    keep,
   }: {
     readonly file: Uint8Array;
     readonly now: Date;
+    readonly keep: Keep;
     readonly requireKeys: (root: RootRole) => Promise<void>;
   },
 ): Promise<Repository> {
@@ -76,7 +87,9 @@ export async function takeRoot(
   if (current !== undefined && equalBytes(current, file)) return repository;
   const root = readRoot(repository, file, now);
   await requireKeys(root);
-  await durableWrite(join(directory, `${root.version}.root.json`), file);
+  const name = `${root.version}.root.json`;
+  await keep(new Map([[name, file]]));
+  await durableWrite(join(directory, name), file);
   const next = await readRepository(directory);
   return { ...next, files: new Map([...repository.files, ...next.files]) };
 }

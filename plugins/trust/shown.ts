@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import { encodeUtf8 } from "../../core/formats/encoding.ts";
 import type { Health, Store } from "../../core/plugin.ts";
+import type { Write } from "../../core/storage.ts";
 import type { AnswerOf, QuestionOf } from "../../events/contract.ts";
 import { Failure } from "../../events/failure.ts";
 import type { publishRoot, publishTargets, readTrustFile } from "../../events/trust.ts";
@@ -9,6 +10,7 @@ import type { TrustContext } from "./manifest.ts";
 import { due, type Online, readOnline, renew, requireOnlineKeys } from "./online.ts";
 import { takeRoot, takeTargets } from "./publication.ts";
 import { readRepository, type Repository } from "./repository.ts";
+import { readShared, rowsToShare, writeMissing } from "./shared.ts";
 
 /** How long before the root or the targets expire an operator is told: a ceremony takes time. */
 const ceremonyNoticeMs = 30 * 86_400_000;
@@ -24,8 +26,12 @@ export class Shown {
   /** Reads it, and renews what is due. @throws if what there is has expired and cannot be renewed */
   static async open(context: TrustContext): Promise<Shown> {
     const directory = join(context.home(), context.config.directory);
-    const repository = await readRepository(directory);
     const store = await context.stores.open();
+    // What was published while another process had the turn, on another machine perhaps.
+    const shared = await readShared(store);
+    await writeMissing(directory, shared);
+    const repository = await readRepository(directory);
+    await keepIn(store, rowsToShare(repository.files, shared));
     const online = await readOnline(store, repository);
     const state = { repository, online, trouble: null };
     const shown = new Shown(context, { directory, store, state });
@@ -61,7 +67,7 @@ export class Shown {
     const { clock, journal } = this.#context;
     await this.#inTurn(async () => {
       const { repository } = this.#state;
-      const question = { publication, now: clock.now() };
+      const question = { publication, now: clock.now(), keep: this.#keep };
       const next = await takeTargets(this.#directory, repository, question);
       this.#state = { ...this.#state, repository: next };
       await this.#refresh();
@@ -83,7 +89,7 @@ export class Shown {
     await this.#inTurn(async () => {
       const requireKeys = async (root: Repository["root"]) =>
         await requireOnlineKeys(this.#context, root);
-      const question = { file, now: clock.now(), requireKeys };
+      const question = { file, now: clock.now(), requireKeys, keep: this.#keep };
       const next = await takeRoot(this.#directory, this.#state.repository, question);
       // Whatever another root no longer believes is signed again.
       this.#state = {
@@ -128,6 +134,9 @@ export class Shown {
     await this.#turn;
   }
 
+  readonly #keep = async (files: Repository["files"]): Promise<void> =>
+    await keepIn(this.#store, rowsToShare(files, await readShared(this.#store)));
+
   async #refresh(): Promise<void> {
     const { config, clock, journal } = this.#context;
     const { repository, online } = this.#state;
@@ -161,6 +170,10 @@ export class Shown {
     const since = this.#state.trouble?.since ?? clock.now();
     this.#state = { ...this.#state, trouble: { reason, since } };
   }
+}
+
+async function keepIn(store: Store, writes: readonly Write[]): Promise<void> {
+  if (writes.length > 0) await store.commit({ writes });
 }
 
 /** What may change while the plugin runs. */

@@ -122,15 +122,29 @@ async function failOver(ground: Ground, random: Random): Promise<number> {
 /** Whose turn it is, is seen from the lease: it changes hands if that one is paused. */
 async function pausedLeader(ground: Ground): Promise<number> {
   const { postgres } = ground;
-  const term = (): string => postgres.sql("SELECT term FROM chancery.leases");
+  const term = (): string | null => {
+    try {
+      return postgres.sql("SELECT term FROM chancery.leases");
+    } catch {
+      // The server is away: another fault's doing.
+      return null;
+    }
+  };
   const pids = [() => ground.pid("services"), () => postgres.pid()];
-  for (let tries = 0; tries < 4; tries++) {
+  for (let tries = 0; tries < 8; tries++) {
     const pid = pids[tries % pids.length]?.() ?? null;
     const before = term();
-    if (pid === null || !signal(pid, "SIGSTOP")) continue;
+    if (pid === null || before === null || !signal(pid, "SIGSTOP")) {
+      await sleep(300);
+      continue;
+    }
     const until = performance.now() + Math.min(longestPauseMs, patience(takenWithinMs));
-    while (term() === before && performance.now() < until) await sleep(100);
-    const isTaken = term() !== before;
+    let isTaken = false;
+    while (!isTaken && performance.now() < until) {
+      await sleep(100);
+      const now = term();
+      isTaken = now !== null && now !== before;
+    }
     // The other must have opened the partitions, and written, before this one goes on.
     if (isTaken) await sleep(500);
     signal(pid, "SIGCONT");
