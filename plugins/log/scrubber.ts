@@ -3,7 +3,7 @@
  * tiles against the tiles above them, indices against the entries. What is wrong is told in the journal, the metrics and the room's
  * health until it is right again. It changes nothing: `chancery log repair` does, with the instance stopped.
  */
-import { setTimeout as sleep } from "node:timers/promises";
+import { setImmediate as nextTurn, setTimeout as sleep } from "node:timers/promises";
 import { concat, equalBytes, uintFrom } from "../../core/formats/encoding.ts";
 import { Malformed } from "../../core/formats/malformed.ts";
 import { hashLength, leafHash } from "../../core/formats/merkle.ts";
@@ -16,6 +16,9 @@ import type { Log } from "./log.ts";
 import type { LogConfig } from "./manifest.ts";
 import { decodeEntryRow, numberKey, tables, tileKey } from "./rows.ts";
 import { identityOfStored } from "./state.ts";
+
+/** Entries that are looked at in one turn: reads of the store block, and those who ask meanwhile wait for a millisecond at most. */
+const entriesAtOnce = 16;
 
 /** What can be damaged. Entries cannot be made again from anything that is stored here; the others can. */
 export type DamagedKind = "entry" | "tile" | "index";
@@ -50,6 +53,7 @@ export async function scrubTile(scrubbed: Scrubbed, index: bigint): Promise<read
     (await store.scan(tables.entries, range)).map((row) => [uintFrom(row.key), row.value]),
   );
   for (let at = 0; at < width; at++) {
+    if (at % entriesAtOnce === 0) await nextTurn();
     const position = from + BigInt(at);
     const row = rows.get(position);
     const leaf = hashes.subarray(at * hashLength, (at + 1) * hashLength);

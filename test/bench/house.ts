@@ -44,9 +44,13 @@ export interface House extends AsyncDisposable {
   start(): Promise<{ readonly instance: Instance; readonly readySeconds: number }>;
 }
 
-/** Makes an instance under the configuration `bench`. */
-export async function makeHouse(variant: Variant): Promise<House> {
+/** Makes an instance under the configuration `bench`; `made` is told its folder before anything is in it. */
+export async function makeHouse(
+  variant: Variant,
+  made: (folder: string) => void = () => undefined,
+): Promise<House> {
   const { remove, ...fresh } = await freshPlace();
+  made(dirname(fresh.home));
   const place = { ...fresh, ...(await genesisOf(variant.ca, fresh.home)) };
   const startedAt = performance.now();
   const { code, stderr } = await runStart(place);

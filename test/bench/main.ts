@@ -68,9 +68,7 @@ async function run(settings: Settings): Promise<Results> {
   await using stack = new AsyncDisposableStack();
   const houses: House[] = [];
   for (const variant of variantsOf(settings)) {
-    const house = stack.use(await makeHouse(variant));
-    folders.push(dirname(house.place.home));
-    houses.push(house);
+    houses.push(stack.use(await makeHouse(variant, (folder) => folders.push(folder))));
   }
   for (let repeat = 1; repeat <= settings.repeats; repeat++) {
     for (const house of houses) await bench.visit(house, repeat);

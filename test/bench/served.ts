@@ -9,12 +9,12 @@ import { get, sender, type Send } from "./http.ts";
 import { quantile } from "./load.ts";
 import { cpuBetween, usage } from "./processes.ts";
 
-const searches = 2_000;
+const searches = 1_500;
 /** The first entries may be those by which a start proves itself, and a hundred belong together. */
 const spared = 100;
 const pageLimit = 100;
 /** Fewer connections than a demo takes. */
-const offered = { perSecond: 1_000, seconds: 8, connections: 256 } as const;
+const offered = { perSecond: 1_000, seconds: 8, connections: 256, warmUp: 6_000 } as const;
 const lookEveryMs = 20;
 
 /** What the running instance does with the long log: the index that catches up, searches, memory. */
@@ -27,6 +27,9 @@ export async function serve(
   tell(`the index has caught up, ${caught.seconds.toFixed(0)} s after the start`);
   const digest = (index: number) => ({ digest: digestOf(index) });
   const named = (index: number) => ({ san: nameOf(index - (index % 100) + 1) ?? often });
+  // Compiled code is what is met by those who come later.
+  await firstPages(client.send, caught.size, digest);
+  await firstPages(client.send, caught.size, named);
   const byDigest = await firstPages(client.send, caught.size, digest);
   const byName = await firstPages(client.send, caught.size, named);
   const paged = await allPages(client.send);
@@ -119,9 +122,12 @@ async function firstPages(
 /** Searches while entries come, and how long an entry that is published is not found. */
 async function besideAppends({ home, origin }: Instance, send: Send) {
   await using generator = new Generator();
-  const { perSecond, seconds, connections } = offered;
+  const { perSecond, seconds, connections, warmUp } = offered;
   const make = { home, origin };
-  await generator.perform({ make, operation: "entry-v2-key", count: perSecond * seconds });
+  const operation = "entry-v2-key";
+  await generator.perform({ make, operation, count: warmUp });
+  await generator.perform({ closed: { lanes: 64, seconds } });
+  await generator.perform({ make, operation, count: perSecond * seconds });
   const looks: { readonly atMs: number; readonly published: number; readonly indexed: number }[] =
     [];
   const times: number[] = [];
