@@ -80,6 +80,12 @@ export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
 /** Unsigned big-endian integer of `width` bytes. */
 export function uintBytes(value: bigint | number, width: number): Uint8Array {
   const bytes = new Uint8Array(width);
+  if (typeof value === "number" && width <= wordBytes && isUint(value, width)) {
+    for (let at = width - 1, rest = value; at >= 0; at--, rest = Math.floor(rest / 256)) {
+      bytes[at] = rest % 256;
+    }
+    return bytes;
+  }
   const [high, low] = halves(value, width);
   // Numbers, because arithmetic on bigints allocates: lengths and indices are written all the time.
   for (let at = width - 1, rest = low; at >= Math.max(0, width - wordBytes); at--) {
@@ -111,11 +117,14 @@ export function uintFrom(bytes: Uint8Array): bigint {
 const wordBytes = 6;
 const wordSize = 2 ** (8 * wordBytes);
 
+/** True for a whole number that fits so many bytes, and one word. */
+function isUint(value: number, width: number): boolean {
+  return Number.isInteger(value) && value >= 0 && value < Math.min(wordSize, 256 ** width);
+}
+
 /** What lies above the last six bytes, and those. @throws {Malformed} if the value does not fit */
 function halves(value: bigint | number, width: number): readonly [bigint, number] {
-  if (typeof value === "number" && value >= 0 && value < Math.min(wordSize, 256 ** width)) {
-    if (Number.isInteger(value)) return [0n, value];
-  }
+  if (typeof value === "number" && isUint(value, width)) return [0n, value];
   const whole = BigInt(value);
   if (whole < 0n || whole >> BigInt(8 * width) !== 0n) {
     throw new Malformed(`integer ${value} does not fit ${width} bytes`);
