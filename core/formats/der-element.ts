@@ -49,6 +49,8 @@ export function readDer(bytes: Uint8Array): DerElement {
 /** Identifiers by a digest of their content; another one of the same digest takes the place. It is no state that anybody could see. */
 const dotted: { readonly content: Uint8Array; readonly text: string }[] = [];
 const dottedSlots = 256;
+/** Longer ones are nobody's that comes again, and would cost memory. */
+const longestKept = 24;
 
 /**
  * The dotted form of an object identifier's content. The same few come again and again, so their forms are kept.
@@ -56,6 +58,7 @@ const dottedSlots = 256;
  * @throws {Malformed} if an arc is 2^53 or more.
  */
 export function dottedOid(content: Uint8Array): string {
+  if (content.length > longestKept) return formatOid(content);
   let slot = content.length;
   for (const byte of content) slot = (slot * 31 + byte) % dottedSlots;
   const known = dotted[slot];
