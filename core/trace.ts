@@ -78,16 +78,17 @@ const idsAtOnce = 256;
 
 /** Random ids of sixteen hex digits, drawn many at once: every ask takes one. */
 function hexIds(): { readonly next: () => string } {
-  let digits = "";
+  let drawn = Buffer.alloc(0);
   let at = 0;
   return {
     next() {
-      if (at === digits.length) {
-        digits = randomBytes(idBytes * idsAtOnce).toString("hex");
+      if (at === drawn.length) {
+        drawn = randomBytes(idBytes * idsAtOnce);
         at = 0;
       }
-      at += 2 * idBytes;
-      return digits.slice(at - 2 * idBytes, at);
+      at += idBytes;
+      // Not a part of a longer text, which would keep all of that.
+      return drawn.toString("hex", at - idBytes, at);
     },
   };
 }

@@ -3,7 +3,7 @@
  * primitive in its one encoding; everything inside a constructed element checked at once, so that no BER hides in a part nobody
  * looks at.
  */
-import { decodeUtf8 } from "./encoding.ts";
+import { decodeUtf8, equalBytes } from "./encoding.ts";
 import { Malformed } from "./malformed.ts";
 
 /** Tags used by the formats here (X.680 §8.6), constructed bit included. */
@@ -32,6 +32,8 @@ export interface DerElement {
   readonly encoded: Uint8Array;
   /** The elements inside. @throws {Malformed} if this is primitive. */
   children(): readonly DerElement[];
+  /** True if the content begins with these octets. */
+  beginsWith(octets: Uint8Array): boolean;
 }
 
 /** Deeper nesting is refused: no format here comes close. */
@@ -44,8 +46,29 @@ export function readDer(bytes: Uint8Array): DerElement {
   return new Element(bytes, 0);
 }
 
-/** The dotted form of an object identifier's content. @throws {Malformed} if an arc is 2^53 or more. */
+/** Identifiers by a digest of their content; another one of the same digest takes the place. It is no state that anybody could see. */
+const dotted: { readonly content: Uint8Array; readonly text: string }[] = [];
+const dottedSlots = 256;
+/** Longer ones are nobody's that comes again, and would cost memory. */
+const longestKept = 24;
+
+/**
+ * The dotted form of an object identifier's content. The same few come again and again, so their forms are kept.
+ *
+ * @throws {Malformed} if an arc is 2^53 or more.
+ */
 export function dottedOid(content: Uint8Array): string {
+  if (content.length > longestKept) return formatOid(content);
+  let slot = content.length;
+  for (const byte of content) slot = (slot * 31 + byte) % dottedSlots;
+  const known = dotted[slot];
+  if (known !== undefined && equalBytes(known.content, content)) return known.text;
+  const text = formatOid(content);
+  dotted[slot] = { content: content.slice(), text };
+  return text;
+}
+
+function formatOid(content: Uint8Array): string {
   let text = "";
   let arc = 0;
   for (const byte of content) {
@@ -90,6 +113,14 @@ class Element implements DerElement {
 
   get encoded(): Uint8Array {
     return this.#bytes.subarray(this.#start, this.#end);
+  }
+
+  beginsWith(octets: Uint8Array): boolean {
+    if (octets.length > this.#end - this.#from) return false;
+    for (let at = 0; at < octets.length; at++) {
+      if (this.#bytes[this.#from + at] !== octets[at]) return false;
+    }
+    return true;
   }
 
   children(): readonly DerElement[] {

@@ -234,26 +234,42 @@ export interface DerWalk {
 
 /** Starts a walk through `element`, which must have `tag` (a SEQUENCE unless told). */
 export function walk(element: DerElement, what: string, tag: number = tags.sequence): DerWalk {
-  const children = expectTag(element, tag, what).children();
-  let at = 0;
-  return {
-    take(part, wanted) {
-      const child = children[at];
-      if (child === undefined) throw new Malformed(`${what}: ${part} is missing`);
-      if (wanted !== undefined) expectTag(child, wanted, `${part} of ${what}`);
-      at++;
-      return child;
-    },
-    maybe(wanted) {
-      const child = children[at];
-      if (child?.tag !== wanted) return null;
-      at++;
-      return child;
-    },
-    end() {
-      if (at !== children.length) throw new Malformed(`${what}: unexpected element`);
-    },
-  };
+  return new Walker(expectTag(element, tag, what).children(), what);
+}
+
+/** A class, because certificates are walked through all the time, and closures would be made anew for each element. */
+class Walker implements DerWalk {
+  readonly #children: readonly DerElement[];
+  readonly #what: string;
+  #at = 0;
+
+  constructor(children: readonly DerElement[], what: string) {
+    this.#children = children;
+    this.#what = what;
+  }
+
+  take(part: string, wanted?: number): DerElement {
+    const child = this.#children[this.#at];
+    if (child === undefined) throw new Malformed(`${this.#what}: ${part} is missing`);
+    if (wanted !== undefined && child.tag !== wanted) {
+      throw new Malformed(`der: expected ${part} of ${this.#what}`);
+    }
+    this.#at++;
+    return child;
+  }
+
+  maybe(wanted: number): DerElement | null {
+    const child = this.#children[this.#at];
+    if (child?.tag !== wanted) return null;
+    this.#at++;
+    return child;
+  }
+
+  end(): void {
+    if (this.#at !== this.#children.length) {
+      throw new Malformed(`${this.#what}: unexpected element`);
+    }
+  }
 }
 
 function constructed(tag: number, parts: readonly Uint8Array[]): Uint8Array {

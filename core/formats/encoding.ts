@@ -77,17 +77,22 @@ export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
   return Buffer.compare(a, b) === 0;
 }
 
-/** Unsigned big-endian integer of `width` bytes. */
+/** Unsigned big-endian integer of `width` bytes. @throws {Malformed} if the value does not fit */
 export function uintBytes(value: bigint | number, width: number): Uint8Array {
   const bytes = new Uint8Array(width);
-  const [high, low] = halves(value, width);
   // Numbers, because arithmetic on bigints allocates: lengths and indices are written all the time.
-  for (let at = width - 1, rest = low; at >= Math.max(0, width - wordBytes); at--) {
-    bytes[at] = rest % 256;
-    rest = Math.floor(rest / 256);
+  const exact = value <= Number.MAX_SAFE_INTEGER ? Number(value) : -1;
+  if (Number.isInteger(exact) && exact >= 0 && exact < 256 ** width) {
+    for (let at = width - 1, rest = exact; rest > 0; at--, rest = Math.floor(rest / 256)) {
+      bytes[at] = rest % 256;
+    }
+    return bytes;
   }
-  let rest = high;
-  for (let at = width - 1 - wordBytes; at >= 0; at--) {
+  let rest = BigInt(value);
+  if (rest < 0n || rest >> BigInt(8 * width) !== 0n) {
+    throw new Malformed(`integer ${value} does not fit ${width} bytes`);
+  }
+  for (let at = width - 1; at >= 0; at--) {
     bytes[at] = Number(rest & 0xffn);
     rest >>= 8n;
   }
@@ -109,20 +114,6 @@ export function uintFrom(bytes: Uint8Array): bigint {
 
 /** As many bytes as a number holds exactly. */
 const wordBytes = 6;
-const wordSize = 2 ** (8 * wordBytes);
-
-/** What lies above the last six bytes, and those. @throws {Malformed} if the value does not fit */
-function halves(value: bigint | number, width: number): readonly [bigint, number] {
-  if (typeof value === "number" && value >= 0 && value < Math.min(wordSize, 256 ** width)) {
-    if (Number.isInteger(value)) return [0n, value];
-  }
-  const whole = BigInt(value);
-  if (whole < 0n || whole >> BigInt(8 * width) !== 0n) {
-    throw new Malformed(`integer ${value} does not fit ${width} bytes`);
-  }
-  const high = whole >> BigInt(8 * wordBytes);
-  return [high, Number(high === 0n ? whole : BigInt.asUintN(8 * wordBytes, whole))];
-}
 
 function decode(text: string, alphabet: "base64" | "base64url", padded: boolean): Uint8Array {
   try {

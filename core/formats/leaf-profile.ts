@@ -184,6 +184,7 @@ export function correspond(precertificateTbs: Uint8Array, certificateTbs: Uint8A
 }
 
 const emptyName = der.sequence();
+const identifierTag = Uint8Array.of(der.tags.oid);
 const poisonId = der.oid(extensionOids.poison);
 const sctListId = der.oid(extensionOids.sctList);
 
@@ -292,16 +293,15 @@ function takeApart(tbs: Uint8Array): TbsParts {
   const head = content.subarray(0, content.length - last.encoded.length);
   const extensions = list.children();
   for (const extension of extensions) {
-    const first = der.expectTag(extension, der.tags.sequence, "extension").children().at(0);
-    if (first?.tag !== der.tags.oid) throw new Malformed("extension: no identifier");
+    der.expectTag(extension, der.tags.sequence, "extension");
+    if (!extension.beginsWith(identifierTag)) throw new Malformed("extension: no identifier");
   }
   return { head, listed: list.content, extensions };
 }
 
 /** True if an extension begins with this identifier, encoded. */
 function isCalled(extension: der.DerElement, id: Uint8Array): boolean {
-  const { content } = extension;
-  return id.every((byte, at) => content[at] === byte);
+  return extension.beginsWith(id);
 }
 
 function putTogether(head: Uint8Array, ...extensions: readonly Uint8Array[]): Uint8Array {

@@ -182,16 +182,15 @@ export function formatRecord({ sequence, previous, body: told }: AuditRecord): U
 function canonical(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(canonical).join(",")}]`;
   if (typeof value !== "object" || value === null) return JSON.stringify(value);
+  const members = value as { readonly [name: string]: unknown }; // not an array, not null: an object of values
   let text = "";
-  for (const [name, member] of Object.entries(value).toSorted(byName)) {
+  // Sorted as JavaScript sorts strings, which is by their UTF-16 code units.
+  for (const name of Object.keys(members).toSorted()) {
+    const member = members[name];
     if (member === undefined) continue;
     text += `${text === "" ? "" : ","}${JSON.stringify(name)}:${canonical(member)}`;
   }
   return `{${text}}`;
-}
-
-function byName([a]: readonly [string, unknown], [b]: readonly [string, unknown]): number {
-  return a < b ? -1 : 1;
 }
 
 /** @throws {Malformed} */

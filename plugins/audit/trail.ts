@@ -33,8 +33,8 @@ export interface Trail {
 }
 
 /** Facts that are waited for so that they share a commit, and how long. */
-const worthACommit = 64;
-const lingerMs = 100;
+const worthACommit = 128;
+const lingerMs = 250;
 
 /** Opens the trail in `store`. */
 export async function openTrail(

@@ -12,7 +12,7 @@ import { countRefusalsIn } from "./refusals.ts";
 import { inSlicesOf } from "./turns.ts";
 
 /** Signatures asked for in one message: some milliseconds of the vault's work. */
-const issuancesATurn = 32;
+const issuancesATurn = 64;
 
 export default issuer.implement(async ({ ask, clock, config, journal, stores }) => {
   const store = await stores.open();

@@ -19,7 +19,7 @@ import type { LogState, LogSurroundings } from "./state.ts";
  * Promises asked for at once, and the bytes of their entries. Few, so that those who wait go on with the first while the vault signs
  * the next: were all of a large batch answered together, services and vault would work by turns.
  */
-const maxRunEntries = 32;
+const maxRunEntries = 64;
 const maxRunBytes = 2 * 1024 * 1024;
 /** RFC 6962 §3.5 wants a tree head no older than the maximum merge delay; this is well within. */
 const maxTreeHeadAgeMs = 3_600_000;
