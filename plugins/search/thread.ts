@@ -1,4 +1,5 @@
 /** The thread in which the index lives: whatever it does, and however it fails, nobody else waits for it. */
+import { flushCompileCache } from "node:module";
 import { parentPort, workerData } from "node:worker_threads";
 import { leafHash } from "../../core/formats/merkle.ts";
 import { isDamage, lockIndex, removeIndex } from "./database.ts";
@@ -156,6 +157,8 @@ function run(port: NonNullable<typeof parentPort>, path: string): void {
     port.postMessage(perform(desk, { id, name, of }));
     later();
   });
+  // So that a thread that is started after this one finds it compiled.
+  flushCompileCache();
 }
 
 function perform(desk: Desk, { id, name, of }: Call): Result {
