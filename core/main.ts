@@ -22,11 +22,16 @@ async function main(): Promise<void> {
   const { ExitCode } = await import("./exit-codes.ts");
   const { pinoJournal } = await import("./pino-journal.ts");
   const { exitCodeFor, parseProcessArguments, startProcess } = await import("./run.ts");
+  const { flushCompileCache } = await import("node:module");
+  const { setFlagsFromString } = await import("node:v8");
   const { loadHome } = await import("../config/load.ts");
   const { Superseded } = await import("./storage.ts");
   const leave = (code: number): never => process.exit(code);
   const reasonOf = (thrown: unknown): string =>
     thrown instanceof Error ? thrown.message : String(thrown);
+
+  // The heap of the command line is this thread's: others, which would get one as large each, say for themselves what they need.
+  for (const flag of ["max-semi-space-size", "max-old-space-size"]) setFlagsFromString(`--${flag}=0`);
 
   const args = usable(parseProcessArguments, reasonOf) ?? leave(ExitCode.usage);
   const journal = pinoJournal(args.process);
@@ -58,6 +63,8 @@ async function main(): Promise<void> {
     // Nothing has been accepted yet, and what is half open survives a crash, so there is nothing to drain.
     if (typeof installation === "string") return leave(ExitCode.ok);
     core.info("ready", { health: installation.health() });
+    // Not only at the end, which may be a kill.
+    flushCompileCache();
     const ended = Promise.race([over.promise, installation.failed]);
     // What came in is finished also when another process has taken over: its own rooms answer what they can.
     const why = await Promise.race([stopping, ended]).catch((thrown: unknown) => {

@@ -1,4 +1,5 @@
 /** The thread in which the index lives: whatever it does, and however it fails, nobody else waits for it. */
+import { flushCompileCache } from "node:module";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { parentPort, workerData } from "node:worker_threads";
 import { leafHash } from "../../core/formats/merkle.ts";
@@ -179,6 +180,8 @@ function run(port: NonNullable<typeof parentPort>, path: string): void {
       later();
     });
   });
+  // So that a thread that is started after this one finds it compiled.
+  flushCompileCache();
 }
 
 async function perform(desk: Desk, { id, name, of }: Call): Promise<Result> {

@@ -81,6 +81,7 @@ export class Checkpoints implements AsyncDisposable {
   #start(): Worker {
     const worker = new Worker(new URL("./sqlite-checkpointer.ts", import.meta.url), {
       name: "storage checkpoints",
+      resourceLimits: { maxYoungGenerationSizeMb: 4 },
     });
     worker.unref();
     worker.on("message", (done: CheckpointDone) => {

@@ -2,6 +2,7 @@
  * The thread that moves write-ahead logs into their files, so that the writing threads never do. PASSIVE: it waits for nobody and
  * nobody waits for it.
  */
+import { flushCompileCache } from "node:module";
 import type { DatabaseSync } from "node:sqlite";
 import { parentPort } from "node:worker_threads";
 import { openCheckpointing, walMeter } from "./sqlite-file.ts";
@@ -29,6 +30,7 @@ function run(port: NonNullable<typeof parentPort>): void {
   port.on("message", (order: CheckpointOrder) => {
     port.postMessage(perform(databases, order));
   });
+  flushCompileCache();
 }
 
 function perform(databases: Map<string, DatabaseSync>, order: CheckpointOrder): CheckpointDone {

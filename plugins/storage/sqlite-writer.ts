@@ -2,6 +2,7 @@
  * The thread that writes one partition. A message is a group of commits; it becomes one transaction and one fsync, and is answered
  * only after COMMIT has returned. The first error makes the outcome unknown, and nothing is written after it.
  */
+import { flushCompileCache } from "node:module";
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { parentPort, workerData } from "node:worker_threads";
 import type { PartitionShape } from "../../core/storage.ts";
@@ -30,6 +31,8 @@ function run(port: NonNullable<typeof parentPort>, start: WriterStart): void {
   const lock = takeLock(start.lockPath, start.name);
   const writer = new Writer(openWriter(start.path, start.name, start.shape), start.shape);
   port.postMessage("open");
+  // So that the next thread of this kind, in the very first run too, finds it compiled and loads no compiler.
+  flushCompileCache();
   port.on("message", (order: WriterOrder) => {
     if ("group" in order) {
       port.postMessage(writer.write(order.group));

@@ -67,12 +67,10 @@ export function environmentOf(place: Place): { [name: string]: string } {
   };
 }
 
-/** Where programs keep what their sources were compiled to, and how a supervisor tells its children. */
+/** Where programs keep what their sources were compiled to. */
 function compileCache(): { [name: string]: string } {
   const folder = process.env["NODE_COMPILE_CACHE"];
-  if (folder === undefined) return {};
-  const { href } = new URL("compile-cache-child.ts", import.meta.url);
-  return { NODE_COMPILE_CACHE: folder, NODE_OPTIONS: `--import ${href}` };
+  return folder === undefined ? {} : { NODE_COMPILE_CACHE: folder };
 }
 
 /** Runs `npm start -- ARGS` at `place` to its end. */
