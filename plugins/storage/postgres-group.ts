@@ -98,37 +98,42 @@ export function demandStatements(layout: PartitionLayout, { assumed }: Plan): re
   }));
 }
 
-/** The statements that make a plan true. */
+/** The statements that make a plan true, inside the transaction that was begun with the name `group` and nowhere else. */
 export function writeStatements(
   layout: PartitionLayout,
   { writes, appends }: Plan,
-  lengths: ReadonlyMap<string, bigint>,
+  { group, lengths }: { readonly group: Uint8Array; readonly lengths: ReadonlyMap<string, bigint> },
 ): readonly Statement[] {
   const statements: Statement[] = [];
   for (const [table, rows] of Map.groupBy(writes, (write) => write.table)) {
     const { set = [], gone = [] } = Object.groupBy(rows, ({ value }) =>
       value === null ? "gone" : "set",
     );
-    if (set.length > 0) statements.push(upsert(layout, table, set));
-    if (gone.length > 0) statements.push(remove(layout, table, gone));
+    if (set.length > 0) statements.push(upsert(layout, table, { rows: set, group }));
+    if (gone.length > 0) statements.push(remove(layout, table, { rows: gone, group }));
   }
   for (const [stream, values] of appends) {
-    const text = `INSERT INTO ${layout.stream(stream)} SELECT $1::bigint + v.n, v.value FROM unnest($2::bytea[]) WITH ORDINALITY AS v(value, n)`;
+    const text = `INSERT INTO ${layout.stream(stream)} SELECT $1::bigint + v.n, v.value FROM unnest($2::bytea[]) WITH ORDINALITY AS v(value, n) WHERE chancery.within($3)`;
     const name = layout.statement("append", stream);
-    statements.push({ name, text, values: [lengths.get(stream) ?? 0n, byteArray(values)] });
+    statements.push({ name, text, values: [lengths.get(stream) ?? 0n, byteArray(values), group] });
   }
   return statements;
 }
 
-function upsert(layout: PartitionLayout, table: string, rows: readonly Write[]): Statement {
-  const text = `INSERT INTO ${layout.table(table)} SELECT * FROM unnest($1::bytea[], $2::bytea[]) ON CONFLICT (key) DO UPDATE SET value = excluded.value`;
-  return { name: layout.statement("set", table), text, values: columns(rows) };
+interface Change {
+  readonly rows: readonly Write[];
+  readonly group: Uint8Array;
 }
 
-function remove(layout: PartitionLayout, table: string, rows: readonly Write[]): Statement {
-  const text = `DELETE FROM ${layout.table(table)} WHERE key = ANY($1::bytea[])`;
+function upsert(layout: PartitionLayout, table: string, { rows, group }: Change): Statement {
+  const text = `INSERT INTO ${layout.table(table)} SELECT r.key, r.value FROM unnest($1::bytea[], $2::bytea[]) AS r(key, value) WHERE chancery.within($3) ON CONFLICT (key) DO UPDATE SET value = excluded.value`;
+  return { name: layout.statement("set", table), text, values: [...columns(rows), group] };
+}
+
+function remove(layout: PartitionLayout, table: string, { rows, group }: Change): Statement {
+  const text = `DELETE FROM ${layout.table(table)} WHERE key = ANY($1::bytea[]) AND chancery.within($2)`;
   const keys = byteArray(rows.map(({ key }) => key));
-  return { name: layout.statement("remove", table), text, values: [keys] };
+  return { name: layout.statement("remove", table), text, values: [keys, group] };
 }
 
 /** Keys and values of rows. */

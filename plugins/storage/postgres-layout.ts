@@ -60,6 +60,22 @@ CREATE TABLE chancery.leases (
 );
 `,
   `
+-- The statements of a transaction are sent without waiting for one another. Were its BEGIN refused, each would be a transaction of its
+-- own: so each demands the mark that was set with BEGIN, which ends with the transaction.
+CREATE FUNCTION chancery.within(this_group bytea) RETURNS boolean
+LANGUAGE plpgsql STABLE AS $$
+BEGIN
+  IF current_setting('chancery.commits', true) IS DISTINCT FROM encode(this_group, 'hex') THEN
+    RAISE EXCEPTION 'the transaction has not begun';
+  END IF;
+  RETURN true;
+END $$;
+CREATE FUNCTION chancery.enter(partition integer, writer bigint, this_group bytea) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM chancery.within(this_group);
+  PERFORM chancery.fence(partition, writer, this_group);
+END $$;
 CREATE FUNCTION chancery.demand(holds boolean) RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN

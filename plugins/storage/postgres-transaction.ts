@@ -3,6 +3,7 @@
  * transaction, so that it goes to the server in one write and its outcome comes back in one answer, however far away the server is.
  */
 import type pg from "pg";
+import { encodeHex } from "../../core/formats/encoding.ts";
 import type { Commit } from "../../core/storage.ts";
 import {
   cellName,
@@ -51,12 +52,12 @@ export async function commitPlan(
   plan: Plan,
   isBegun: boolean,
 ): Promise<void> {
-  const { client, layout, lengths } = transaction;
+  const { client, layout } = transaction;
   await withoutWarnings(client, async () => {
     const begun = isBegun ? [] : begin(transaction);
     const statements = [
       ...demandStatements(layout, plan),
-      ...writeStatements(layout, plan, lengths),
+      ...writeStatements(layout, plan, transaction),
     ];
     const done = statements.map(async (statement) => await client.query(statement));
     const committed = client.query("COMMIT");
@@ -67,10 +68,12 @@ export async function commitPlan(
   });
 }
 
+/** Both in one message: the server stops at the first that fails, and nothing that follows does anything without the mark. */
 function begin({ client, layout, generation, group }: Transaction): readonly Promise<unknown>[] {
-  const fence = "SELECT chancery.fence($1, $2, $3)";
+  const mark = `BEGIN; SET LOCAL chancery.commits = '${encodeHex(group)}'`;
+  const enter = "SELECT chancery.enter($1, $2, $3)";
   const values = [layout.id, generation, group];
-  return [client.query("BEGIN"), client.query({ name: "fence", text: fence, values })];
+  return [client.query(mark), client.query({ name: "enter", text: enter, values })];
 }
 
 /** Waits for all of them, then throws what the first that failed threw: a later one only says that the transaction had failed. */

@@ -196,22 +196,48 @@ test.for([
   await expect.poll(() => server.sql(`SHOW ${name}`)).toBe("on");
 });
 
-test("a pooler, which does not pass on what a connection asks of its server, is refused", async () => {
-  const pooler = createServer((near) => {
+/** Options that lead to the server through somebody who changes what the client sends. */
+async function through(change: (sent: string) => string): Promise<PostgresOptions> {
+  const between = createServer((near) => {
     const far = connect(`${server.host}/.s.PGSQL.${server.port}`);
-    near.once("data", (startup: Buffer) => {
-      const asked = startup.toString("latin1").replace("force_generic_plan", "force_custom_plan ");
-      far.write(asked, "latin1");
-      near.pipe(far).pipe(near);
-    });
+    for (const socket of [near, far]) socket.on("error", () => socket.destroy());
+    near.on("data", (sent: Buffer) => far.write(change(sent.toString("latin1")), "latin1"));
+    near.on("close", () => far.destroy());
+    far.pipe(near);
   });
-  onTestFinished(() => void pooler.close());
-  pooler.listen(0, "127.0.0.1");
-  await once(pooler, "listening");
-  const { port } = pooler.address() as AddressInfo;
-  const options = { ...fresh(), servers: [{ host: "127.0.0.1", port }] };
+  onTestFinished(() => void between.close());
+  between.listen(0, "127.0.0.1");
+  await once(between, "listening");
+  const { port } = between.address() as AddressInfo;
+  return { ...fresh(), servers: [{ host: "127.0.0.1", port }] };
+}
+
+test("a pooler, which does not pass on what a connection asks of its server, is refused", async () => {
+  const options = await through((sent) => sent.replace("force_generic_plan", "force_custom_plan "));
   await using driver = postgresDriver(options);
   await expect(driver.create("room", shape)).rejects.toThrow(/a pooler stands in front of it/);
+});
+
+test("a commit whose BEGIN the server refuses changes nothing, though all of it has been sent", async () => {
+  let refused = false;
+  const options = await through((sent) =>
+    refused ? sent.replace("BEGIN; SET LOCAL", "BEGAN; SET LOCAL") : sent,
+  );
+  await using driver = postgresDriver(options);
+  await driver.create("room", shape);
+  await using partition = await driver.open("room", shape);
+  await partition.commit(fact(1));
+  const group = "SELECT encode(last_group, 'hex') FROM chancery.partitions";
+  const before = server.sql(group, options.database);
+  refused = true;
+  await expect(
+    partition.commit({
+      ...fact(2),
+      writes: [...fact(2).writes, { table: "beta", key: encodeUtf8("k"), value: null }],
+    }),
+  ).rejects.toThrow(/syntax error.*restart to find out/);
+  expect(await expectWhole(options, 1)).toBe(1);
+  expect(server.sql(group, options.database)).toBe(before);
 });
 
 test("a server that is not there is said so, and nothing waits for ever", async () => {

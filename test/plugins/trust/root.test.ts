@@ -126,6 +126,8 @@ test("a root that has expired is followed by the next", async () => {
   await house.dispose();
   home.writeRoot(1, { expires: now });
   home.writeTargets(1);
+  // It was the first from the beginning.
+  storage = memoryStorage();
   house = await start();
   expect(house.health()["trust"]?.status).toBe("failed");
   await publish(root());

@@ -3,7 +3,7 @@ import { rmSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { sha256 } from "../../../core/crypto/hash.ts";
-import { encodeHex } from "../../../core/formats/encoding.ts";
+import { decodeUtf8, encodeHex } from "../../../core/formats/encoding.ts";
 import type { StorageDriver } from "../../../core/storage.ts";
 import { Failure } from "../../../events/failure.ts";
 import { readTrustFile } from "../../../events/trust.ts";
@@ -177,7 +177,7 @@ describe("renewal", () => {
 
 describe("renewal that goes wrong", () => {
   test("takes the next number after a crash between signing and storing", async () => {
-    const crashing = failingOnce(storage, "files");
+    const crashing = failingOnce(storage, "timestamp.json");
     await expect(start(crashing)).rejects.toThrow("power cut");
     expect(vault.signed).toHaveLength(2);
     await using house = await start();
@@ -292,8 +292,8 @@ function targetName(bytes: Uint8Array): string {
   return `${encodeHex(sha256(bytes))}.trusted_root.json`;
 }
 
-/** A driver whose first commit to `table` is cut off: nothing is stored, and the partition refuses everything after. */
-function failingOnce(driver: StorageDriver, table: string): StorageDriver {
+/** A driver whose first commit of `file` is cut off: nothing is stored, and the partition refuses everything after. */
+function failingOnce(driver: StorageDriver, file: string): StorageDriver {
   return {
     create: async (name, shape) => await driver.create(name, shape),
     openReader: async (name) => await driver.openReader(name),
@@ -304,7 +304,9 @@ function failingOnce(driver: StorageDriver, table: string): StorageDriver {
         scan: async (from, range) => await partition.scan(from, range),
         read: async (stream, after, limit) => await partition.read(stream, after, limit),
         async commit(commit) {
-          if (commit.writes?.some((write) => write.table === table)) throw new Error("power cut");
+          if (commit.writes?.some(({ key }) => decodeUtf8(key) === file)) {
+            throw new Error("power cut");
+          }
           return await partition.commit(commit);
         },
         [Symbol.asyncDispose]: async () => await partition[Symbol.asyncDispose](),
