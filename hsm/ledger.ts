@@ -4,6 +4,7 @@
  */
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import type { Clock } from "../core/clock.ts";
+import type { HeldState } from "./database.ts";
 import { VaultRefused } from "./errors.ts";
 import {
   genesisHash,
@@ -29,6 +30,7 @@ export class StateUnavailable extends Error {
 /** The ledger of an open vault, its only writer. */
 export class Ledger {
   readonly #database: DatabaseSync;
+  readonly #sync: () => Promise<void>;
   readonly #clock: Clock;
   readonly #insert: StatementSync;
   readonly #open: StatementSync;
@@ -42,8 +44,13 @@ export class Ledger {
   #broken = false;
 
   /** Reads the newest rows back. @throws {VaultRefused} if they are not a chain */
-  constructor(database: DatabaseSync, clock: Clock, onOutcome: (outcome: Outcome) => void) {
+  constructor(
+    { database, sync }: Pick<HeldState, "database" | "sync">,
+    clock: Clock,
+    onOutcome: (outcome: Outcome) => void,
+  ) {
     this.#database = database;
+    this.#sync = sync;
     this.#clock = clock;
     this.#onOutcome = onOutcome;
     this.#insert = database.prepare("INSERT INTO ledger (sequence, body, hash) VALUES (?, ?, ?)");
@@ -65,7 +72,7 @@ export class Ledger {
   }
 
   /** Records that the vault started, and that attempts without an outcome have an unknown one. Answers their sequence numbers. */
-  begin(serial: string): readonly number[] {
+  async begin(serial: string): Promise<readonly number[]> {
     const unfinished = this.#database
       .prepare("SELECT sequence FROM unfinished ORDER BY sequence")
       .all()
@@ -73,17 +80,24 @@ export class Ledger {
     this.#pending.push(
       ...unfinished.map((of) => ({ of, status: "unknown-signed" as const, made: 0 })),
     );
-    this.transaction(() => this.#append({ type: "start", atMs: this.#now(), serial }));
+    await this.transaction(() => this.#append({ type: "start", atMs: this.#now(), serial }));
     return unfinished;
   }
 
   /**
-   * Runs `work` and commits what it wrote, with the outcomes at hand before it, in one fdatasync.
+   * Runs `work` and commits what it wrote, with the outcomes at hand before it, before this returns; resolves when that is durable.
+   * Until then nothing may happen that the rows announce. Whoever commits meanwhile shares the next fdatasync.
    *
-   * @throws {StateUnavailable} if nothing could be written; then nothing has changed. Whatever `work` throws is thrown on, and changes
-   * nothing.
+   * @throws {StateUnavailable} if nothing could be written, and then nothing has changed; or if it could not be made durable, and then
+   * the ledger is broken. Whatever `work` throws is thrown on, and changes nothing.
    */
-  transaction<Result>(work: () => Result): Result {
+  async transaction<Result>(work: () => Result): Promise<Result> {
+    const result = this.#write(work);
+    await this.#durable();
+    return result;
+  }
+
+  #write<Result>(work: () => Result): Result {
     if (this.#broken) throw new StateUnavailable("the vault's state could not be written before");
     const before = this.#head;
     const outcomes = this.#pending;
@@ -108,6 +122,16 @@ export class Ledger {
     }
     this.#pending = [];
     return result;
+  }
+
+  async #durable(): Promise<void> {
+    try {
+      await this.#sync();
+    } catch (cause) {
+      // What follows a lost row is lost with it, so nothing is signed after this, whatever a later fdatasync says.
+      this.#broken = true;
+      throw new StateUnavailable("the vault's state cannot be written", { cause });
+    }
   }
 
   /** Writes an intent; only inside {@link transaction}. Answers its sequence number. */
@@ -137,9 +161,9 @@ export class Ledger {
     this.#pending.push(outcome);
   }
 
-  /** Commits the outcomes at hand, if any. */
-  flush(): void {
-    if (this.hasPending) this.transaction(() => undefined);
+  /** Commits the outcomes at hand, if any; resolves when they are durable. @throws {StateUnavailable} */
+  async flush(): Promise<void> {
+    if (this.hasPending) await this.transaction(() => undefined);
   }
 
   #writeOutcomes(results: readonly Outcome[]): void {

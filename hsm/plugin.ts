@@ -30,12 +30,13 @@ export default hsm.implement(async ({ config, home, pin, clock, journal, seals }
   const stack = new AsyncDisposableStack();
   try {
     // The lock first: a second vault does not even log in.
-    const { database } = stack.use(holdState(join(home(), "vault"), serial));
+    const state = stack.use(holdState(join(home(), "vault"), serial));
+    const { database } = state;
     requireAgreement(database);
     const pool = stack.use(openPool(keyring, await pin(), { config, journal }));
     const guard = new Guard(database);
-    const ledger = new Ledger(database, clock, (outcome) => guard.settle(outcome));
-    const unknown = ledger.begin(serial);
+    const ledger = new Ledger(state, clock, (outcome) => guard.settle(outcome));
+    const unknown = await ledger.begin(serial);
     if (unknown.length > 0) {
       journal.warn("unknown-signed", { rows: unknown.slice(0, 100), count: unknown.length });
     }
