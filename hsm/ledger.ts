@@ -40,7 +40,9 @@ export class Ledger {
   /** Told, inside the transaction, that an attempt has ended. */
   readonly #onOutcome: (outcome: Outcome) => void;
   #head: { readonly sequence: number; readonly hash: Uint8Array };
-  #pending: Outcome[] = [];
+  #pending: Noted[] = [];
+  /** Intents of the transaction under way. */
+  #intended: number[] = [];
   #broken = false;
 
   /** Reads the newest rows back. @throws {VaultRefused} if they are not a chain */
@@ -54,10 +56,13 @@ export class Ledger {
     this.#clock = clock;
     this.#onOutcome = onOutcome;
     this.#insert = database.prepare("INSERT INTO ledger (sequence, body, hash) VALUES (?, ?, ?)");
-    this.#open = database.prepare("INSERT INTO unfinished (sequence) VALUES (?)");
+    // Rows come and go in runs, so each run is one statement.
+    this.#open = database.prepare(
+      "INSERT INTO unfinished (sequence) WITH RECURSIVE run (at) AS (VALUES (?1) UNION ALL SELECT at + 1 FROM run WHERE at < ?2) SELECT at FROM run",
+    );
     this.#begin = database.prepare("BEGIN IMMEDIATE");
     this.#commit = database.prepare("COMMIT");
-    this.#close = database.prepare("DELETE FROM unfinished WHERE sequence = ?");
+    this.#close = database.prepare("DELETE FROM unfinished WHERE sequence BETWEEN ? AND ?");
     this.#head = readHead(database);
   }
 
@@ -78,7 +83,10 @@ export class Ledger {
       .all()
       .map((row) => Number(row["sequence"]));
     this.#pending.push(
-      ...unfinished.map((of) => ({ of, status: "unknown-signed" as const, made: 0 })),
+      ...unfinished.map((of) => ({
+        outcome: { of, status: "unknown-signed" as const, made: 0 },
+        isGuarded: true,
+      })),
     );
     await this.transaction(() => this.#append({ type: "start", atMs: this.#now(), serial }));
     return unfinished;
@@ -107,9 +115,11 @@ export class Ledger {
       throw this.#failed(cause);
     }
     let result: Result;
+    this.#intended = [];
     try {
       this.#writeOutcomes(outcomes);
       result = work();
+      for (const [first, last] of runsOf(this.#intended)) this.#open.run(first, last);
     } catch (error) {
       this.#rollBack(before);
       throw isSqlite(error) ? this.#failed(error) : error;
@@ -137,7 +147,7 @@ export class Ledger {
   /** Writes an intent; only inside {@link transaction}. Answers its sequence number. */
   intend(intent: Omit<IntentRow, "type" | "atMs">): number {
     const sequence = this.#append({ type: "intent", atMs: this.#now(), ...intent });
-    this.#open.run(sequence);
+    this.#intended.push(sequence);
     return sequence;
   }
 
@@ -156,9 +166,9 @@ export class Ledger {
     return this.#head.sequence + 1;
   }
 
-  /** Keeps an outcome for the next commit. */
-  note(outcome: Outcome): void {
-    this.#pending.push(outcome);
+  /** Keeps an outcome for the next commit; one that is not `isGuarded` means nothing to the guard, which is then not told. */
+  note(outcome: Outcome, isGuarded = true): void {
+    this.#pending.push({ outcome, isGuarded });
   }
 
   /** Commits the outcomes at hand, if any; resolves when they are durable. @throws {StateUnavailable} */
@@ -166,13 +176,13 @@ export class Ledger {
     if (this.hasPending) await this.transaction(() => undefined);
   }
 
-  #writeOutcomes(results: readonly Outcome[]): void {
-    if (results.length === 0) return;
-    this.#append({ type: "outcomes", atMs: this.#now(), results: [...results] });
-    for (const outcome of results) {
-      this.#close.run(outcome.of);
-      this.#onOutcome(outcome);
-    }
+  #writeOutcomes(noted: readonly Noted[]): void {
+    if (noted.length === 0) return;
+    const results = noted.map(({ outcome }) => outcome);
+    this.#append({ type: "outcomes", atMs: this.#now(), results });
+    const ended = results.map(({ of }) => of).toSorted((one, other) => one - other);
+    for (const [first, last] of runsOf(ended)) this.#close.run(first, last);
+    for (const { outcome, isGuarded } of noted) if (isGuarded) this.#onOutcome(outcome);
   }
 
   #append(row: LedgerRow): number {
@@ -204,6 +214,22 @@ export class Ledger {
   #now(): number {
     return this.#clock.now().getTime();
   }
+}
+
+interface Noted {
+  readonly outcome: Outcome;
+  readonly isGuarded: boolean;
+}
+
+/** Numbers that rise, as runs of neighbours: the first and last of each. */
+function runsOf(numbers: readonly number[]): readonly (readonly [number, number])[] {
+  const runs: [number, number][] = [];
+  for (const number of numbers) {
+    const run = runs.at(-1);
+    if (run?.[1] === number - 1) run[1] = number;
+    else runs.push([number, number]);
+  }
+  return runs;
 }
 
 function isSqlite(error: unknown): boolean {

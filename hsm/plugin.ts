@@ -35,7 +35,11 @@ export default hsm.implement(async ({ config, home, pin, clock, journal, seals }
     requireAgreement(database);
     const pool = stack.use(openPool(keyring, await pin(), { config, journal }));
     const guard = new Guard(database);
-    const ledger = new Ledger(state, clock, (outcome) => guard.settle(outcome));
+    const sync = withinLimit(state.sync, config.hangLimitMs, () => {
+      journal.error("disk-hangs", { limitMs: config.hangLimitMs });
+      process.kill(process.pid, "SIGKILL");
+    });
+    const ledger = new Ledger({ database, sync }, clock, (outcome) => guard.settle(outcome));
     const unknown = await ledger.begin(serial);
     if (unknown.length > 0) {
       journal.warn("unknown-signed", { rows: unknown.slice(0, 100), count: unknown.length });
@@ -80,6 +84,22 @@ export default hsm.implement(async ({ config, home, pin, clock, journal, seals }
     throw error;
   }
 });
+
+/** On another thread a call that never returns does not stop this one, which would go on recording what it cannot keep. */
+function withinLimit(
+  sync: () => Promise<void>,
+  limitMs: number,
+  onHang: () => void,
+): () => Promise<void> {
+  return async () => {
+    const hanging = limitMs > 0 ? setTimeout(onHang, limitMs) : undefined;
+    try {
+      await sync();
+    } finally {
+      clearTimeout(hanging);
+    }
+  };
+}
 
 function openPool(
   { token, keys }: Keyring,

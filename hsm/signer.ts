@@ -146,7 +146,11 @@ export class Signer {
       if (result.error === null) {
         const signatures = done.flatMap((signature) => signature ?? []);
         const signatureHash = hashOf(todo.map((index) => at(signatures, index)));
-        this.#parts.ledger.note({ of: job.sequence, status: "ok", made, signatureHash });
+        const outcome = { of: job.sequence, status: "ok" as const, made, signatureHash };
+        // The guard waits to hear of a precertificate that it exists, and of nothing else.
+        const { kind } = job.prepared.claim;
+        const isGuarded = kind === "precertificate" || kind === "bareCertificate";
+        this.#parts.ledger.note(outcome, isGuarded);
         return { signatures, fastestMs };
       }
       const failure = await this.#afterError(job, {
