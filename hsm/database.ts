@@ -2,11 +2,16 @@
  * The vault's own state: guard and ledger in one SQLite file, so that one fdatasync covers both. Genesis creates it and nothing
  * else does: a vault whose state is missing would sign a fork. One process holds it, by an open exclusive transaction on a lock file
  * beside it, which leaves the state itself readable for `fsck`.
+ *
+ * SQLite syncs everything but commits (synchronous = NORMAL): the write-ahead log's header when the log begins anew, the log before a
+ * checkpoint and the file after it. What FULL would do beyond that is one fdatasync of the log inside each COMMIT; here `sync` does it
+ * on another thread, after the commit and before anything that the commit announces.
  */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { VaultRefused } from "./errors.ts";
+import { syncFile } from "./syncing.ts";
 
 /** Where the parts of a vault's state are. */
 function statePaths(directory: string): { readonly state: string; readonly lock: string } {
@@ -44,7 +49,7 @@ export function createState(directory: string, serial: string): void {
     throw new VaultRefused(`${state} exists already; a vault's state is never made twice`);
   }
   using database = new DatabaseSync(state);
-  applyPragmas(database, state);
+  applyPragmas(database, state, "FULL");
   database.exec("BEGIN IMMEDIATE");
   database.exec(schema);
   const insert = database.prepare("INSERT INTO meta (name, value) VALUES (?, ?)");
@@ -57,6 +62,8 @@ export function createState(directory: string, serial: string): void {
 /** The state, held by this process alone. */
 export interface HeldState extends Disposable {
   readonly database: DatabaseSync;
+  /** Resolves when all that was committed before is durable. Once it has rejected, it always does. */
+  readonly sync: () => Promise<void>;
 }
 
 /** Opens the state of the token with this serial number. @throws {VaultRefused} if it is missing, another's, or held already */
@@ -66,7 +73,7 @@ export function holdState(directory: string, serial: string): HeldState {
   const locked = takeLock(lock);
   try {
     const database = new DatabaseSync(state);
-    applyPragmas(database, state);
+    applyPragmas(database, state, "NORMAL");
     const meta = new Map(
       database
         .prepare("SELECT name, value FROM meta")
@@ -82,10 +89,14 @@ export function holdState(directory: string, serial: string): HeldState {
       );
     }
     database.exec(additions);
+    // SQLite has opened its log and keeps it, the same file for as long as the database is open.
+    const log = syncFile(`${state}-wal`);
     return {
       database,
+      sync: log.sync,
       [Symbol.dispose]: () => {
         database.close();
+        log[Symbol.dispose]();
         locked.close();
       },
     };
@@ -123,14 +134,22 @@ function takeLock(path: string): DatabaseSync {
   }
 }
 
-function applyPragmas(database: DatabaseSync, path: string): void {
+/** As SQLite numbers them. */
+const synchronisations = { NORMAL: 1, FULL: 2 } as const;
+
+function applyPragmas(
+  database: DatabaseSync,
+  path: string,
+  wanted: keyof typeof synchronisations,
+): void {
   database.exec("PRAGMA journal_mode = WAL");
-  database.exec("PRAGMA synchronous = FULL");
+  database.exec(`PRAGMA synchronous = ${wanted}`);
   const mode = database.prepare("PRAGMA journal_mode").get();
   const synchronous = database.prepare("PRAGMA synchronous").get();
-  if (mode?.["journal_mode"] !== "wal" || synchronous?.["synchronous"] !== 2) {
+  const isTaken = synchronous?.["synchronous"] === synchronisations[wanted];
+  if (mode?.["journal_mode"] !== "wal" || !isTaken) {
     throw new VaultRefused(
-      `${path} cannot be kept durably: SQLite did not take WAL with full synchronisation`,
+      `${path} cannot be kept durably: SQLite did not take WAL with ${wanted} synchronisation`,
     );
   }
 }

@@ -99,7 +99,7 @@ export class KeyOperations {
       } catch (error) {
         const failure = failureOf(error);
         if (failure.code === "internal") this.#parts.journal.error("operation-failed", { error });
-        this.#recordRefusal(operation, key, { failure, envelope });
+        await this.#recordRefusal(operation, key, { failure, envelope });
         throw failure;
       }
     })();
@@ -124,7 +124,7 @@ export class KeyOperations {
         throw refused(`the keyring holds another key "${label}" already; choose a new label`);
       }
       await vault.adopt(known);
-      if (announced) this.#finish("generateKey", label, { hash: bindingHash, envelope });
+      if (announced) await this.#finish("generateKey", label, { hash: bindingHash, envelope });
       return known;
     }
     if (!announced && pool.isLabelUsed(label)) {
@@ -132,7 +132,7 @@ export class KeyOperations {
     }
     const id = announced?.id ?? randomBytes(16);
     if (!announced) {
-      ledger.transaction(() => {
+      await ledger.transaction(() => {
         this.#announce("generateKey", label, { id, hash: bindingHash, envelope });
       });
     }
@@ -148,7 +148,7 @@ export class KeyOperations {
     pool.add(key);
     await this.#replaceKeyring([...this.#keyring.keys, key]);
     await vault.adopt(key);
-    this.#finish("generateKey", label, { hash: bindingHash, envelope });
+    await this.#finish("generateKey", label, { hash: bindingHash, envelope });
     this.#parts.journal.info("key-generated", { key: label, id: encodeHex(id) });
     return key;
   }
@@ -166,7 +166,7 @@ export class KeyOperations {
     }
     this.#checkChain(key, chain);
     const chainHash = hash("sha256", concat(...chain), "hex");
-    ledger.transaction(() => {
+    await ledger.transaction(() => {
       ledger.operate({
         ...about("bindChain", label, envelope),
         phase: "announced",
@@ -178,7 +178,7 @@ export class KeyOperations {
       this.#keyring.keys.map((one) => (one.label === label ? bound : one)),
     );
     await vault.adopt(bound);
-    this.#finish("bindChain", label, { hash: chainHash, envelope });
+    await this.#finish("bindChain", label, { hash: chainHash, envelope });
     this.#parts.journal.info("chain-bound", { key: label });
   }
 
@@ -236,29 +236,29 @@ export class KeyOperations {
     ledger.operate({ ...about(operation, label, envelope), phase: "announced", hash: what });
   }
 
-  #finish(
+  async #finish(
     operation: Operation,
     label: string,
     { hash: what, envelope }: { hash: string; envelope: Envelope },
-  ): void {
+  ): Promise<void> {
     const { database, ledger } = this.#parts;
-    ledger.transaction(() => {
+    await ledger.transaction(() => {
       database.prepare("DELETE FROM announced WHERE key = ?").run(label);
       ledger.operate({ ...about(operation, label, envelope), phase: "done", hash: what });
     });
   }
 
-  #recordRefusal(
+  async #recordRefusal(
     operation: Operation,
     key: string,
     { failure, envelope }: { failure: Failure; envelope: Envelope },
-  ): void {
+  ): Promise<void> {
     const { ledger, journal } = this.#parts;
     const { code, message: why } = failure;
     const { from: asker, trace } = envelope;
     journal.warn("operation-refused", { operation, key, asker, code, why });
     try {
-      ledger.transaction(() => {
+      await ledger.transaction(() => {
         ledger.refuse({ asker, key, purpose: operation, code, why, trace });
       });
     } catch (error) {

@@ -4,6 +4,7 @@
  */
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import type { Clock } from "../core/clock.ts";
+import type { HeldState } from "./database.ts";
 import { VaultRefused } from "./errors.ts";
 import {
   genesisHash,
@@ -29,6 +30,7 @@ export class StateUnavailable extends Error {
 /** The ledger of an open vault, its only writer. */
 export class Ledger {
   readonly #database: DatabaseSync;
+  readonly #sync: () => Promise<void>;
   readonly #clock: Clock;
   readonly #insert: StatementSync;
   readonly #open: StatementSync;
@@ -38,19 +40,29 @@ export class Ledger {
   /** Told, inside the transaction, that an attempt has ended. */
   readonly #onOutcome: (outcome: Outcome) => void;
   #head: { readonly sequence: number; readonly hash: Uint8Array };
-  #pending: Outcome[] = [];
+  #pending: Noted[] = [];
+  /** Intents of the transaction under way. */
+  #intended: number[] = [];
   #broken = false;
 
   /** Reads the newest rows back. @throws {VaultRefused} if they are not a chain */
-  constructor(database: DatabaseSync, clock: Clock, onOutcome: (outcome: Outcome) => void) {
+  constructor(
+    { database, sync }: Pick<HeldState, "database" | "sync">,
+    clock: Clock,
+    onOutcome: (outcome: Outcome) => void,
+  ) {
     this.#database = database;
+    this.#sync = sync;
     this.#clock = clock;
     this.#onOutcome = onOutcome;
     this.#insert = database.prepare("INSERT INTO ledger (sequence, body, hash) VALUES (?, ?, ?)");
-    this.#open = database.prepare("INSERT INTO unfinished (sequence) VALUES (?)");
+    // Rows come and go in runs, so each run is one statement.
+    this.#open = database.prepare(
+      "INSERT INTO unfinished (sequence) WITH RECURSIVE run (at) AS (VALUES (?1) UNION ALL SELECT at + 1 FROM run WHERE at < ?2) SELECT at FROM run",
+    );
     this.#begin = database.prepare("BEGIN IMMEDIATE");
     this.#commit = database.prepare("COMMIT");
-    this.#close = database.prepare("DELETE FROM unfinished WHERE sequence = ?");
+    this.#close = database.prepare("DELETE FROM unfinished WHERE sequence BETWEEN ? AND ?");
     this.#head = readHead(database);
   }
 
@@ -65,25 +77,35 @@ export class Ledger {
   }
 
   /** Records that the vault started, and that attempts without an outcome have an unknown one. Answers their sequence numbers. */
-  begin(serial: string): readonly number[] {
+  async begin(serial: string): Promise<readonly number[]> {
     const unfinished = this.#database
       .prepare("SELECT sequence FROM unfinished ORDER BY sequence")
       .all()
       .map((row) => Number(row["sequence"]));
     this.#pending.push(
-      ...unfinished.map((of) => ({ of, status: "unknown-signed" as const, made: 0 })),
+      ...unfinished.map((of) => ({
+        outcome: { of, status: "unknown-signed" as const, made: 0 },
+        isGuarded: true,
+      })),
     );
-    this.transaction(() => this.#append({ type: "start", atMs: this.#now(), serial }));
+    await this.transaction(() => this.#append({ type: "start", atMs: this.#now(), serial }));
     return unfinished;
   }
 
   /**
-   * Runs `work` and commits what it wrote, with the outcomes at hand before it, in one fdatasync.
+   * Runs `work` and commits what it wrote, with the outcomes at hand before it, before this returns; resolves when that is durable.
+   * Until then nothing may happen that the rows announce. Whoever commits meanwhile shares the next fdatasync.
    *
-   * @throws {StateUnavailable} if nothing could be written; then nothing has changed. Whatever `work` throws is thrown on, and changes
-   * nothing.
+   * @throws {StateUnavailable} if nothing could be written, and then nothing has changed; or if it could not be made durable, and then
+   * the ledger is broken. Whatever `work` throws is thrown on, and changes nothing.
    */
-  transaction<Result>(work: () => Result): Result {
+  async transaction<Result>(work: () => Result): Promise<Result> {
+    const result = this.#write(work);
+    await this.#durable();
+    return result;
+  }
+
+  #write<Result>(work: () => Result): Result {
     if (this.#broken) throw new StateUnavailable("the vault's state could not be written before");
     const before = this.#head;
     const outcomes = this.#pending;
@@ -93,9 +115,11 @@ export class Ledger {
       throw this.#failed(cause);
     }
     let result: Result;
+    this.#intended = [];
     try {
       this.#writeOutcomes(outcomes);
       result = work();
+      for (const [first, last] of runsOf(this.#intended)) this.#open.run(first, last);
     } catch (error) {
       this.#rollBack(before);
       throw isSqlite(error) ? this.#failed(error) : error;
@@ -110,10 +134,20 @@ export class Ledger {
     return result;
   }
 
+  async #durable(): Promise<void> {
+    try {
+      await this.#sync();
+    } catch (cause) {
+      // What follows a lost row is lost with it, so nothing is signed after this, whatever a later fdatasync says.
+      this.#broken = true;
+      throw new StateUnavailable("the vault's state cannot be written", { cause });
+    }
+  }
+
   /** Writes an intent; only inside {@link transaction}. Answers its sequence number. */
   intend(intent: Omit<IntentRow, "type" | "atMs">): number {
     const sequence = this.#append({ type: "intent", atMs: this.#now(), ...intent });
-    this.#open.run(sequence);
+    this.#intended.push(sequence);
     return sequence;
   }
 
@@ -132,23 +166,23 @@ export class Ledger {
     return this.#head.sequence + 1;
   }
 
-  /** Keeps an outcome for the next commit. */
-  note(outcome: Outcome): void {
-    this.#pending.push(outcome);
+  /** Keeps an outcome for the next commit; one that is not `isGuarded` means nothing to the guard, which is then not told. */
+  note(outcome: Outcome, isGuarded = true): void {
+    this.#pending.push({ outcome, isGuarded });
   }
 
-  /** Commits the outcomes at hand, if any. */
-  flush(): void {
-    if (this.hasPending) this.transaction(() => undefined);
+  /** Commits the outcomes at hand, if any; resolves when they are durable. @throws {StateUnavailable} */
+  async flush(): Promise<void> {
+    if (this.hasPending) await this.transaction(() => undefined);
   }
 
-  #writeOutcomes(results: readonly Outcome[]): void {
-    if (results.length === 0) return;
-    this.#append({ type: "outcomes", atMs: this.#now(), results: [...results] });
-    for (const outcome of results) {
-      this.#close.run(outcome.of);
-      this.#onOutcome(outcome);
-    }
+  #writeOutcomes(noted: readonly Noted[]): void {
+    if (noted.length === 0) return;
+    const results = noted.map(({ outcome }) => outcome);
+    this.#append({ type: "outcomes", atMs: this.#now(), results });
+    const ended = results.map(({ of }) => of).toSorted((one, other) => one - other);
+    for (const [first, last] of runsOf(ended)) this.#close.run(first, last);
+    for (const { outcome, isGuarded } of noted) if (isGuarded) this.#onOutcome(outcome);
   }
 
   #append(row: LedgerRow): number {
@@ -180,6 +214,22 @@ export class Ledger {
   #now(): number {
     return this.#clock.now().getTime();
   }
+}
+
+interface Noted {
+  readonly outcome: Outcome;
+  readonly isGuarded: boolean;
+}
+
+/** Numbers that rise, as runs of neighbours: the first and last of each. */
+function runsOf(numbers: readonly number[]): readonly (readonly [number, number])[] {
+  const runs: [number, number][] = [];
+  for (const number of numbers) {
+    const run = runs.at(-1);
+    if (run?.[1] === number - 1) run[1] = number;
+    else runs.push([number, number]);
+  }
+  return runs;
 }
 
 function isSqlite(error: unknown): boolean {

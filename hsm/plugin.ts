@@ -30,12 +30,17 @@ export default hsm.implement(async ({ config, home, pin, clock, journal, seals }
   const stack = new AsyncDisposableStack();
   try {
     // The lock first: a second vault does not even log in.
-    const { database } = stack.use(holdState(join(home(), "vault"), serial));
+    const state = stack.use(holdState(join(home(), "vault"), serial));
+    const { database } = state;
     requireAgreement(database);
     const pool = stack.use(openPool(keyring, await pin(), { config, journal }));
     const guard = new Guard(database);
-    const ledger = new Ledger(database, clock, (outcome) => guard.settle(outcome));
-    const unknown = ledger.begin(serial);
+    const sync = withinLimit(state.sync, config.hangLimitMs, () => {
+      journal.error("disk-hangs", { limitMs: config.hangLimitMs });
+      process.kill(process.pid, "SIGKILL");
+    });
+    const ledger = new Ledger({ database, sync }, clock, (outcome) => guard.settle(outcome));
+    const unknown = await ledger.begin(serial);
     if (unknown.length > 0) {
       journal.warn("unknown-signed", { rows: unknown.slice(0, 100), count: unknown.length });
     }
@@ -79,6 +84,22 @@ export default hsm.implement(async ({ config, home, pin, clock, journal, seals }
     throw error;
   }
 });
+
+/** On another thread a call that never returns does not stop this one, which would go on recording what it cannot keep. */
+function withinLimit(
+  sync: () => Promise<void>,
+  limitMs: number,
+  onHang: () => void,
+): () => Promise<void> {
+  return async () => {
+    const hanging = limitMs > 0 ? setTimeout(onHang, limitMs) : undefined;
+    try {
+      await sync();
+    } finally {
+      clearTimeout(hanging);
+    }
+  };
+}
 
 function openPool(
   { token, keys }: Keyring,

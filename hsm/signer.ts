@@ -4,19 +4,20 @@
  */
 import { hash } from "node:crypto";
 import { digestOf } from "../core/formats/digest.ts";
-import { type PinnedVerifier, pinnedVerifier } from "../core/crypto/pinned-verify.ts";
+import { pinnedVerifier } from "../core/crypto/pinned-verify.ts";
 import { concat } from "../core/formats/encoding.ts";
 import type { Clock } from "../core/clock.ts";
 import type { Journal } from "../core/journal.ts";
 import { Failure } from "../events/failure.ts";
 import type { Purpose } from "../events/hsm.ts";
+import { Checker, type Unchecked } from "./checking.ts";
 import { HsmError } from "./errors.ts";
 import type { Guard } from "./guard.ts";
 import type { Keyring, VaultKey } from "./keyring.ts";
 import { type Ledger, StateUnavailable } from "./ledger.ts";
 import type { IntentRow } from "./ledger-rows.ts";
 import type { Pool } from "./pool.ts";
-import { releasedForm, schemes, type SigningScheme, signingInputOf } from "./public-key.ts";
+import { releasedForm, schemes, signingInputOf } from "./public-key.ts";
 import type { Prepared } from "./prepared.ts";
 
 /** An intent that is recorded and may now be signed. */
@@ -80,8 +81,9 @@ const maxAttempts = 4;
 /** Signs for one vault. */
 export class Signer {
   readonly #parts: Parts;
-  readonly #verifiers = new Map<string, PinnedVerifier>();
+  readonly #checkers = new Map<string, Checker>();
   readonly #modes = new Map<string, Mode>();
+  readonly #inTrouble = new Set<Job>();
   /** Keys that gave a bad signature, by label. */
   readonly quarantined = new Map<string, Quarantine>();
 
@@ -92,7 +94,7 @@ export class Signer {
 
   /** Makes ready to sign with a key. */
   add({ label, algorithm, publicKey }: VaultKey): void {
-    this.#verifiers.set(label, pinnedVerifier(publicKey, schemes[algorithm].hash));
+    this.#checkers.set(label, new Checker(pinnedVerifier(publicKey, schemes[algorithm].hash)));
   }
 
   setMode(label: string, mode: Mode): void {
@@ -115,8 +117,21 @@ export class Signer {
     return { asker, key: key.label, purpose, count, hash: hashOf(named), binding, trace };
   }
 
+  /** True while a job that is signed on this thread recovers from an error; said at once, before anything is waited for. */
+  get isInTrouble(): boolean {
+    return this.#inTrouble.size > 0;
+  }
+
   /** Makes and verifies every signature of a job whose intent is durable; a failure is answered, not thrown. */
   async perform(job: Job, mode: Mode): Promise<Signed | Failure> {
+    try {
+      return await this.#perform(job, mode);
+    } finally {
+      this.#inTrouble.delete(job);
+    }
+  }
+
+  async #perform(job: Job, mode: Mode): Promise<Signed | Failure> {
     const done = job.prepared.messages.map((): Uint8Array | null => null);
     let fastestMs = Infinity;
     for (let attempt = 1; ; attempt++) {
@@ -124,7 +139,7 @@ export class Signer {
       const todo = missing(done);
       const result =
         mode === "sync"
-          ? this.#attemptNow(job, todo, done)
+          ? await this.#attemptNow(job, todo, done)
           : await this.#attemptLater(job, todo, done);
       fastestMs = Math.min(fastestMs, result.fastestMs);
       const rest = missing(done);
@@ -132,7 +147,11 @@ export class Signer {
       if (result.error === null) {
         const signatures = done.flatMap((signature) => signature ?? []);
         const signatureHash = hashOf(todo.map((index) => at(signatures, index)));
-        this.#parts.ledger.note({ of: job.sequence, status: "ok", made, signatureHash });
+        const outcome = { of: job.sequence, status: "ok" as const, made, signatureHash };
+        // The guard waits to hear of a precertificate that it exists, and of nothing else.
+        const { kind } = job.prepared.claim;
+        const isGuarded = kind === "precertificate" || kind === "bareCertificate";
+        this.#parts.ledger.note(outcome, isGuarded);
         return { signatures, fastestMs };
       }
       const failure = await this.#afterError(job, {
@@ -142,28 +161,35 @@ export class Signer {
         generation,
       });
       if (failure) return failure;
-      const stopped = this.#announceRetry(job, rest);
+      const stopped = await this.#announceRetry(job, rest);
       if (stopped) return stopped;
     }
   }
 
-  /** Signs on this thread, one after the other, until the first error. */
-  #attemptNow(job: Job, todo: readonly number[], done: (Uint8Array | null)[]): Attempt {
+  /** Signs on this thread, one after the other until the first error, all before this returns; what was made is verified after it. */
+  async #attemptNow(
+    job: Job,
+    todo: readonly number[],
+    done: (Uint8Array | null)[],
+  ): Promise<Attempt> {
     const attempt: Attempt = { error: null, bad: 0, fastestMs: Infinity };
     const { pool } = this.#parts;
     const scheme = schemes[job.key.algorithm];
+    const made: Made[] = [];
     for (const index of todo) {
       const startedMs = performance.now();
       try {
         const input = signingInputOf(scheme, at(job.digests.signed, index));
         const raw = pool.signNow(job.key.label, scheme, input);
         attempt.fastestMs = Math.min(attempt.fastestMs, performance.now() - startedMs);
-        done[index] = this.#released(job, scheme, { index, raw });
+        made.push(madeOf(job, index, raw));
       } catch (error) {
+        this.#inTrouble.add(job);
         spoil(attempt, error);
-        return attempt;
+        break;
       }
     }
+    await this.#take(job, made, { attempt, done });
     return attempt;
   }
 
@@ -181,7 +207,7 @@ export class Signer {
       try {
         const input = signingInputOf(scheme, at(job.digests.signed, index));
         const raw = await pool.signLater(job.key.label, scheme, input);
-        done[index] = this.#released(job, scheme, { index, raw });
+        await this.#take(job, [madeOf(job, index, raw)], { attempt, done });
       } catch (error) {
         spoil(attempt, error);
       }
@@ -190,18 +216,17 @@ export class Signer {
     return attempt;
   }
 
-  /** The form that leaves, once it is known to be good. @throws {BadSignature} */
-  #released(
-    { key, prepared, digests }: Job,
-    scheme: SigningScheme,
-    { index, raw }: { readonly index: number; readonly raw: Uint8Array },
-  ): Uint8Array {
-    if (raw.length !== scheme.signatureBytes) throw new BadSignature();
-    const signature = releasedForm(scheme, raw);
-    const verify = this.#verifiers.get(key.label);
-    const message = at(prepared.messages, index);
-    if (verify?.(message, signature, at(digests.signed, index)) === true) return signature;
-    throw new BadSignature();
+  /** Takes those signatures that are good. */
+  async #take(
+    { key }: Job,
+    made: readonly Made[],
+    { attempt, done }: { readonly attempt: Attempt; readonly done: (Uint8Array | null)[] },
+  ): Promise<void> {
+    const areGood = (await this.#checkers.get(key.label)?.check(made)) ?? [];
+    for (const [place, { index, signature }] of made.entries()) {
+      if (areGood[place] === true) done[index] = signature;
+      else spoil(attempt, new BadSignature());
+    }
   }
 
   /** Records what is known, and decides whether there is another attempt: null if there is. */
@@ -240,11 +265,11 @@ export class Signer {
   }
 
   /** A row for the next attempt, durable before it is made. A failure if that cannot be. */
-  #announceRetry(job: Job, rest: readonly number[]): Failure | null {
+  async #announceRetry(job: Job, rest: readonly number[]): Promise<Failure | null> {
     const { ledger, guard } = this.#parts;
     const retryOf = job.sequence;
     try {
-      ledger.transaction(() => {
+      await ledger.transaction(() => {
         const sequence = ledger.intend({ ...this.intentOf(job, rest), retryOf });
         guard.follow(retryOf, sequence);
         job.sequence = sequence;
@@ -255,6 +280,23 @@ export class Signer {
       throw error;
     }
   }
+}
+
+/** A signature in the form in which it leaves if it is good. */
+interface Made extends Unchecked {
+  readonly index: number;
+}
+
+/** @throws {BadSignature} if it has not even the length */
+function madeOf({ key, prepared, digests }: Job, index: number, raw: Uint8Array): Made {
+  const scheme = schemes[key.algorithm];
+  if (raw.length !== scheme.signatureBytes) throw new BadSignature();
+  return {
+    index,
+    message: at(prepared.messages, index),
+    digest: at(digests.signed, index),
+    signature: releasedForm(scheme, raw),
+  };
 }
 
 interface Attempt {

@@ -60,8 +60,8 @@ const selfTestSignatures = 3;
 /** How long outcomes wait for a batch to ride in. */
 const idleFlushMs = 50;
 const forgetEveryMs = 30_000;
-/** A batch yields to the event loop after so many signatures. */
-const signaturesPerTurn = 32;
+/** A batch yields to the event loop after so many signatures, which are verified while the next ones are made. */
+const signaturesPerTurn = 16;
 
 /** A vault that is open. */
 export class Vault implements AsyncDisposable {
@@ -94,7 +94,7 @@ export class Vault implements AsyncDisposable {
       digests: digestsOf(messages, key),
       sequence: 0,
     }));
-    ledger.transaction(() => {
+    await ledger.transaction(() => {
       for (const job of jobs) job.sequence = ledger.intend(this.#signer.intentOf(job));
     });
     for (const job of jobs) {
@@ -106,7 +106,7 @@ export class Vault implements AsyncDisposable {
       const fast = outcome.fastestMs < fastSignatureMs;
       this.#signer.setMode(job.key.label, signing === "auto" ? (fast ? "sync" : "async") : signing);
     }
-    ledger.flush();
+    await ledger.flush();
   }
 
   /** The handler of `sign`. @throws {Failure} */
@@ -162,8 +162,9 @@ export class Vault implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#drain();
     await Promise.all(this.#running);
-    if (this.#flushTimer) clearTimeout(this.#flushTimer);
+    clearTimeout(this.#flushTimer ?? undefined);
     this.#flush();
+    await Promise.all(this.#running);
   }
 
   #drain(): void {
@@ -172,16 +173,22 @@ export class Vault implements AsyncDisposable {
     // A commit never mixes askers: each batch is one asker's, in the order they first came.
     const byAsker = Map.groupBy(queue, ({ envelope }) => envelope.from);
     for (const batch of byAsker.values()) {
-      const running = this.#batch(batch).finally(() => this.#running.delete(running));
-      this.#running.add(running);
+      this.#keep(this.#batch(batch));
     }
+  }
+
+  /** Takes note of work that the vault does not end before. */
+  #keep(work: Promise<void>): void {
+    const running = work.finally(() => this.#running.delete(running));
+    this.#running.add(running);
   }
 
   async #batch(batch: readonly Asked[]): Promise<void> {
     const judged = batch.map((asked) => this.#judge(asked));
     const { ledger } = this.#parts;
     try {
-      ledger.transaction(() => {
+      // Committed before this returns, so batches are recorded in the order in which they came; durable when it resolves.
+      await ledger.transaction(() => {
         this.#forget();
         for (const one of judged) this.#record(one);
       });
@@ -266,7 +273,7 @@ export class Vault implements AsyncDisposable {
   }
 
   async #signAll(judged: readonly Judged[]): Promise<void> {
-    const later: Promise<void>[] = [];
+    const settling: Promise<void>[] = [];
     let turn = 0;
     for (const one of judged) {
       const { job, failure, asked } = one;
@@ -283,19 +290,17 @@ export class Vault implements AsyncDisposable {
       }
       const mode = this.#signer.modeOf(job.key.label);
       const settled = this.#settle(asked, job, mode);
-      if (mode === "async") {
-        later.push(settled);
-        continue;
-      }
-      // Synchronous signing: one after the other, with a breath for the event loop now and then.
-      await settled;
+      settling.push(settled);
+      if (mode === "async") continue;
+      // It is signed by now, and verified while the next ones are signed; but where the token has failed, they wait.
+      if (this.#signer.isInTrouble) await settled;
       turn += job.prepared.messages.length;
       if (turn >= signaturesPerTurn) {
         turn = 0;
         await nextTick();
       }
     }
-    await Promise.all(later);
+    await Promise.all(settling);
   }
 
   async #settle(asked: Asked, job: Job, mode: "sync" | "async"): Promise<void> {
@@ -329,12 +334,11 @@ export class Vault implements AsyncDisposable {
 
   #flush(): void {
     const { ledger, journal, onBroken } = this.#parts;
-    try {
-      ledger.flush();
-    } catch (error) {
+    const flushed = ledger.flush().catch((error: unknown) => {
       journal.error("vault-state-unwritable", { error });
       if (ledger.broken && error instanceof Error) onBroken(error);
-    }
+    });
+    this.#keep(flushed);
   }
 
   /** Inside a transaction: now and then, what cannot be used any more anyway. */

@@ -12,9 +12,15 @@ export interface Addon {
     digest: Uint8Array,
     signature: Uint8Array,
   ) => boolean;
-  /** Makes ready to verify often with one key: an uncompressed point of P-256; null if it is not on the curve. */
+  /** Makes ready to verify often with one key: an uncompressed point of P-256 or P-384; null if it is not on the curve. */
   readonly pin: (point: Uint8Array) => object | null;
   readonly verifyPinned: (pinned: object, digest: Uint8Array, signature: Uint8Array) => boolean;
+  /** The same for many, on another thread. */
+  readonly verifyPinnedMany: (
+    pinned: object,
+    digests: readonly Uint8Array[],
+    signatures: readonly Uint8Array[],
+  ) => Promise<boolean[]>;
 }
 
 /** The addon; null where it was not built, or was built for another Node or of older sources. */
@@ -24,7 +30,7 @@ export function loadAddon(): Addon | null {
     // OpenSSL promises its binary interface within a major version, for later minor ones.
     const [major, minor] = addon.openssl.split(".").map(Number);
     const [ownMajor, ownMinor] = (process.versions.openssl ?? "").split(".").map(Number);
-    return major === ownMajor && minor === ownMinor && "pin" in addon ? addon : null;
+    return major === ownMajor && minor === ownMinor && "verifyPinnedMany" in addon ? addon : null;
   } catch {
     return null;
   }

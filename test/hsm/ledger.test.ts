@@ -27,50 +27,76 @@ test("makes a state once only", () => {
   expect(() => createState(directory, "serial")).toThrow(/never made twice/);
 });
 
-test("writes outcomes with the next commit, and calls what is left unknown-signed at the next start", () => {
-  const first = ledger.transaction(() => ledger.intend(intent));
-  const second = ledger.transaction(() => ledger.intend(intent));
+test("writes outcomes with the next commit, and calls what is left unknown-signed at the next start", async () => {
+  const first = await ledger.transaction(() => ledger.intend(intent));
+  const second = await ledger.transaction(() => ledger.intend(intent));
   ledger.note({ of: first, status: "ok", made: 1 });
   expect(settled).toEqual([]);
-  ledger.flush();
+  await ledger.flush();
   expect(settled.map(({ of }) => of)).toEqual([first]);
   reopen();
-  expect(ledger.begin("serial")).toEqual([second]);
+  expect(await ledger.begin("serial")).toEqual([second]);
   expect(settled).toMatchObject([{ of: second, status: "unknown-signed" }]);
   reopen();
-  expect(ledger.begin("serial")).toEqual([]);
+  expect(await ledger.begin("serial")).toEqual([]);
 });
 
-test("changes nothing when the work throws, and keeps its outcomes for the next commit", () => {
-  const first = ledger.transaction(() => ledger.intend(intent));
+test("changes nothing when the work throws, and keeps its outcomes for the next commit", async () => {
+  const first = await ledger.transaction(() => ledger.intend(intent));
   ledger.note({ of: first, status: "ok", made: 1 });
   const { next } = ledger;
-  expect(() =>
+  await expect(
     ledger.transaction(() => {
       ledger.intend(intent);
       throw new RangeError("on purpose");
     }),
-  ).toThrow(RangeError);
+  ).rejects.toThrow(RangeError);
   expect(ledger.next).toBe(next);
   expect(rows()).toBe(1);
-  ledger.flush();
+  await ledger.flush();
   reopen();
-  expect(ledger.begin("serial")).toEqual([]);
+  expect(await ledger.begin("serial")).toEqual([]);
 });
 
-test("refuses while the disk is full, and goes on when it is not", () => {
+test("refuses while the disk is full, and goes on when it is not", async () => {
   const [row] = state.database.prepare("PRAGMA page_count").all();
   state.database.exec(`PRAGMA max_page_count = ${Number(row?.["page_count"]) + 1}`);
-  const fill = () =>
-    ledger.transaction(() => ledger.intend({ ...intent, trace: "x".repeat(9_000) }));
-  fillUntilRefused(fill);
+  const fill = async () =>
+    await ledger.transaction(() => ledger.intend({ ...intent, trace: "x".repeat(9_000) }));
+  await fillUntilRefused(fill);
   const before = rows();
-  expect(fill).toThrow(StateUnavailable);
+  await expect(fill()).rejects.toThrow(StateUnavailable);
   expect(ledger.broken).toBe(false);
   expect(rows()).toBe(before);
   state.database.exec("PRAGMA max_page_count = 100000");
-  expect(fill()).toBe(before + 1);
+  expect(await fill()).toBe(before + 1);
   reopen();
+});
+
+test("resolves when a commit is durable, and is broken for good when it could not be made so", async () => {
+  let fails = false;
+  let syncs = 0;
+  const sync = async (): Promise<void> => {
+    syncs += 1;
+    if (fails) throw new Error("EIO");
+    await state.sync();
+  };
+  const watched = new Ledger({ ...state, sync }, systemClock, () => undefined);
+  const first = await watched.transaction(() => watched.intend(intent));
+  expect(syncs).toBe(1);
+  fails = true;
+  await expect(watched.transaction(() => watched.intend(intent))).rejects.toThrow(StateUnavailable);
+  expect(watched.broken).toBe(true);
+  fails = false;
+  await expect(watched.transaction(() => watched.intend(intent))).rejects.toThrow(StateUnavailable);
+  expect(syncs).toBe(2);
+  expect(rows()).toBe(first + 1);
+});
+
+test("commits in the order of its calls, before it says that they are durable", async () => {
+  const both = [1, 2].map(async () => await ledger.transaction(() => ledger.intend(intent)));
+  expect(rows()).toBe(2);
+  expect(await Promise.all(both)).toEqual([1, 2]);
 });
 
 const intent = {
@@ -83,10 +109,10 @@ const intent = {
   trace: "",
 };
 
-function fillUntilRefused(fill: () => unknown): void {
+async function fillUntilRefused(fill: () => Promise<unknown>): Promise<void> {
   for (let tries = 0; tries < 100; tries++) {
     try {
-      fill();
+      await fill();
     } catch {
       return;
     }
@@ -96,7 +122,7 @@ function fillUntilRefused(fill: () => unknown): void {
 function open(): void {
   settled = [];
   state = holdState(directory, "serial");
-  ledger = new Ledger(state.database, systemClock, (outcome) => settled.push(outcome));
+  ledger = new Ledger(state, systemClock, (outcome) => settled.push(outcome));
 }
 
 function reopen(): void {

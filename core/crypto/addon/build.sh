@@ -19,7 +19,7 @@ if [ ! -f "$headers/node_version.h" ]; then
   exit 1
 fi
 
-stamp=$(cat addon.h digest-verify.c pinned-verify.c build.sh "$headers/node_version.h" "$headers/openssl/opensslv.h" | cksum)-$(uname -m)
+stamp=$(cat addon.h pinned-key.h digest-verify.c pinned-key.c pinned-verify.c build.sh "$headers/node_version.h" "$headers/openssl/opensslv.h" | cksum)-$(uname -m)
 if [ -f build/digest-verify.node ] && [ "$(cat build/stamp 2>/dev/null || true)" = "$stamp" ]; then
   exit 0
 fi
@@ -35,6 +35,6 @@ mkdir -p build
 # -z now: a Node that lacks a function makes the load fail, not the first call. Functions on curves are deprecated in OpenSSL 3 and
 # are there as long as it is.
 "$compiler" -shared -fPIC -O2 -Wall -Wextra -Werror -DNAPI_VERSION=9 -DNODE_GYP_MODULE_NAME=digest_verify -DBUILDING_NODE_EXTENSION \
-  -DOPENSSL_SUPPRESS_DEPRECATED -fvisibility=hidden -I"$headers" -Wl,-z,now -o "build/digest-verify.node.$$" digest-verify.c pinned-verify.c
+  -DOPENSSL_SUPPRESS_DEPRECATED -fvisibility=hidden -I"$headers" -Wl,-z,now -o "build/digest-verify.node.$$" digest-verify.c pinned-key.c pinned-verify.c
 mv "build/digest-verify.node.$$" build/digest-verify.node
 printf '%s\n' "$stamp" >build/stamp
