@@ -20,6 +20,8 @@ import { Shard } from "./shard.ts";
 /** An entry as the log has it. */
 export interface LogEntry {
   readonly entry: Uint8Array;
+  /** Digests of an attestation's subjects, which are beside it. */
+  readonly subjects: Uint8Array;
   readonly atMs: number;
 }
 
@@ -85,7 +87,9 @@ export class Engine implements Disposable {
     const shard = this.#shard(log);
     const last = entries.at(-1);
     if (first === shard.size && last !== undefined) {
-      const indexed = entries.map(({ entry, atMs }) => indexedBy(describeEntry(entry), atMs));
+      const indexed = entries.map(({ entry, subjects, atMs }) =>
+        indexedBy(describeEntry(entry, subjects), atMs),
+      );
       this.addIndexed(log, indexed, leafHash(last.entry));
     }
     return this.#extent(shard);

@@ -39,7 +39,7 @@ export interface Calls {
   /** Null for each entry that the filter did not mean. */
   check(of: {
     readonly asked: Asked;
-    readonly entries: readonly Uint8Array[];
+    readonly entries: readonly Pick<LogEntry, "entry" | "subjects">[];
   }): readonly (Checked | null)[];
   rebuild(of: Record<string, never>): void;
 }
@@ -89,8 +89,8 @@ class Desk implements Calls {
 
   check({ asked, entries }: Parameters<Calls["check"]>[0]): readonly (Checked | null)[] {
     const wanted = readConditions(asked.conditions);
-    return entries.map((entry) => {
-      const described = describeEntry(entry);
+    return entries.map(({ entry, subjects }) => {
+      const described = describeEntry(entry, subjects);
       return wanted.isTrueOf(described) ? { ...described, leafHash: leafHash(entry) } : null;
     });
   }

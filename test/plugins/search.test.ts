@@ -18,6 +18,7 @@ import { bootSearch, Logs, type Page } from "./search-house.ts";
 
 const digest = new Uint8Array(32).fill(7);
 const other = new Uint8Array(32).fill(8);
+const attested = new Uint8Array(32).fill(9);
 const alice = certify("alice@example.com");
 const bob = certify("Bob@Example.com");
 const later = new Date(at.getTime() + 60_000);
@@ -34,6 +35,10 @@ function someLogs(): Logs {
   logs.append("rekor", later, hashedRekord(bob.der, other));
   logs.append("rekor", later, hashedRekord(bob.key.spki, digest, "PUBLIC KEY"));
   logs.append("rekor-v2", later, encodeUtf8('{"nonsense":[1]}'));
+  // An attestation, whose subject's digest is beside it; beside a certificate is its chain.
+  logs.append("rekor", later, encodeUtf8('{"apiVersion":"0.0.1","kind":"dsse","spec":{}}'));
+  Object.assign(logs.entries.rekor.at(-1) ?? {}, { extraData: attested });
+  Object.assign(logs.entries.ct[0] ?? {}, { extraData: attested });
   return logs;
 }
 
@@ -43,6 +48,14 @@ let house: Awaited<ReturnType<typeof bootSearch>>;
 beforeAll(async () => {
   house = await bootSearch(logs);
 });
+test("finds an attestation by the digest of its subject", async () => {
+  const { page } = await house.get(`digest=${encodeHex(attested)}`);
+  expect(page.hits.map(({ log, kind }) => [log, kind])).toEqual([["rekor", "dsse 0.0.1"]]);
+  expect(page.hits[0]).toMatchObject({
+    digests: [{ of: "subject", algorithm: "sha256", value: encodeHex(attested) }],
+  });
+});
+
 afterAll(async () => {
   await house[Symbol.asyncDispose]();
   rmSync(folder, { recursive: true });
