@@ -1,5 +1,6 @@
 /** Rekor's `rekord` entries, version 0.0.1 (rekor v1.5): a signature of `format` over data that is sent along and not stored. */
 import {
+  decodeBase64,
   decodeHex,
   decodeUtf8,
   encodeBase64,
@@ -17,6 +18,7 @@ import {
   parseMinisignKey,
   parseMinisignSignature,
 } from "./minisign.ts";
+import { ed25519Spki } from "./note.ts";
 import {
   child,
   content,
@@ -87,6 +89,11 @@ export function rekordSpec({ digest, signature }: Rekord): JsonValue {
     data: { hash: { algorithm: "sha256", value: encodeHex(digest) } },
     signature: { content: made, format: signature.format, publicKey: { content: key } },
   };
+}
+
+/** SubjectPublicKeyInfo of a key that is stored and is no PEM: OpenSSH's, or minisign's. @throws {Malformed} */
+export function storedKeySpki(stored: string): Uint8Array {
+  return stored.includes(" ") ? parseSshKey(stored).spki : ed25519Spki(decodeBase64(stored));
 }
 
 function formatOf(signature: JsonObject): RekordSignature["format"] | undefined {

@@ -9,10 +9,9 @@ import { fulcioArc, readFulcioExtensions } from "../../core/formats/fulcio-oids.
 import { readSubjects } from "../../core/formats/in-toto-subjects.ts";
 import { type JsonValue, parseJsonBytes } from "../../core/formats/json.ts";
 import { Malformed } from "../../core/formats/malformed.ts";
-import { ed25519Spki } from "../../core/formats/note.ts";
 import { parsePemBlocks } from "../../core/formats/pem.ts";
+import { storedKeySpki } from "../../core/formats/rekor-rekord.ts";
 import { parseMerkleTreeLeaf } from "../../core/formats/sct.ts";
-import { parseSshKey } from "../../core/formats/ssh-signature.ts";
 import {
   extensionOids,
   findExtension,
@@ -167,13 +166,8 @@ function signersOfV2(spec: JsonValue): Signer[] {
 function signerInPem(base64: string): Signer {
   const text = decodeUtf8(decodeBase64(base64));
   const [block] = text.startsWith("-----") ? parsePemBlocks(text) : [];
-  if (block === undefined) return keySigner(bareKey(text));
+  if (block === undefined) return keySigner(storedKeySpki(text));
   return block.label === "CERTIFICATE" ? certificateSigner(block.der) : keySigner(block.der);
-}
-
-/** A rekord's key that is of OpenSSH, or of minisign as it is stored: 32 bytes in base64. */
-function bareKey(text: string): Uint8Array {
-  return text.includes(" ") ? parseSshKey(text).spki : ed25519Spki(decodeBase64(text));
 }
 
 function keySigner(spki: Uint8Array): Signer {
