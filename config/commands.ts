@@ -106,13 +106,14 @@ const roomCommands: readonly Command[] = [
   {
     name: "operate",
     summary:
-      "rotate the issuing CA, create, roll or freeze a log, publish a TUF root, while it runs",
+      "rotate the issuing CA, create, roll, freeze or retire a log, publish a TUF root, while it runs",
     usage: [
       "rotate-issuing-ca KEY [--common-name NAME] [--organization NAME] [--years N] [--hold-seconds N]",
       "create-log LOG --format rekor-v2|rekor-v1 --serve [--key LABEL] [--algorithm ecdsa-p256|ed25519] [--origin NAME]",
       "create-log LOG --format rfc6962 [--start TIME] [--end TIME]   the CT log's next shard",
       "roll-log LOG [--name NAME] [--key LABEL] [--algorithm ...] [--origin NAME]   a Rekor log's successor, without a pause",
       "freeze-log LOG [--without-successor]",
+      "retire-log LOG   one that another has taken over from: its key signs nothing more and may be destroyed",
       "publish-root FILE [--json]   the next TUF root, which a ceremony left; opens no token",
       "abandon OPERATION   one that was begun and cannot go on",
       "all others with [--offline-token LABEL] [--pin-fd offline=N] [--json]",

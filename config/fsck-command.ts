@@ -16,7 +16,13 @@ import {
   parseArguments,
   type Terminal,
 } from "../plugins/client/commands.ts";
-import { type CheckedLog, type Finding, firstIndexOf, fsckLogs } from "../plugins/log/commands.ts";
+import {
+  type CheckedLog,
+  type Finding,
+  firstIndexOf,
+  fsckLogs,
+  readRetirement,
+} from "../plugins/log/commands.ts";
 import { fsckAudit } from "../plugins/audit/commands.ts";
 import { compareSizes, fsckSearch } from "../plugins/search/commands.ts";
 import { search } from "../plugins/search/manifest.ts";
@@ -200,26 +206,39 @@ async function readLogs(
   const logs: { checked: CheckedLog; key: string }[] = [];
   for (const one of configured) {
     const { name, format, key } = one;
-    const found = keys.find(({ label }) => label === key);
-    if (found?.origin === undefined) {
+    const bound = keys.find(({ label }) => label === key);
+    // The key of a retired log may be gone; its store knows it.
+    const found = await retiredKeyOf(name, openReader, bound);
+    if (found === null) {
       throw new CommandError(
         exitCodes.failed,
         `the keyring has no log key "${key}", which the log ${name} needs`,
       );
     }
-    const { origin, noteName } = found;
     const checked = {
       name,
       format,
-      publicKey: decodeBase64(found.publicKey),
-      origin,
-      ...(noteName === undefined ? {} : { noteName }),
+      ...found,
       firstIndex: await firstIndexOf(one, { logs: configured, openReader }),
       hasChains: format === "rfc6962",
     };
     logs.push({ checked, key });
   }
   return logs;
+}
+
+async function retiredKeyOf(
+  log: string,
+  openReader: (log: string) => Promise<Reader>,
+  bound: v.InferOutput<typeof keyring>["keys"][number] | undefined,
+): Promise<Pick<CheckedLog, "publicKey" | "origin" | "noteName"> | null> {
+  if (bound?.origin !== undefined) {
+    const { origin, noteName } = bound;
+    const publicKey = decodeBase64(bound.publicKey);
+    return { publicKey, origin, ...(noteName !== undefined && { noteName }) };
+  }
+  await using reader = await openReader(log);
+  return await readRetirement(reader);
 }
 
 async function readLogConfigs(home: string): Promise<readonly LogConfig[]> {

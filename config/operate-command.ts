@@ -16,6 +16,7 @@ import {
   type OperationRequest,
   type OperationResult,
   publishNextRoot,
+  retireLogForever,
   rollLogOver,
   rotateIssuingCa,
   VaultRefused,
@@ -42,6 +43,7 @@ const operations: {
   "create-log": create,
   "roll-log": roll,
   "freeze-log": freeze,
+  "retire-log": retire,
   abandon: giveUp,
 };
 
@@ -56,7 +58,7 @@ interface Asked {
 const common = ["offline-token", "pin-fd"];
 const offlineLabel = "chancery-offline";
 
-/** `operate rotate-issuing-ca|create-log|roll-log|freeze-log|publish-root|abandon`. */
+/** `operate rotate-issuing-ca|create-log|roll-log|freeze-log|retire-log|publish-root|abandon`. */
 export async function run(args: readonly string[], terminal: Terminal): Promise<ExitCode> {
   const [what = "", ...rest] = args;
   const understand = Object.hasOwn(operations, what) ? operations[what] : undefined;
@@ -222,13 +224,8 @@ async function freeze(args: readonly string[], terminal: Terminal): Promise<Aske
     values: common,
     switches: ["without-successor", "json"],
   });
-  const log = checked(logName, parsed.operands[0], "LOG");
-  const { logs, active } = await readLogs(homeOf(terminal));
-  if (!logs.some(({ name }) => name === log)) {
-    throw new CommandError(exitCodes.usage, `there is no log "${log}"`);
-  }
-  const isActive = Object.values(active).flat().includes(log);
-  if (isActive && !parsed.has("without-successor")) {
+  const { log, active } = await knownLog(parsed, terminal);
+  if (Object.values(active).flat().includes(log) && !parsed.has("without-successor")) {
     throw new CommandError(
       exitCodes.failed,
       `"${log}" takes what clients send: create its successor first (create-log NAME --format FORMAT --serve), or say --without-successor`,
@@ -240,6 +237,23 @@ async function freeze(args: readonly string[], terminal: Terminal): Promise<Aske
     perform: async (request) => await freezeLogForever(request, { log, ends }),
     next: `the log ${log} takes nothing more and is read for ever`,
   };
+}
+
+async function retire(args: readonly string[], terminal: Terminal): Promise<Asked> {
+  const parsed = parseArguments(args, { operands: ["LOG"], values: common, switches: ["json"] });
+  const { log } = await knownLog(parsed, terminal);
+  return {
+    parsed,
+    perform: async (request) => await retireLogForever(request, log),
+    next: `the log ${log} is read for ever without its key, which a ceremony may destroy`,
+  };
+}
+
+async function knownLog(parsed: Arguments, terminal: Terminal) {
+  const log = checked(logName, parsed.operands[0], "LOG");
+  const { logs, active } = await readLogs(homeOf(terminal));
+  if (logs.some(({ name }) => name === log)) return { log, active };
+  throw new CommandError(exitCodes.usage, `there is no log "${log}"`);
 }
 
 async function giveUp(args: readonly string[]): Promise<Asked> {

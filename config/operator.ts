@@ -4,9 +4,9 @@
  */
 import * as v from "valibot";
 import { definePlugin, type Manifest } from "../core/plugin.ts";
-import { bindChain, describeKey, generateKey } from "../events/hsm.ts";
+import { bindChain, describeKey, generateKey, retireKey } from "../events/hsm.ts";
 import { activateIssuer, trustBundle } from "../events/issuer.ts";
-import { freezeLog, latestHead, listLogs, rollLog } from "../events/log.ts";
+import { freezeLog, latestHead, listLogs, retireLog, rollLog } from "../events/log.ts";
 import { rebuildIndex } from "../events/search.ts";
 import { publishRoot, publishTargets, readTrustFile } from "../events/trust.ts";
 import { plugins } from "./plugins.ts";
@@ -27,6 +27,8 @@ export const operator: Manifest = definePlugin({
     freezeLog,
     listLogs,
     rollLog,
+    retireLog,
+    retireKey,
     rebuildIndex,
     readTrustFile,
     publishTargets,

@@ -158,6 +158,17 @@ export const generateKey = ask("hsm", "generateKey", {
 });
 
 /**
+ * An operator's: ends the use of a log's key, durably, before it answers: it signs nothing from then on, and a ceremony may take it out of
+ * the keyring and destroy it. There is no way back. Asked again, it is done already.
+ */
+export const retireKey = ask("hsm", "retireKey", {
+  question: v.strictObject({ key: keyLabel }),
+  answer: v.strictObject({}),
+  failures: ["access-denied", "operation-refused", "key-unavailable"],
+  deadlineMs: 10_000,
+});
+
+/**
  * An operator's: gives an issuing key its certificate, once. The chain must end in a root that the keyring knows already; own
  * certificate first, root last.
  */

@@ -10,7 +10,12 @@ export const logName = v.pipe(v.string(), v.regex(/^[a-z][a-z0-9-]{0,31}$/));
 /** What is to be logged. The log itself forms the leaf, because it alone gives the time. */
 export const candidate = v.variant("kind", [
   /** Rekor: the leaf is the canonical body. The log gives the integrated time and, for a v1 log, signs an entry timestamp. */
-  v.strictObject({ kind: v.literal("body"), body: bytesUpTo(4_194_304) }),
+  v.strictObject({
+    kind: v.literal("body"),
+    body: bytesUpTo(4_194_304),
+    /** SHA-256 digests of an attestation's subjects, one after the other: kept beside the entry, for whoever searches. */
+    subjects: v.optional(bytesUpTo(2_048)),
+  }),
   /** RFC 6962 §3.4, x509_entry: `certificate` is the leaf's DER; `extraData` is the chain in its TLS form. */
   v.strictObject({ kind: v.literal("certificate"), certificate: bytes, extraData: bytes }),
   /** RFC 6962 §3.4, precert_entry: `tbs` is the TBSCertificate without poison. */
@@ -77,7 +82,7 @@ export const storedEntry = v.strictObject({
   index: uint,
   /** The leaf's bytes: the canonical body, or the MerkleTreeLeaf of a CT log. */
   entry: bytes,
-  /** CT: the chain; else empty. */
+  /** CT: the chain. Rekor: digests of subjects, or empty. */
   extraData: bytes,
   integratedAtMs: uint,
   promise: v.optional(bytes),
@@ -111,6 +116,8 @@ export const latestHead = ask("log", "latestHead", {
     head,
     /** Index of the log's first entry over all shards; absent for 0. */
     firstIndex: v.optional(uint),
+    /** Retired logs only: SubjectPublicKeyInfo of their key, which the vault need not have any more. */
+    publicKey: v.optional(bytes),
   }),
   failures: ["not-found", "log-unavailable"],
   deadlineMs: 5_000,
@@ -175,7 +182,7 @@ const configuredLog = v.strictObject({
 });
 
 /** How far a log is in its life. */
-export const logPhase = v.picklist(["created", "active", "frozen", "sharded"]);
+export const logPhase = v.picklist(["created", "active", "frozen", "sharded", "retired"]);
 
 /** A {@link logPhase}. */
 export type LogPhase = v.InferOutput<typeof logPhase>;
@@ -220,6 +227,17 @@ export const rollLog = ask("log", "rollLog", {
   }),
   failures: ["access-denied", "not-found", "log-unavailable", "key-unavailable"],
   deadlineMs: 30_000,
+});
+
+/**
+ * An operator's: ends the life of a log whose successor holds its final checkpoint. Nothing is asked of its key from then on, which may
+ * be destroyed; reading goes on, from what is stored. There is no way back. A retired log answers the same again.
+ */
+export const retireLog = ask("log", "retireLog", {
+  question: v.strictObject({ log: logName }),
+  answer: v.strictObject({ head, logId: hash, retiredAtMs: uint }),
+  failures: ["access-denied", "not-found", "operation-refused", "log-unavailable"],
+  deadlineMs: 15_000,
 });
 
 /** Leaves `from` (inclusive) to `to` (exclusive) are durable in the log. One fact a batch. */

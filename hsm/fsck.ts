@@ -83,6 +83,8 @@ class Walk {
   /** Of the keyring; of keys that operators had made, also after they were retired. */
   readonly #labels: Set<string>;
   readonly #open = new Map<number, IntentRow>();
+  /** Rows of keys that are not known yet, by label. */
+  readonly #strangers = new Map<string, number[]>();
   #previous: Uint8Array = genesisHash;
   #unknown = 0;
 
@@ -114,6 +116,9 @@ class Walk {
   }
 
   finish(): void {
+    for (const [key, rows] of this.#strangers) {
+      for (const row of rows) this.broken(`row ${row} names the unknown key ${key}`);
+    }
     this.#certificates.finish();
     if (this.#open.size > 0) {
       const rows = [...this.#open.keys()].slice(0, 10).join(", ");
@@ -140,13 +145,18 @@ class Walk {
       case "operation":
         if (row.phase === "announced") this.announced.set(row.key, row.hash);
         else {
+          // The ceremony that destroys it takes it out of the keyring, and what it signed stays in the ledger.
+          if (row.operation === "retireKey") this.#strangers.delete(row.key);
           this.#labels.add(row.key);
           this.announced.delete(row.key);
         }
         return;
       case "intent":
-        if (!this.#labels.has(row.key))
-          this.broken(`row ${sequence} names the unknown key ${row.key}`);
+        if (!this.#labels.has(row.key)) {
+          const rows = this.#strangers.get(row.key) ?? [];
+          rows.push(sequence);
+          this.#strangers.set(row.key, rows);
+        }
         this.#open.set(sequence, row);
         this.#certificates.intend(sequence, row);
         this.#follow(sequence, row);

@@ -16,15 +16,16 @@ import { Malformed } from "../core/formats/malformed.ts";
 import { parseCertificate } from "../core/formats/x509.ts";
 import type { Journal } from "../core/journal.ts";
 import type { Envelope } from "../core/plugin.ts";
-import type { AnswerOf } from "../events/contract.ts";
+import type { AnswerOf, QuestionOf } from "../events/contract.ts";
 import { Failure } from "../events/failure.ts";
-import type { bindChain, generateKey } from "../events/hsm.ts";
+import type { bindChain, generateKey, retireKey } from "../events/hsm.ts";
 import type { Out } from "../events/contract.ts";
 import { lintAuthority } from "./ceremony/lint.ts";
 import { HsmError, VaultRefused } from "./errors.ts";
 import {
   formatKeyring,
   isPurposeOf,
+  isUsed,
   type Keyring,
   parseKeyring,
   type VaultKey,
@@ -52,7 +53,7 @@ export interface OperationParts {
 
 type Generate = Out<(typeof generateKey)["question"]>;
 type Bind = Out<(typeof bindChain)["question"]>;
-type Operation = "generateKey" | "bindChain";
+type Operation = "generateKey" | "bindChain" | "retireKey";
 
 /** The operations of one vault, one at a time. */
 export class KeyOperations {
@@ -78,6 +79,15 @@ export class KeyOperations {
     await this.#inTurn("bindChain", question.key, envelope, async () => {
       await this.#bind(question, envelope);
     });
+    return {};
+  }
+
+  /** The handler of `retireKey`. @throws {Failure} */
+  async retireKey(
+    { key }: QuestionOf<typeof retireKey>,
+    envelope: Envelope,
+  ): Promise<AnswerOf<typeof retireKey>> {
+    await this.#inTurn("retireKey", key, envelope, async () => await this.#retire(key, envelope));
     return {};
   }
 
@@ -180,6 +190,26 @@ export class KeyOperations {
     await vault.adopt(bound);
     await this.#finish("bindChain", label, { hash: chainHash, envelope });
     this.#parts.journal.info("chain-bound", { key: label });
+  }
+
+  async #retire(label: string, envelope: Envelope): Promise<void> {
+    const key = this.#keyring.keys.find((one) => one.label === label);
+    if (!key) throw refused(`the keyring has no key "${label}"`);
+    if (key.origin === undefined) throw refused(`"${label}" is not the key of a log`);
+    const what = { hash: encodeHex(key.publicKeySha256), envelope };
+    const retired = { ...key, retired: true as const };
+    if (isUsed(key)) {
+      const row = { ...about("retireKey", label, envelope), hash: what.hash };
+      this.#parts.ledger.transaction(() => {
+        this.#parts.ledger.operate({ ...row, phase: "announced" });
+      });
+      await this.#replaceKeyring(
+        this.#keyring.keys.map((one) => (one.label === label ? retired : one)),
+      );
+    }
+    await this.#parts.vault.adopt(retired);
+    this.#finish("retireKey", label, what);
+    this.#parts.journal.info("key-retired", { key: label });
   }
 
   /** @throws {Failure} lint-refused or operation-refused unless it is a chain for this key below a root that is known here. */

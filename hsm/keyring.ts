@@ -57,6 +57,8 @@ const keyEntry = v.strictObject({
   issuer: v.optional(v.string()),
   /** Timestamp authorities: the policy, a dotted object identifier. */
   policy: v.optional(v.string()),
+  /** Keys of logs that are retired: they sign nothing more, and may be destroyed. */
+  retired: v.optional(v.literal(true)),
 });
 
 const keyringFile = v.strictObject({
@@ -70,6 +72,9 @@ export type VaultKey = v.InferOutput<typeof keyEntry>;
 
 /** The token and every key on it that the vault may use. */
 export type Keyring = v.InferOutput<typeof keyringFile>;
+
+/** False for the keys of logs that are retired. */
+export const isUsed = ({ retired }: VaultKey): boolean => retired !== true;
 
 /** Reads and checks a keyring. @throws {VaultRefused} */
 export async function readKeyring(path: string): Promise<Keyring> {

@@ -64,7 +64,7 @@ export const ledgerRow = v.variant("type", [
     type: v.literal("operation"),
     atMs,
     asker: v.string(),
-    operation: v.picklist(["generateKey", "bindChain"]),
+    operation: v.picklist(["generateKey", "bindChain", "retireKey"]),
     phase: v.picklist(["announced", "done"]),
     key: v.string(),
     /** SHA-256 of what it comes to: identifier and binding of a key, or a chain. */

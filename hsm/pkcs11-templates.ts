@@ -6,10 +6,12 @@ import * as der from "../core/formats/der.ts";
 export type KeyAlgorithm =
   "ecdsa-p256" | "ecdsa-p384" | "rsa-2048" | "rsa-3072" | "rsa-4096" | "ed25519";
 
-/** PKCS#11 v3.0 §2.3.5, §2.3.14: names that the package, which follows v2.40, does not have. */
-const CKM_EC_EDWARDS_KEY_PAIR_GEN = 0x1055;
-/** PKCS#11 v3.0 §2.3.14: without parameters it is pure Ed25519 (RFC 8032 §5.1). */
-export const CKM_EDDSA = 0x1057;
+/** Mechanisms of PKCS#11 v3.0 §2.3, whose names the package, which follows v2.40, does not have. */
+export const edwards = {
+  CKM_EC_EDWARDS_KEY_PAIR_GEN: 0x1055,
+  /** Without parameters it is pure Ed25519 (RFC 8032 §5.1). */
+  CKM_EDDSA: 0x1057,
+} as const;
 
 /** DER of the named curves (RFC 5480 §2.1.1.1, RFC 8410 §3). */
 export const curves = {
@@ -69,7 +71,7 @@ export function pairTemplates(pair: PairTemplate) {
   const mechanism = rsa
     ? pkcs11js.CKM_RSA_PKCS_KEY_PAIR_GEN
     : pair.algorithm === "ed25519"
-      ? CKM_EC_EDWARDS_KEY_PAIR_GEN
+      ? edwards.CKM_EC_EDWARDS_KEY_PAIR_GEN
       : pkcs11js.CKM_EC_KEY_PAIR_GEN;
   return { mechanism: { mechanism }, publicTemplate, privateTemplate };
 }
@@ -88,7 +90,7 @@ export function className(value: Uint8Array | null): string {
 /** The PKCS#11 name of an attribute or mechanism, or its number. */
 export function nameOf(prefix: "CKA_" | "CKM_" | "CKU_", code: number): string {
   // Old names of the same number come first: CKA_ECDSA_PARAMS before CKA_EC_PARAMS.
-  const named = Object.entries(pkcs11js).findLast(
+  const named = Object.entries({ ...edwards, ...pkcs11js }).findLast(
     ([name, value]) => name.startsWith(prefix) && value === code,
   );
   return named?.[0] ?? `${prefix}${code}`;

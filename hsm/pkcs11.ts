@@ -7,8 +7,8 @@ import pkcs11js from "pkcs11js";
 import { HsmError, pinRefused, translated, VaultRefused } from "./errors.ts";
 import {
   className,
-  CKM_EDDSA,
   curves,
+  edwards,
   type PairTemplate,
   pairTemplates,
 } from "./pkcs11-templates.ts";
@@ -64,7 +64,7 @@ export type SigningMechanism =
 const mechanisms = {
   ecdsa: { mechanism: pkcs11js.CKM_ECDSA },
   "rsa-pkcs1": { mechanism: pkcs11js.CKM_RSA_PKCS },
-  eddsa: { mechanism: CKM_EDDSA },
+  eddsa: { mechanism: edwards.CKM_EDDSA },
 } as const satisfies Record<SigningMechanism, object>;
 
 export type { KeyAlgorithm } from "./pkcs11-templates.ts";

@@ -142,6 +142,7 @@ function handlersOf(vault: Vault, operations: KeyOperations): Answers<typeof hsm
     },
     generateKey: async (question, envelope) => await operations.generateKey(question, envelope),
     bindChain: async (question, envelope) => await operations.bindChain(question, envelope),
+    retireKey: async (question, envelope) => await operations.retireKey(question, envelope),
     async lastSigned({ key }) {
       const { size, root } = vault.lastSigned(key);
       return { size, root };

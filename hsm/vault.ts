@@ -12,7 +12,7 @@ import { Failure } from "../events/failure.ts";
 import type { Signable } from "../events/hsm.ts";
 import { VaultUnavailable } from "./errors.ts";
 import type { Guard, SignedTree } from "./guard.ts";
-import type { Keyring, VaultKey } from "./keyring.ts";
+import { isUsed, type Keyring, type VaultKey } from "./keyring.ts";
 import { type Ledger, StateUnavailable } from "./ledger.ts";
 import type { Pool } from "./pool.ts";
 import { type Limits, prepare } from "./signable.ts";
@@ -85,7 +85,7 @@ export class Vault implements AsyncDisposable {
     const { ledger, signing } = this.#parts;
     const message = encodeUtf8(`chancery vault self-test ${randomUUID()}`);
     const messages = Array.from({ length: selfTestSignatures }, () => message);
-    const jobs: Job[] = keys.map((key) => ({
+    const jobs: Job[] = keys.filter(isUsed).map((key) => ({
       key,
       purpose: "selfTest",
       asker: "hsm",
@@ -232,7 +232,7 @@ export class Vault implements AsyncDisposable {
     if (!key.askers.includes(from)) {
       throw new Failure("purpose-refused", `${label} does not sign for "${from}"`);
     }
-    if (!key.purposes.includes(signable.purpose)) {
+    if (!key.purposes.includes(signable.purpose) || !isUsed(key)) {
       throw new Failure("purpose-refused", `${label} does not sign ${signable.purpose}`);
     }
     const quarantine = this.#signer.quarantined.get(label);

@@ -27,7 +27,13 @@ import {
   text,
   type Verifier,
 } from "./rekor-members.ts";
-import { isX509, parseRekord, type Rekord, rekordSpec } from "./rekor-rekord.ts";
+import {
+  hasKnownFormat,
+  parseRekord,
+  type Rekord,
+  rekordFormats,
+  rekordSpec,
+} from "./rekor-rekord.ts";
 
 /** Digest algorithms of `hashedrekord`, with their lengths in bytes. */
 const digestLengths = { sha256: 32, sha384: 48, sha512: 64 } as const;
@@ -89,8 +95,11 @@ export function parseProposedEntry(bytes: Uint8Array): ProposedEntry {
   const parse = parsers.get(what);
   if (parse === undefined) throw new UnsupportedEntry(`only ${supported} are accepted here`);
   const spec = child(entry, "spec");
-  if (parse === parseRekord && !isX509(spec)) {
-    throw new UnsupportedEntry("only signatures of the format x509 are accepted in a rekord");
+  if (parse === parseRekord && !hasKnownFormat(spec)) {
+    const formats = rekordFormats.join(", ");
+    throw new UnsupportedEntry(
+      `only signatures of the formats ${formats} are accepted in a rekord`,
+    );
   }
   return parse(spec);
 }

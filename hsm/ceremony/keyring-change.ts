@@ -2,7 +2,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { encodeHex, equalBytes } from "../../core/formats/encoding.ts";
-import { holdState } from "../database.ts";
+import { type HeldState, holdState } from "../database.ts";
 import { VaultRefused } from "../errors.ts";
 import { findKey, formatKeyring, type Keyring, parseKeyring } from "../keyring.ts";
 import type { Bench } from "./bench.ts";
@@ -24,7 +24,20 @@ export async function performBind(bench: Bench, step: StepOf<"bindKey">): Promis
 
 /** Takes a key out of the keyring: the vault signs with it no more. */
 export async function performRetire(bench: Bench, step: StepOf<"retireKey">): Promise<void> {
-  await change(bench, step, (keyring) => keyring.keys.filter(({ label }) => label !== step.key));
+  await change(bench, step, (keyring, { database }) => {
+    const key = keyring.keys.find(({ label }) => label === step.key);
+    if (key?.origin !== undefined && key.retired !== true && hasSigned(database, step.key)) {
+      throw new VaultRefused(
+        `"${step.key}" is the key of a log that is not retired: without it the log's trees are nobody's; retire the log first (operate retire-log)`,
+      );
+    }
+    return keyring.keys.filter(({ label }) => label !== step.key);
+  });
+}
+
+/** True if the guard remembers a tree that the key has signed. */
+function hasSigned(database: HeldState["database"], key: string): boolean {
+  return database.prepare("SELECT 1 FROM heads WHERE key = ?").get(key) !== undefined;
 }
 
 /** Destroys a key that no keyring holds, and looks that it is gone. */
@@ -53,7 +66,7 @@ export async function performDestroy(bench: Bench, step: StepOf<"destroyKey">): 
 
 type KeyringStep = StepOf<"bindKey"> | StepOf<"retireKey"> | StepOf<"destroyKey">;
 
-function hold(bench: Bench, step: KeyringStep): Disposable {
+function hold(bench: Bench, step: KeyringStep): HeldState {
   const { token } = bench.key(step.key);
   return holdState(join(bench.home, step.state), bench.token(token).serial);
 }
@@ -61,14 +74,14 @@ function hold(bench: Bench, step: KeyringStep): Disposable {
 async function change(
   bench: Bench,
   step: KeyringStep,
-  changed: (keyring: Keyring) => Keyring["keys"],
+  changed: (keyring: Keyring, state: HeldState) => Keyring["keys"],
 ): Promise<void> {
   // Done before an interruption; since then, other steps may have changed the file again.
   if (bench.transcript.recall("wrote", { path: step.keyring })) return;
-  using _held = hold(bench, step);
+  using held = hold(bench, step);
   const from = await readFile(join(bench.home, step.keyring), "utf8");
   const keyring = parseKeyring(from);
-  const to = formatKeyring({ ...keyring, keys: changed(keyring) });
+  const to = formatKeyring({ ...keyring, keys: changed(keyring, held) });
   parseKeyring(to);
   await bench.outputs.replace(step.keyring, { from, to });
 }

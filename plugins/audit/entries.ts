@@ -7,6 +7,7 @@ import { parseJsonBytes } from "../../core/formats/json.ts";
 import { Malformed } from "../../core/formats/malformed.ts";
 import { leafHash } from "../../core/formats/merkle.ts";
 import { parsePemBlocks } from "../../core/formats/pem.ts";
+import { storedKeySpki } from "../../core/formats/rekor-rekord.ts";
 import { parseMerkleTreeLeaf } from "../../core/formats/sct.ts";
 import {
   type Certificate,
@@ -167,9 +168,20 @@ function signersOf({ signature, signatures, hashedRekordV002, dsseV002 }: Body["
 }
 
 function signerInPem(base64: string): Signer {
-  const [block] = parsePemBlocks(decodeUtf8(decodeBase64(base64)));
-  if (block === undefined) return {};
+  const stored = decodeUtf8(decodeBase64(base64));
+  const [block] = stored.startsWith("-----") ? parsePemBlocks(stored) : [];
+  if (block === undefined) return keyIn(stored);
   return block.label === "CERTIFICATE" ? signerOf(block.der) : keyOf(block.der);
+}
+
+/** Of a rekord that is not signed by X.509's forms. */
+function keyIn(stored: string): Signer {
+  try {
+    return keyOf(storedKeySpki(stored));
+  } catch (thrown) {
+    if (!(thrown instanceof Malformed)) throw thrown;
+    return {};
+  }
 }
 
 function keyOf(spki: Uint8Array): Signer {

@@ -26,6 +26,7 @@ import { identityOfStored } from "./state.ts";
 import { Tree } from "./tree.ts";
 
 export { firstIndexOf } from "./first-index.ts";
+export { readRetirement } from "./life.ts";
 export { Irreparable, repairLog } from "./repair.ts";
 
 /** Something that is not as it must be. */

@@ -105,7 +105,7 @@ const rekorV2: LogFormat = {
   identityIsLeafHash: true,
   form(candidate) {
     if (candidate.kind !== "body") throw new Failure("malformed", "a Rekor log takes bodies only");
-    return { entry: candidate.body, extraData: new Uint8Array() };
+    return { entry: candidate.body, extraData: candidate.subjects ?? new Uint8Array() };
   },
   promise: null,
 };

@@ -50,7 +50,7 @@ export async function freeze(
         { table: tables.state, key: frozenKey, value: null },
       ],
     });
-    state.life = { phase: "frozen", atMs };
+    state.life = { phase: "frozen", atMs, retiredAtMs: null };
     journal.info("log.frozen", { log: state.name, size });
     return atMs;
   } catch (thrown) {

@@ -3,7 +3,15 @@ import { equalBytes } from "../../core/formats/encoding.ts";
 import { Malformed } from "../../core/formats/malformed.ts";
 import { StartRefused, type Store } from "../../core/plugin.ts";
 import { Failure } from "../../events/failure.ts";
-import { decodeIntent, frozenKey, type Intent, tables } from "./rows.ts";
+import {
+  decodeIntent,
+  decodeRetirement,
+  frozenKey,
+  type Intent,
+  type Retirement,
+  retiredKey,
+  tables,
+} from "./rows.ts";
 import type { LogState, LogSurroundings } from "./state.ts";
 
 /** How far the clock may stand back and be waited for; beyond it the log refuses. */
@@ -14,7 +22,12 @@ export type Life =
   | { readonly phase: "open" }
   /** Asked to freeze; nothing is durable of it. */
   | { readonly phase: "freezing" }
-  | { readonly phase: "frozen"; readonly atMs: bigint };
+  | {
+      readonly phase: "frozen";
+      readonly atMs: bigint;
+      /** Since when nothing is asked of its key; null before it is retired. */
+      readonly retiredAtMs: bigint | null;
+    };
 
 /** What the store says of a log whose durable tree is `durable`. @throws {Malformed} if it was frozen with another tree */
 export async function readLife(store: Pick<Store, "get">, durable: Intent): Promise<Life> {
@@ -24,7 +37,19 @@ export async function readLife(store: Pick<Store, "get">, durable: Intent): Prom
   if (size !== durable.size || !equalBytes(root, durable.root)) {
     throw new Malformed(`it was frozen with ${size} entries and holds ${durable.size}`);
   }
-  return { phase: "frozen", atMs };
+  const retirement = await readRetirement(store);
+  return { phase: "frozen", atMs, retiredAtMs: retirement?.atMs ?? null };
+}
+
+/** True once nothing is asked of its key. */
+export function isRetired({ life }: Pick<LogState, "life">): boolean {
+  return life.phase === "frozen" && life.retiredAtMs !== null;
+}
+
+/** What a retired log knows of its key; null of any other. @throws {Malformed} */
+export async function readRetirement(store: Pick<Store, "get">): Promise<Retirement | null> {
+  const row = await store.get(tables.state, retiredKey);
+  return row === null ? null : decodeRetirement(row);
 }
 
 /** @throws {Failure} log-frozen or log-unavailable unless the log takes entries */

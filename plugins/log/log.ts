@@ -3,12 +3,11 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { PublicKey } from "../../core/crypto/keys.ts";
 import { equalBytes, uintFrom } from "../../core/formats/encoding.ts";
 import { leafHash } from "../../core/formats/merkle.ts";
-import { encodeEntryBundle, maxEntryLength, tileWidth } from "../../core/formats/tile.ts";
+import { encodeEntryBundle, tileWidth } from "../../core/formats/tile.ts";
 import type { Envelope } from "../../core/plugin.ts";
 import type { Row } from "../../core/storage.ts";
 import type { AnswerOf } from "../../events/contract.ts";
 import { Failure } from "../../events/failure.ts";
-import { lastSigned } from "../../events/hsm.ts";
 import type {
   appendEntry,
   Candidate,
@@ -17,16 +16,26 @@ import type {
   proveConsistency,
   proveInclusion,
   readEntries,
+  retireLog,
 } from "../../events/log.ts";
+import { damaged, outOfRange } from "./refusals.ts";
+import { requireFits } from "./entry-limits.ts";
 import type { Placed } from "./format.ts";
 import { freeze } from "./freeze.ts";
-import { finalFailure, requireOpen, requireTime } from "./life.ts";
+import { finalFailure, isRetired, requireOpen, requireTime } from "./life.ts";
 import { promisesOf } from "./promises.ts";
 import { Publisher } from "./publisher.ts";
 import type { RecentEntry } from "./recent.ts";
 import { decodeEntryRow, numberKey, tables } from "./rows.ts";
+import { retire } from "./retire.ts";
 import { sequence } from "./sequencer.ts";
-import { identityOfStored, loadLog, type LogState, type LogSurroundings } from "./state.ts";
+import {
+  identityOfStored,
+  lastSignedOf,
+  loadLog,
+  type LogState,
+  type LogSurroundings,
+} from "./state.ts";
 
 /** How long a stopping log finishes what it has taken. */
 const drainMs = 5_000;
@@ -37,8 +46,6 @@ const freezeMarginMs = 5_000;
 /** A process that was killed may have asks on their way still, and the vault sign for it after we have asked what it signed last. */
 const startAttempts = 3;
 
-/** Largest chain stored beside a CT entry. */
-const maxExtraDataLength = 256 * 1024;
 /** Bytes of entries in one answer, far below what a message may carry. */
 const maxPageBytes = 4 * 1024 * 1024;
 const readAtOnce = 64;
@@ -73,7 +80,7 @@ export class Log implements AsyncDisposable {
   static async start(surroundings: LogSurroundings, draining: AbortSignal): Promise<Log> {
     for (;;) {
       try {
-        const signed = await surroundings.ask(lastSigned, { key: surroundings.config.key });
+        const signed = await lastSignedOf(surroundings);
         const state = await loadLog(surroundings, signed).catch((thrown: unknown) => {
           throw finalFailure(thrown, surroundings.config.name);
         });
@@ -130,6 +137,11 @@ export class Log implements AsyncDisposable {
     return this.#state.life.phase === "frozen";
   }
 
+  /** True once nothing is asked of its key, for ever. */
+  get isRetired(): boolean {
+    return isRetired(this.#state);
+  }
+
   /** Why the log does not work, or null. */
   get trouble(): { readonly status: "degraded" | "failed"; readonly reason: string } | null {
     const { broken, name } = this.#state;
@@ -168,6 +180,12 @@ export class Log implements AsyncDisposable {
     const untilMs = envelope.deadlineAtMs - freezeMarginMs;
     const frozenAtMs = await freeze(this.#state, this.#surroundings, untilMs);
     return { head: this.head(), frozenAtMs };
+  }
+
+  async retire(): Promise<AnswerOf<typeof retireLog>> {
+    if (this.#isClosing) throw new Failure("log-unavailable", "the log is stopping");
+    const retiredAtMs = await retire(this.#state, this.#surroundings);
+    return { head: this.head(), logId: this.logId, retiredAtMs };
   }
 
   async entries(from: bigint, limit: number): Promise<AnswerOf<typeof readEntries>["entries"]> {
@@ -268,14 +286,7 @@ export class Log implements AsyncDisposable {
     if (this.#isClosing) throw new Failure("log-unavailable", "the log is stopping");
     if (broken !== null) throw new Failure("log-unavailable", "the log must be restarted");
     requireOpen(this.#state);
-    const { entry, extraData } = format.form(candidate, 0n);
-    // tlog-tiles: an entry bundle cannot hold more.
-    if (entry.length > maxEntryLength) {
-      throw new Failure("malformed", `an entry has at most ${maxEntryLength} bytes`);
-    }
-    if (extraData.length > maxExtraDataLength) {
-      throw new Failure("malformed", `a chain has at most ${maxExtraDataLength} bytes`);
-    }
+    requireFits(format, candidate);
   }
 
   /** The stored entry with this identity. */
@@ -355,12 +366,4 @@ export class Log implements AsyncDisposable {
 
 function shown({ index, entry, extraData, integratedAtMs, promise }: RecentEntry) {
   return { index, entry, extraData, integratedAtMs, ...(promise && { promise }) };
-}
-
-function outOfRange(why: string): Failure {
-  return new Failure("out-of-range", why);
-}
-
-function damaged(what: string): Failure {
-  return new Failure("log-unavailable", `the log's store is damaged: ${what}; run fsck`);
 }

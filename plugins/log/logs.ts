@@ -6,11 +6,11 @@ import { MissingPartition } from "../../core/storage.ts";
 import { Failure } from "../../events/failure.ts";
 import { lastSigned } from "../../events/hsm.ts";
 import type { AnswerOf, QuestionOf } from "../../events/contract.ts";
-import type { appendEntry, listLogs, rollLog } from "../../events/log.ts";
+import type { appendEntry, listLogs, LogPhase, retireLog, rollLog } from "../../events/log.ts";
 import { Log } from "./log.ts";
 import type { LogConfig, LogContext } from "./manifest.ts";
 import type { Scrubbed } from "./scrubber.ts";
-import { begin, phaseOf } from "./succession.ts";
+import { begin, phaseOf, requireRetirable } from "./succession.ts";
 
 /** How long before the asker stops waiting it is told why. */
 const marginMs = 250;
@@ -99,12 +99,7 @@ export class Logs implements AsyncDisposable {
   list(): AnswerOf<typeof listLogs>["logs"] {
     return [...this.#configs.values()].map(({ name, format, key, treeId, after }) => {
       const log = this.#running.get(name);
-      const next = this.#successorOf(name);
-      const phase = phaseOf({
-        hasBegun: log !== undefined,
-        isFrozen: log?.isFrozen === true,
-        isTakenOver: next !== undefined && this.#running.has(next.name),
-      });
+      const phase = this.#phaseOf(name);
       return {
         name,
         format,
@@ -117,6 +112,16 @@ export class Logs implements AsyncDisposable {
         size: log?.head().size ?? 0n,
       };
     });
+  }
+
+  /** Retires a log that another has taken over from. @throws {Failure} operation-refused if it is not as far */
+  async retire(name: string): Promise<AnswerOf<typeof retireLog>> {
+    if (!this.#configs.has(name)) throw new Failure("not-found", `there is no log "${name}"`);
+    if (this.#rolling.has(name)) {
+      throw new Failure("log-unavailable", `log "${name}" is being rolled`);
+    }
+    requireRetirable(name, this.#phaseOf(name));
+    return await this.#at(name).retire();
   }
 
   /** Freezes a log and lets another take over. @throws {Failure} and then the old log takes entries still, or the start of the new one is owed */
@@ -214,6 +219,17 @@ export class Logs implements AsyncDisposable {
       ]);
       if (!inTime) throw new Failure("log-unavailable", "the log is being rolled; ask again");
     }
+  }
+
+  #phaseOf(name: string): LogPhase {
+    const log = this.#running.get(name);
+    const next = this.#successorOf(name);
+    return phaseOf({
+      hasBegun: log !== undefined,
+      isFrozen: log?.isFrozen === true,
+      isTakenOver: next !== undefined && this.#running.has(next.name),
+      isRetired: log?.isRetired === true,
+    });
   }
 
   #newest(named: string): string {

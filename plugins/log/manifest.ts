@@ -13,6 +13,7 @@ import {
   proveInclusion,
   readEntries,
   readTile,
+  retireLog,
   rollLog,
 } from "../../events/log.ts";
 import { definePlugin } from "../../core/plugin.ts";
@@ -89,6 +90,7 @@ export const log = definePlugin({
     readTile,
     freezeLog,
     rollLog,
+    retireLog,
   ],
   needs: [sign, describeKey, lastSigned],
   emits: [entriesAppended],

@@ -1,8 +1,11 @@
 /** The plugin that hosts every configured log. */
 import { Failure } from "../../events/failure.ts";
 import { Malformed } from "../../core/formats/malformed.ts";
-import type { Envelope, Health } from "../../core/plugin.ts";
+import type { Answers, Envelope, Health } from "../../core/plugin.ts";
+import type { AnswerOf } from "../../events/contract.ts";
+import type { latestHead } from "../../events/log.ts";
 import { watchForPromises } from "../../core/clock.ts";
+import type { Log } from "./log.ts";
 import { Logs } from "./logs.ts";
 import { Reserve } from "./reserve.ts";
 import { Scrubber } from "./scrubber.ts";
@@ -26,14 +29,7 @@ export default log.implement(async (context) => {
         reserve.require();
         return await sound(logs.append(question, envelope));
       },
-      freezeLog: async ({ log: name }, envelope) => {
-        requireOperator(envelope);
-        return await logs.find(name).freeze(envelope);
-      },
-      rollLog: async (successor, envelope) => {
-        requireOperator(envelope);
-        return await logs.roll(successor, envelope);
-      },
+      ...ends(logs),
       listLogs: async () => ({ logs: logs.list() }),
       readEntries: async ({ log: name, from, limit }) => ({
         entries: await sound(logs.find(name).entries(from, limit)),
@@ -41,11 +37,7 @@ export default log.implement(async (context) => {
       findLeaf: async ({ log: name, leafHash }) => ({
         index: await sound(logs.find(name).find(leafHash)),
       }),
-      async latestHead({ log: name, newest }) {
-        const found = logs.find(name, newest);
-        const { logId, firstIndex } = found;
-        return { logId, head: found.head(), ...(firstIndex > 0n && { firstIndex }) };
-      },
+      latestHead: async ({ log: name, newest }) => latest(logs.find(name, newest)),
       proveInclusion: async ({ log: name, index, size }) =>
         await sound(logs.find(name).proveInclusion(index, size)),
       proveConsistency: async ({ log: name, first, second }) =>
@@ -69,6 +61,36 @@ export default log.implement(async (context) => {
     },
   };
 });
+
+/** What operators do to a log. */
+function ends(
+  logs: Logs,
+): Pick<Answers<typeof log.manifest.offers>, "freezeLog" | "rollLog" | "retireLog"> {
+  return {
+    freezeLog: async ({ log: name }, envelope) => {
+      requireOperator(envelope);
+      return await logs.find(name).freeze(envelope);
+    },
+    rollLog: async (successor, envelope) => {
+      requireOperator(envelope);
+      return await logs.roll(successor, envelope);
+    },
+    retireLog: async ({ log: name }, envelope) => {
+      requireOperator(envelope);
+      return await logs.retire(name);
+    },
+  };
+}
+
+function latest(found: Log): AnswerOf<typeof latestHead> {
+  const { logId, firstIndex, isRetired, publicKey } = found;
+  return {
+    logId,
+    head: found.head(),
+    ...(firstIndex > 0n && { firstIndex }),
+    ...(isRetired && { publicKey: publicKey.spki }),
+  };
+}
 
 function troubleOf(logs: Logs) {
   const troubles = logs.running().flatMap(({ trouble }) => trouble ?? []);

@@ -1,7 +1,7 @@
 /**
  * The rows of a log's partition. Keys that are numbers are 8 bytes, big-endian, so that they order as numbers.
  *
- *     entries   index            → u64 integratedAtMs, u32 length of entry, entry, extraData
+ *     entries   index            → u64 integratedAtMs, u32 length of entry, entry, extraData (a chain; subjects)
  *     leaves    leaf hash        → u64 index
  *     antispam  identity         → u64 index                     (CT only: in a Rekor log the leaf hash is the identity)
  *     tiles     u8 level, index  → 1 to 256 hashes
@@ -9,6 +9,8 @@
  *     heads     size             → u8 has tree head, root, u64 time and opaque signature<0..2^16-1> if so, checkpoint
  *     state     "intent"         → u64 size, root, u64 integratedAtMs of the newest entry
  *               "frozen"         → u64 size, root, u64 time after which nothing is integrated; absent while the log takes entries
+ *               "retired"        → u64 time, opaque origin<0..2^16-1>, opaque note name<0..2^16-1>, SubjectPublicKeyInfo; absent
+ *                                  while the log's key may be needed
  */
 import {
   concat,
@@ -37,6 +39,9 @@ export const intentKey = encodeUtf8("intent");
 
 /** Key of the row of `state` that says that the log is frozen, and with which tree. */
 export const frozenKey = encodeUtf8("frozen");
+
+/** Key of the row of `state` that says that the log is retired, and whose it was. */
+export const retiredKey = encodeUtf8("retired");
 
 /** Key of a row that is found by a number. */
 export const numberKey = (number: bigint) => uintBytes(number, 8);
@@ -89,6 +94,39 @@ export function decodeIntent(row: Uint8Array): Intent {
     root: row.subarray(8, 8 + hashLength),
     integratedAtMs: uintFrom(row.subarray(8 + hashLength)),
   };
+}
+
+/** What a retired log needs to know of its key. */
+export interface Retirement {
+  readonly atMs: bigint;
+  readonly origin: string;
+  readonly noteName: string;
+  /** SubjectPublicKeyInfo, DER. */
+  readonly publicKey: Uint8Array;
+}
+
+/** See {@link decodeRetirement}. */
+export function encodeRetirement({ atMs, origin, noteName, publicKey }: Retirement): Uint8Array {
+  const named = [origin, noteName].flatMap((text) => {
+    const bytes = encodeUtf8(text);
+    return [uintBytes(bytes.length, 2), bytes];
+  });
+  return concat(uintBytes(atMs, 8), ...named, publicKey);
+}
+
+/** @throws {Malformed} */
+export function decodeRetirement(row: Uint8Array): Retirement {
+  let at = 8;
+  const text = (): string => {
+    const end = at + 2 + Number(uintFrom(row.subarray(at, at + 2)));
+    if (row.length < end) throw new Malformed("retired row: cut short");
+    const read = decodeUtf8(row.subarray(at + 2, end));
+    at = end;
+    return read;
+  };
+  if (row.length < at + 4) throw new Malformed("retired row: cut short");
+  const [origin, noteName] = [text(), text()];
+  return { atMs: uintFrom(row.subarray(0, 8)), origin, noteName, publicKey: row.slice(at) };
 }
 
 /** See {@link decodeHeadRow}; the size is the key. */

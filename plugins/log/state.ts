@@ -6,13 +6,13 @@ import { Malformed } from "../../core/formats/malformed.ts";
 import { emptyRoot, leafHash } from "../../core/formats/merkle.ts";
 import { parseMerkleTreeLeaf } from "../../core/formats/sct.ts";
 import { tileWidth } from "../../core/formats/tile.ts";
-import { describeKey, type lastSigned, type sign } from "../../events/hsm.ts";
+import { describeKey, lastSigned, type sign } from "../../events/hsm.ts";
 import { Failure } from "../../events/failure.ts";
 import type { entriesAppended, Head } from "../../events/log.ts";
 import type { Schema } from "../../events/contract.ts";
 import { formats, type LogFormat, type Placed } from "./format.ts";
 import { checkHead, headKeyOf, type HeadKey, type TreeToSign } from "./head.ts";
-import { type Life, readLife } from "./life.ts";
+import { type Life, readLife, readRetirement } from "./life.ts";
 import type { LogConfig } from "./manifest.ts";
 import { PendingEntries, type Pending } from "./pending.ts";
 import {
@@ -20,8 +20,10 @@ import {
   decodeHeadRow,
   decodeIntent,
   decodePromises,
+  frozenKey,
   intentKey,
   numberKey,
+  retiredKey,
   tables,
   tileKey,
   type Intent,
@@ -93,6 +95,17 @@ export function isNothing({ heads, promises, settled }: Unsaved): boolean {
 const adoptedAtOnce = 256;
 
 /**
+ * What the vault signed last with the log's key. Of a retired log nobody asks: the tree that it was frozen with is the last.
+ *
+ * @throws {Failure} of the ask
+ */
+export async function lastSignedOf({ ask, config, store }: LogSurroundings): Promise<TreeToSign> {
+  const isRetired = (await store.get(tables.state, retiredKey)) !== null;
+  const frozen = isRetired ? await store.get(tables.state, frozenKey) : null;
+  return frozen === null ? await ask(lastSigned, { key: config.key }) : decodeIntent(frozen);
+}
+
+/**
  * Reads a log and proves it: the stored right edge, recomputed, is the intent's tree; the newest head and what the vault signed
  * last are trees of this log.
  *
@@ -148,7 +161,11 @@ export async function loadLog(
   }
 }
 
-async function keyOf({ ask, config }: LogSurroundings, format: LogFormat): Promise<HeadKey> {
+async function keyOf(surroundings: LogSurroundings, format: LogFormat): Promise<HeadKey> {
+  const { ask, config, store } = surroundings;
+  const firstIndex = BigInt(config.firstIndex ?? 0);
+  const retirement = await readRetirement(store);
+  if (retirement !== null) return headKeyOf({ ...retirement, firstIndex });
   const described = await ask(describeKey, { key: config.key });
   const { publicKey, algorithm, origin, noteName } = described;
   const wrong = (what: string) =>
@@ -156,7 +173,7 @@ async function keyOf({ ask, config }: LogSurroundings, format: LogFormat): Promi
   if (origin === undefined) throw wrong("has no origin in the keyring");
   // RFC 6962 §2.1.4 here, and for Rekor v1 what its clients verify with.
   if (format.promise !== null && algorithm !== "ecdsa-p256") throw wrong("is not ECDSA P-256");
-  return headKeyOf({ publicKey, origin, noteName, firstIndex: BigInt(config.firstIndex ?? 0) });
+  return headKeyOf({ publicKey, origin, noteName, firstIndex });
 }
 
 async function checkTree(

@@ -11,6 +11,7 @@ import { parseNote } from "../../core/formats/note.ts";
 import { canonicalBody } from "../../core/formats/rekor-entry.ts";
 import { canonicalBodyV2, signedNoteKeyDetails } from "../../core/formats/rekor-v2.ts";
 import { StartRefused } from "../../core/plugin.ts";
+import { Failure } from "../../events/failure.ts";
 import type { LogPhase } from "../../events/log.ts";
 import type { Log } from "./log.ts";
 import type { LogConfig } from "./manifest.ts";
@@ -24,13 +25,34 @@ export interface Progress {
   readonly isFrozen: boolean;
   /** True if the log that takes over from it has begun. */
   readonly isTakenOver: boolean;
+  /** True if its key is not needed any more. */
+  readonly isRetired: boolean;
 }
 
-/** How far a log is: created, then active, then frozen, then sharded; never back. */
-export function phaseOf({ hasBegun, isFrozen, isTakenOver }: Progress): LogPhase {
+/** How far a log is: created, then active, then frozen, then sharded, then retired; never back. */
+export function phaseOf({ hasBegun, isFrozen, isTakenOver, isRetired }: Progress): LogPhase {
   if (!hasBegun) return "created";
   if (!isFrozen) return "active";
+  if (isRetired) return "retired";
   return isTakenOver ? "sharded" : "frozen";
+}
+
+/** Does nothing for a log that may be retired. @throws {Failure} operation-refused with what must come before */
+export function requireRetirable(name: string, phase: LogPhase): void {
+  switch (phase) {
+    case "sharded":
+    case "retired":
+      return;
+    case "created":
+      throw new Failure("operation-refused", `log "${name}" has not begun`);
+    case "active":
+      throw new Failure("operation-refused", `log "${name}" takes entries: roll it first`);
+    case "frozen":
+      throw new Failure(
+        "operation-refused",
+        `no log begins with the final checkpoint of log "${name}": only its key vouches for it`,
+      );
+  }
 }
 
 /** The body of the entry that a log begins with. @throws {Malformed} if the log before it is of a format or key that cannot be logged */

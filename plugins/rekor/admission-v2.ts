@@ -14,7 +14,7 @@ import {
   type VerifierV2,
 } from "../../core/formats/rekor-v2.ts";
 import { Failure } from "../../events/failure.ts";
-import { readKeyOnce, requireKey } from "./admission.ts";
+import { readKeyOnce, requireKey, subjectsOf } from "./admission.ts";
 import { verifyPrehashed } from "./ed25519ph.ts";
 
 /** How a `dsseRequestV002` is logged: as today's verifiers want it, or as those from before 2026-06 do. */
@@ -28,10 +28,16 @@ export type DsseForm = "hashedrekord" | "dsse";
 export function admitV2(
   request: Uint8Array,
   dsseForm: DsseForm,
-): { readonly kind: "hashedrekord" | "dsse"; readonly body: Uint8Array } {
+): {
+  readonly kind: "hashedrekord" | "dsse";
+  readonly body: Uint8Array;
+  /** Digests of what an attestation is about. */
+  readonly subjects: Uint8Array;
+} {
   const asked = parse(request);
   const entry = asked.kind === "dsse" ? admitDsse(asked, dsseForm) : admitHashedRekord(asked);
-  return { kind: entry.kind, body: canonicalBodyV2(entry) };
+  const subjects = asked.kind === "dsse" ? subjectsOf(asked.envelope) : new Uint8Array();
+  return { kind: entry.kind, body: canonicalBodyV2(entry), subjects };
 }
 
 function parse(request: Uint8Array): HashedRekordV2 | DsseV2 {

@@ -7,6 +7,7 @@ import { sha256 } from "../../core/crypto/hash.ts";
 import { importPublicKey, KeyInsecure, type PublicKey, readPublicKey } from "../../core/crypto/keys.ts";
 import { verifySignature } from "../../core/crypto/verify.ts";
 import { type Envelope, pae } from "../../core/formats/dsse.ts";
+import { inTotoPayloadType, subjectDigests } from "../../core/formats/in-toto-subjects.ts";
 import { Malformed } from "../../core/formats/malformed.ts";
 import {
   type AdmittedEntry,
@@ -24,6 +25,7 @@ import type { Rekord } from "../../core/formats/rekor-rekord.ts";
 import { parseCertificate } from "../../core/formats/x509.ts";
 import { Failure } from "../../events/failure.ts";
 import { verifyPrehashed } from "./ed25519ph.ts";
+import { isMinisigned, isSshSigned } from "./rekord.ts";
 
 /**
  * The canonical body of a proposed entry.
@@ -31,7 +33,22 @@ import { verifyPrehashed } from "./ed25519ph.ts";
  * @throws {Failure} malformed, entry-unsupported, key-malformed, key-insecure or signature-invalid.
  */
 export function admit(proposed: Uint8Array): Uint8Array {
-  return canonicalBody(admitted(parse(proposed)));
+  return admitEntry(proposed).body;
+}
+
+/** As {@link admit}, with the digests of what an attestation is about. */
+export function admitEntry(proposed: Uint8Array): {
+  readonly body: Uint8Array;
+  readonly subjects: Uint8Array;
+} {
+  const entry = parse(proposed);
+  const body = canonicalBody(admitted(entry));
+  return { body, subjects: "envelope" in entry ? subjectsOf(entry.envelope) : new Uint8Array() };
+}
+
+/** The digests of an envelope's subjects, if it holds a statement. */
+export function subjectsOf({ payloadType, payload }: Envelope): Uint8Array {
+  return payloadType === inTotoPayloadType ? subjectDigests(payload) : new Uint8Array();
 }
 
 function admitted(entry: ProposedEntry): AdmittedEntry {
@@ -117,9 +134,19 @@ function admitIntoto2(entry: Intoto2): Intoto2 {
 }
 
 function admitRekord(entry: Rekord): Rekord {
-  const { data, digest, signature } = entry;
-  if (isBy(readKey(entry.verifier), { message: data, digest }, signature)) return entry;
+  if (isGoodRekord(entry)) return entry;
   throw invalid("the signature does not verify over the data with this key");
+}
+
+function isGoodRekord({ data, digest, signature: by }: Rekord): boolean {
+  switch (by.format) {
+    case "x509":
+      return isBy(readKey(by.verifier), { message: data, digest }, by.content);
+    case "ssh":
+      return isSshSigned(readKey({ label: "PUBLIC KEY", der: by.key.spki }), data, by);
+    case "minisign":
+      return isMinisigned(readKey({ label: "PUBLIC KEY", der: by.key.spki }), data, by);
+  }
 }
 
 interface Message {

@@ -13,9 +13,9 @@ export function describing(
 ): (shards: Shards) => Promise<AnswerOf<typeof describeLog>> {
   const keys = new Map<string, Uint8Array>();
   const describe = async ({ log, key, treeId }: Shard) => {
-    const { head } = await unavailable(["not-found"], ask(latestHead, { log }));
+    const { head, publicKey: kept } = await unavailable(["not-found"], ask(latestHead, { log }));
     checkTree(head, treeId);
-    let publicKey = keys.get(key);
+    let publicKey = kept ?? keys.get(key);
     if (publicKey === undefined) {
       ({ publicKey } = await unavailable(["key-unavailable"], ask(describeKey, { key })));
       keys.set(key, publicKey);

@@ -1,9 +1,9 @@
 /** Rekor over the log plugin, v1 and v2: entries by index, id or proposed form, and the log's head and consistency. */
 import { rekorV2Version } from "../../core/formats/rekor-v2.ts";
 import { Failure } from "../../events/failure.ts";
-import { appendEntry } from "../../events/log.ts";
+import { appendEntry, type Candidate } from "../../events/log.ts";
 import { admitV2 } from "./admission-v2.ts";
-import { admit } from "./admission.ts";
+import { admitEntry } from "./admission.ts";
 import { describing, prove } from "./describe.ts";
 import { formatEntry, readEntry } from "./entries.ts";
 import { rekor } from "./manifest.ts";
@@ -25,9 +25,9 @@ export default rekor.implement(async (context) => {
   return {
     handlers: {
       async createEntry({ proposed }) {
-        const body = admit(proposed);
+        const { body, subjects } = admitEntry(proposed);
         const { active } = await shards();
-        const entry = { kind: "body", body } as const;
+        const entry = candidateOf(body, subjects);
         const appended = await unavailable(
           ["not-found"],
           ask(appendEntry, { log: active.log, entry, newest: true }),
@@ -41,8 +41,8 @@ export default rekor.implement(async (context) => {
       async createEntryV2({ request }) {
         const { v2 } = config;
         if (v2 === undefined) throw new Failure("not-found", "this installation has no Rekor v2");
-        const { kind, body } = admitV2(request, v2.dsse);
-        const entry = { kind: "body", body } as const;
+        const { kind, body, subjects } = admitV2(request, v2.dsse);
+        const entry = candidateOf(body, subjects);
         const appended = await unavailable(
           ["not-found"],
           ask(appendEntry, { log: v2.log, entry, newest: true }),
@@ -70,3 +70,7 @@ export default rekor.implement(async (context) => {
     },
   };
 });
+
+function candidateOf(body: Uint8Array, subjects: Uint8Array): Candidate {
+  return { kind: "body", body, ...(subjects.length > 0 && { subjects }) };
+}

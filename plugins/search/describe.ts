@@ -6,9 +6,11 @@ import { decodeBase64, decodeUtf8, encodeHex } from "../../core/formats/encoding
 import { sha256 } from "../../core/crypto/hash.ts";
 import * as der from "../../core/formats/der.ts";
 import { fulcioArc, readFulcioExtensions } from "../../core/formats/fulcio-oids.ts";
+import { readSubjects } from "../../core/formats/in-toto-subjects.ts";
 import { type JsonValue, parseJsonBytes } from "../../core/formats/json.ts";
 import { Malformed } from "../../core/formats/malformed.ts";
 import { parsePemBlocks } from "../../core/formats/pem.ts";
+import { storedKeySpki } from "../../core/formats/rekor-rekord.ts";
 import { parseMerkleTreeLeaf } from "../../core/formats/sct.ts";
 import {
   extensionOids,
@@ -35,7 +37,7 @@ export interface Signer {
 
 /** A digest in an entry. */
 export interface Digest {
-  readonly of: "artifact" | "envelope" | "payload";
+  readonly of: "artifact" | "envelope" | "payload" | "subject";
   readonly algorithm: string;
   /** Lower-case hex. */
   readonly value: string;
@@ -56,15 +58,29 @@ const maxSigners = 16;
 /** First byte of a Rekor body, which is JSON; a MerkleTreeLeaf begins with its version, 0. */
 const brace = 0x7b;
 
-/** Reads a log's entry. */
-export function describeEntry(entry: Uint8Array): Described {
-  return (
-    readable(() => (entry[0] === brace ? describeBody(entry) : describeLeaf(entry))) ?? {
-      kind: "unreadable",
-      digests: [],
-      signers: [],
-    }
-  );
+/** Reads a log's entry; `subjects` is from {@link subjectsBeside}. */
+export function describeEntry(
+  entry: Uint8Array,
+  subjects: Uint8Array = new Uint8Array(),
+): Described {
+  const described = readable(() =>
+    entry[0] === brace ? describeBody(entry) : describeLeaf(entry),
+  ) ?? { kind: "unreadable", digests: [], signers: [] };
+  if (subjects.length === 0) return described;
+  const attested = readSubjects(subjects).map((value): Digest => ({
+    of: "subject",
+    algorithm: "sha256",
+    value,
+  }));
+  return { ...described, digests: [...described.digests, ...attested] };
+}
+
+/** What a log keeps beside an entry that is about subjects; not the chain beside a certificate. */
+export function subjectsBeside(row: {
+  readonly entry: Uint8Array;
+  readonly extraData: Uint8Array;
+}): Uint8Array {
+  return row.entry[0] === brace ? row.extraData : new Uint8Array();
 }
 
 function describeLeaf(entry: Uint8Array): Described {
@@ -147,9 +163,10 @@ function signersOfV2(spec: JsonValue): Signer[] {
   });
 }
 
-function signerInPem(base64: string): Signer | null {
-  const [block] = parsePemBlocks(decodeUtf8(decodeBase64(base64)));
-  if (block === undefined) return null;
+function signerInPem(base64: string): Signer {
+  const text = decodeUtf8(decodeBase64(base64));
+  const [block] = text.startsWith("-----") ? parsePemBlocks(text) : [];
+  if (block === undefined) return keySigner(storedKeySpki(text));
   return block.label === "CERTIFICATE" ? certificateSigner(block.der) : keySigner(block.der);
 }
 

@@ -10,6 +10,7 @@ import type { AnswerOf } from "../../events/contract.ts";
 import { Failure } from "../../events/failure.ts";
 import { listLogs, readEntries } from "../../events/log.ts";
 import { type IndexThread, IndexUnavailable } from "./client.ts";
+import { subjectsBeside } from "./describe.ts";
 import type { SearchContext } from "./manifest.ts";
 
 /** Within a second of the log. */
@@ -138,9 +139,10 @@ export class Follower implements AsyncDisposable {
       const extent = await this.#thread.call("add", {
         log,
         first: Number(indexed),
-        entries: entries.map(({ entry, integratedAtMs }) => ({
-          entry,
-          atMs: Number(integratedAtMs),
+        entries: entries.map((row) => ({
+          entry: row.entry,
+          subjects: subjectsBeside(row),
+          atMs: Number(row.integratedAtMs),
         })),
       });
       // Not there if it was thrown away meanwhile.

@@ -5,7 +5,7 @@ import { type Head, latestHead, proveInclusion, readEntries } from "../../events
 import type { searchEntries, SearchHit } from "../../events/search.ts";
 import type { IndexThread } from "./client.ts";
 import { formatCursor, parseCursor } from "./cursor.ts";
-import type { Described } from "./describe.ts";
+import { type Described, subjectsBeside } from "./describe.ts";
 import type { Bounds, Place } from "./evaluate.ts";
 import type { Followed } from "./follower.ts";
 import type { SearchContext } from "./manifest.ts";
@@ -97,7 +97,8 @@ export async function readPlaces(
     const place = places[at];
     return row === undefined || place === undefined ? [] : [{ row, place }];
   });
-  const all = await thread.call("check", { asked, entries: read.map(({ row }) => row.entry) });
+  const entries = read.map(({ row }) => ({ entry: row.entry, subjects: subjectsBeside(row) }));
+  const all = await thread.call("check", { asked, entries });
   return read.flatMap(({ row, place }, at) => {
     const checked = all[at];
     return checked ? [{ place, atMs: row.integratedAtMs, checked }] : [];

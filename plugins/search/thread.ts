@@ -13,6 +13,8 @@ import { type Indexed, indexedBy } from "./indexed.ts";
 /** An entry as the log has it. */
 export interface LogEntry {
   readonly entry: Uint8Array;
+  /** Digests of an attestation's subjects, which are beside it. */
+  readonly subjects: Uint8Array;
   readonly atMs: number;
 }
 
@@ -49,7 +51,7 @@ export interface Calls {
   /** Null for each entry that the filter did not mean. */
   check(of: {
     readonly asked: Asked;
-    readonly entries: readonly Uint8Array[];
+    readonly entries: readonly Pick<LogEntry, "entry" | "subjects">[];
   }): readonly (Checked | null)[];
   rebuild(of: Record<string, never>): void;
 }
@@ -88,7 +90,9 @@ class Desk implements Calls {
     const indexed: Indexed[] = [];
     for (let from = 0; from < entries.length; from += readAtOnce) {
       const some = entries.slice(from, from + readAtOnce);
-      indexed.push(...some.map(({ entry, atMs }) => indexedBy(describeEntry(entry), atMs)));
+      indexed.push(
+        ...some.map(({ entry, subjects, atMs }) => indexedBy(describeEntry(entry, subjects), atMs)),
+      );
       await nextTurn();
     }
     const last = entries.at(-1);
@@ -111,8 +115,8 @@ class Desk implements Calls {
 
   check({ asked, entries }: Parameters<Calls["check"]>[0]): readonly (Checked | null)[] {
     const wanted = readConditions(asked.conditions);
-    return entries.map((entry) => {
-      const described = describeEntry(entry);
+    return entries.map(({ entry, subjects }) => {
+      const described = describeEntry(entry, subjects);
       return wanted.isTrueOf(described) ? { ...described, leafHash: leafHash(entry) } : null;
     });
   }

@@ -8,7 +8,7 @@ import { parseTrustedRoot } from "../../core/formats/trusted-root.ts";
 import * as tuf from "../../core/formats/tuf.ts";
 import { runCeremony } from "../../hsm/ceremony/run.ts";
 import { holdState } from "../../hsm/database.ts";
-import { parseKeyring } from "../../hsm/keyring.ts";
+import { formatKeyring, parseKeyring } from "../../hsm/keyring.ts";
 import { keyObject } from "../../hsm/public-key.ts";
 import { verifyTranscript } from "../../hsm/commands.ts";
 import { ceremonyHome, type CeremonyHome, smallScript } from "../support/ceremony.ts";
@@ -138,6 +138,21 @@ test("a TUF root that needs two of three separate tokens", async () => {
   expect(check(file.signatures.slice(0, 1))).toThrow();
 });
 
+/** The guard remembers a tree of the key's. */
+function letItHaveSigned(key: string, serial: string): void {
+  using held = holdState(join(at.home, "vault"), serial);
+  held.database.prepare("INSERT INTO heads VALUES (?, 1, x'00', 0, 1)").run(key);
+}
+
+/** As the vault writes it when an operator has retired the log. */
+function retireInKeyring(label: string): void {
+  const bound = parseKeyring(at.read("vault/keyring.json"));
+  const keys = bound.keys.map((key) =>
+    key.label === label ? { ...key, retired: true as const } : key,
+  );
+  writeFileSync(join(at.home, "vault", "keyring.json"), formatKeyring({ ...bound, keys }));
+}
+
 test("destroys a key that was retired, and no other", async () => {
   const parameters = {
     transcriptKeySha256: sha256("transcript"),
@@ -169,6 +184,11 @@ test("destroys a key that was retired, and no other", async () => {
     await expect(perform(running, parameters)).rejects.toThrow(/another vault holds/);
   }
   expect(keyring()).toContain("rekor-v2-log");
+  letItHaveSigned("rekor-v2-log", serial);
+  await expect(perform(text.replace("destroy-key", "destroy-d"), parameters)).rejects.toThrow(
+    /log that is not retired/,
+  );
+  retireInKeyring("rekor-v2-log");
   const objects = () =>
     execFileSync(
       "pkcs11-tool",

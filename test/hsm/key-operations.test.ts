@@ -10,8 +10,9 @@ import { emptyRoot } from "../../core/formats/merkle.ts";
 import * as der from "../../core/formats/der.ts";
 import { formatName } from "../../core/formats/x509.ts";
 import type { QuestionOf } from "../../events/contract.ts";
-import { bindChain, describeKey, generateKey, sign } from "../../events/hsm.ts";
+import { bindChain, describeKey, generateKey, retireKey, sign } from "../../events/hsm.ts";
 import { fsckVault } from "../../hsm/commands.ts";
+import { formatKeyring, parseKeyring } from "../../hsm/keyring.ts";
 import {
   basicConstraints,
   certificate,
@@ -170,6 +171,41 @@ describe("a key", () => {
     answers.push(await generate());
     const ids = new Set(answers.map(({ id }) => Buffer.from(id).toString("hex")));
     expect(ids.size).toBe(1);
+  });
+});
+
+describe("the key of a retired log", () => {
+  const retire = (key: string, asker = "operator") => house.ask(retireKey, { key }, asker);
+
+  test("signs nothing more, also after a restart, and is told of in the ledger", async () => {
+    await generate();
+    await checkpoint();
+    await retire("new-log");
+    for (const again of [false, true]) {
+      if (again) await restart();
+      await expect(checkpoint()).toFailWith("purpose-refused");
+      await retire("new-log");
+    }
+    const rows = ledger().filter((body) => body.includes('"operation":"retireKey"'));
+    expect(rows[0]).toContain('"phase":"announced"');
+    expect(rows[1]).toContain('"phase":"done"');
+    // A ceremony takes it out of the keyring; what it signed stays accounted for.
+    await house.dispose();
+    const keys = parseKeyring(readFileSync(keyring(), "utf8"));
+    keys.keys = keys.keys.filter(({ label }) => label !== "new-log");
+    writeFileSync(keyring(), formatKeyring(keys));
+    expect((await fsckVault({ home: vault.home })).findings).toEqual([]);
+    house = await start();
+  });
+
+  test.for([
+    ["somebody else", "new-log", "log", "access-denied"],
+    ["a key that is no log's", "issuing-ca", "operator", "operation-refused"],
+    ["a key that is none", "nothing", "operator", "operation-refused"],
+  ] as const)("is refused to %s", async ([, key, asker, code]) => {
+    await generate();
+    await expect(retire(key, asker)).toFailWith(code);
+    await checkpoint();
   });
 });
 

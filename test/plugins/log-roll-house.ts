@@ -38,6 +38,8 @@ export class House implements AsyncDisposable {
     "key-c": new TestVault(),
     "key-d": new TestVault(),
   };
+  /** Keys that a ceremony has destroyed. */
+  readonly destroyed = new Set<string>();
   readonly storage = memoryStorage();
   readonly told: { log: string; from: bigint; to: bigint }[] = [];
   #installation: TestInstallation | null = null;
@@ -57,7 +59,7 @@ export class House implements AsyncDisposable {
       handlers: { entriesAppended: async (body) => void this.told.push(body) },
     }));
     this.#installation = await bootForTest({
-      entries: [vaultPlugin(this.vaults), log, rekor, follower],
+      entries: [vaultPlugin(this.#keys()), log, rekor, follower],
       config: {
         hsm: {},
         log: { logs: [v1.old, v2.old, ...more] },
@@ -65,6 +67,12 @@ export class House implements AsyncDisposable {
       },
       storage: this.storage,
     });
+  }
+
+  #keys(): { readonly [label: string]: TestVault } {
+    return Object.fromEntries(
+      Object.entries(this.vaults).filter(([label]) => !this.destroyed.has(label)),
+    );
   }
 
   get ask(): TestInstallation["ask"] {

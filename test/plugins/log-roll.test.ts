@@ -214,12 +214,14 @@ test.for([
 });
 
 test.for([
-  [{ hasBegun: false, isFrozen: false, isTakenOver: false }, "created"],
-  [{ hasBegun: true, isFrozen: false, isTakenOver: false }, "active"],
-  [{ hasBegun: true, isFrozen: true, isTakenOver: false }, "frozen"],
-  [{ hasBegun: true, isFrozen: true, isTakenOver: true }, "sharded"],
-] as const)("%j is %s", ([progress, phase]) => {
-  expect(phaseOf(progress)).toBe(phase);
+  ["created", {}],
+  ["active", { hasBegun: true }],
+  ["frozen", { hasBegun: true, isFrozen: true }],
+  ["sharded", { hasBegun: true, isFrozen: true, isTakenOver: true }],
+  ["retired", { hasBegun: true, isFrozen: true, isTakenOver: true, isRetired: true }],
+] as const)("a log is %s by what is durable of it", ([phase, progress]) => {
+  const nothing = { hasBegun: false, isFrozen: false, isTakenOver: false, isRetired: false };
+  expect(phaseOf({ ...nothing, ...progress })).toBe(phase);
 });
 
 test.for([

@@ -19,7 +19,10 @@ export type LogName = keyof typeof formats;
 
 /** What the logs hold; it outlives a door. */
 export class Logs {
-  readonly entries: Record<LogName, { entry: Uint8Array; integratedAtMs: bigint }[]> = {
+  readonly entries: Record<
+    LogName,
+    { entry: Uint8Array; integratedAtMs: bigint; extraData?: Uint8Array }[]
+  > = {
     ct: [],
     rekor: [],
     "rekor-v2": [],

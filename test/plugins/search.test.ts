@@ -302,3 +302,20 @@ test.for([
 ] as const)("describes %s as far as it can", ([, entry]) => {
   expect(() => describeEntry(encodeUtf8(entry))).not.toThrow();
 });
+
+test("finds an attestation by the digest of its subject", async () => {
+  const attested = new Uint8Array(32).fill(9);
+  const own = new Logs();
+  own.append("rekor", at, encodeUtf8('{"apiVersion":"0.0.1","kind":"dsse","spec":{}}'));
+  own.append("ct", at, ctLeaf(alice));
+  // Beside a certificate is its chain.
+  for (const [row] of [own.entries.rekor, own.entries.ct]) {
+    Object.assign(row ?? {}, { extraData: attested });
+  }
+  await using small = await bootSearch(own);
+  const { page } = await small.get(`digest=${encodeHex(attested)}`);
+  expect(page.hits.map(({ log, kind }) => [log, kind])).toEqual([["rekor", "dsse 0.0.1"]]);
+  expect(page.hits[0]).toMatchObject({
+    digests: [{ of: "subject", algorithm: "sha256", value: encodeHex(attested) }],
+  });
+});

@@ -208,6 +208,27 @@ test("Rekor is rolled while entries come: nothing is refused, nothing restarts",
   await stranger.expectClean();
 });
 
+test("a log that was rolled is retired: its key signs nothing more, and it is read as before", async () => {
+  const { origin, home } = stranger.instance;
+  const early = await stranger.operate("retire-log", "rekor-b-s2");
+  expect([early.code, early.stderr]).toEqual([1, expect.stringContaining("taken over from")]);
+  const before = await (await fetch(`${origin}/logs/rekor-b/checkpoint`)).text();
+  expect(await stranger.operate("retire-log", "rekor-b")).toMatchObject({ code: 0 });
+  const again = await stranger.operate("retire-log", "rekor-b", "--json");
+  expect(JSON.parse(again.stdout)).toMatchObject({ wasDone: true });
+  const { keys } = JSON.parse(await readFile(join(home, "vault", "keyring.json"), "utf8")) as {
+    keys: { label: string; retired?: true }[];
+  };
+  expect(keys.filter(({ retired }) => retired).map(({ label }) => label)).toEqual(["rekor-b-log"]);
+  process.kill(await stranger.instance.pid("services"), "SIGKILL");
+  await expectServing("rekor-b");
+  expect(await (await fetch(`${origin}/logs/rekor-b/checkpoint`)).text()).toBe(before);
+  expect((await describeRekor()).inactiveShards).toHaveLength(2);
+  await stranger.signAndVerify("after a log was retired");
+  await stranger.verifyAll();
+  await stranger.expectClean();
+});
+
 interface Described {
   readonly treeID: string;
   readonly inactiveShards: readonly { readonly treeID: string; readonly treeSize: number }[];

@@ -4,10 +4,11 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { decodeUtf8, encodeBase64, encodeUtf8 } from "../../../core/formats/encoding.ts";
 import { Failure } from "../../../events/failure.ts";
 import { createEntry, getEntry } from "../../../events/rekor.ts";
+import { admitEntry } from "../../../plugins/rekor/admission.ts";
 import plugin from "../../../plugins/rekor/plugin.ts";
 import { bootForTest, type TestInstallation } from "../../support/boot.ts";
 import { fakeLog } from "./fake-log.ts";
-import { bytesOf, envelope, intoto1, intoto2, rekord, signer } from "./proposals.ts";
+import { bytesOf, dsse, envelope, intoto1, intoto2, rekord, signer } from "./proposals.ts";
 
 const log = fakeLog("7");
 let house: TestInstallation;
@@ -142,6 +143,22 @@ describe("intoto 0.0.2", () => {
   }
 });
 
+test("tells the log what an attestation is about, and of no other envelope", () => {
+  const subject = sha256("an artifact");
+  const about = encodeUtf8(JSON.stringify({ subject: [{ digest: { sha256: subject } }] }));
+  const found = (proposed: unknown) =>
+    Buffer.from(admitEntry(bytesOf(proposed)).subjects).toString("hex");
+  const statement = envelope([alice], type, about);
+  const proposals = [
+    dsse(statement, [alice]),
+    intoto1(statement, alice),
+    intoto2(statement, [alice]),
+  ];
+  expect(proposals.map(found)).toEqual([subject, subject, subject]);
+  expect(found(dsse(envelope([alice], "text/plain", about), [alice]))).toBe("");
+  expect(found(rekord(alice, about))).toBe("");
+});
+
 describe("rekord 0.0.1", () => {
   const data = encodeUtf8("data");
 
@@ -171,8 +188,8 @@ describe("rekord 0.0.1", () => {
   });
   test.each<[string, unknown, string]>([
     ["pgp", withFormat("pgp"), "entry-unsupported"],
-    ["minisign", withFormat("minisign"), "entry-unsupported"],
-    ["ssh", withFormat("ssh"), "entry-unsupported"],
+    ["minisign", withFormat("minisign"), "malformed"],
+    ["ssh", withFormat("ssh"), "malformed"],
     ["X509", withFormat("X509"), "entry-unsupported"],
     ["other data", withData({ content: "b3RoZXI=" }), "signature-invalid"],
     [

@@ -22,6 +22,7 @@ import {
   rekord,
   signer,
 } from "./proposals.ts";
+import { rekordOf, vector } from "./signed-files.ts";
 
 const log = fakeLog("7");
 const alice = signer("P-256");
@@ -30,7 +31,11 @@ const record = hashedRekord(alice, artifact);
 const enveloped = envelope([alice], "application/vnd.in-toto+json", artifact);
 const attestation = dsse(enveloped, [alice]);
 const intoto = [intoto1(enveloped, alice), intoto2(enveloped, [alice])] as const;
-const plainRekord = rekord(alice, artifact);
+const rekords = [
+  rekord(alice, artifact),
+  rekordOf("ssh", vector("sshsig/ecdsa256.sig"), vector("sshsig/ecdsa256.pub")),
+  rekordOf("minisign", vector("minisign/prehashed.minisig"), vector("minisign/minisign.pub")),
+];
 const verifierV2 = {
   publicKey: {
     rawBytes: alice.pem.replaceAll(/-----[^-]+-----|\n/g, ""),
@@ -59,7 +64,7 @@ beforeAll(async () => {
   for (const request of [recordV2, attestationV2]) {
     await house.ask(createEntryV2, { request: bytesOf(request) });
   }
-  for (const proposed of [record, attestation, ...intoto, plainRekord]) {
+  for (const proposed of [record, attestation, ...intoto, ...rekords]) {
     await house.ask(createEntry, { proposed: bytesOf(proposed) });
   }
 });
@@ -87,7 +92,12 @@ const matrix = [
   ...intoto.flatMap((one) =>
     casesOf(one).map(({ name, value }) => ({ name: `intoto ${one.apiVersion} ${name}`, value })),
   ),
-  ...casesOf(plainRekord).map(({ name, value }) => ({ name: `rekord ${name}`, value })),
+  ...rekords.flatMap((one) =>
+    casesOf(one).map(({ name, value }) => ({
+      name: `rekord ${one.spec.signature.format} ${name}`,
+      value,
+    })),
+  ),
   ...casesOf(enveloped).flatMap(({ name, value }) => [
     { name: `envelope ${name}`, value: dsse(value, [alice]) },
     { name: `envelope of intoto ${name}`, value: intoto1(value, alice) },
