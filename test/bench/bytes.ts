@@ -11,11 +11,14 @@ import { DatabaseSync } from "node:sqlite";
 import { parseArgs } from "node:util";
 import { encodeBase64, encodeUtf8 } from "../../core/formats/encoding.ts";
 import { fulcioExtensions } from "../../core/formats/fulcio-oids.ts";
+import { leafHash } from "../../core/formats/merkle.ts";
 import { formatPem } from "../../core/formats/pem.ts";
 import { appendEntry } from "../../events/log.ts";
 import type { LogConfig } from "../../plugins/log/manifest.ts";
 import log from "../../plugins/log/plugin.ts";
+import { describeEntry } from "../../plugins/search/describe.ts";
 import { Engine } from "../../plugins/search/engine.ts";
+import { indexedBy } from "../../plugins/search/indexed.ts";
 import { sqliteDriver } from "../../plugins/storage/sqlite.ts";
 import { TestVault, vaultPlugin } from "../plugins/log-vault.ts";
 import { bootForTest } from "../support/boot.ts";
@@ -133,11 +136,11 @@ async function fill(folder: string, { format, extensions }: Case): Promise<numbe
       bytes += entry.length;
       return { index, entry, atMs: Number(integratedAtMs) };
     });
-    engine.add(
-      "one",
-      from,
-      entries.toSorted((a, b) => (a.index < b.index ? -1 : 1)),
-    );
+    const inOrder = entries.toSorted((a, b) => (a.index < b.index ? -1 : 1));
+    engine.add("one", from, {
+      indexed: inOrder.map(({ entry, atMs }) => indexedBy(describeEntry(entry), atMs)),
+      lastHash: leafHash(inOrder.at(-1)?.entry ?? new Uint8Array()),
+    });
     engine.step();
   }
   while (engine.step());
