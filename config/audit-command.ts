@@ -61,17 +61,18 @@ export async function what(args: readonly string[], terminal: Terminal): Promise
   const oidcIssuer = parsed.value("issuer");
   return await withTrail(terminal, async ({ trail, treeIds }) => {
     const deeds = await trail.byName(name, { sinceMs, untilMs, oidcIssuer });
-    const { certificates, refusals, signIns } = deeds;
+    const { certificates, refusals, signIns, signInRefusals } = deeds;
     if (parsed.has("json")) {
       const own = certificates.map((one) => json(one, treeIds));
-      const shown = { certificates: own, refusals, signIns };
+      const shown = { certificates: own, refusals, signIns, signInRefusals };
       terminal.print(JSON.stringify({ identity: name, ...shown }));
     } else {
       terminal.print(summary(name, deeds));
       const lines = showDeeds(deeds, { treeIds });
       for (const line of lines.length === 0 ? [] : ["", ...lines]) terminal.print(line);
     }
-    const some = certificates.length + refusals.length + signIns.length > 0;
+    const attempts = signIns.length + signInRefusals.length;
+    const some = certificates.length + refusals.length + attempts > 0;
     const whole = certificates.every(({ gaps }) => gaps.length === 0);
     return some && whole ? exitCodes.ok : exitCodes.failed;
   });
@@ -239,7 +240,9 @@ function isWhole(found: readonly Dossier[]): boolean {
   return found.length > 0 && found.every(({ gaps }) => gaps.length === 0);
 }
 
-function summary(name: string, { certificates, refusals, signIns }: Deeds): string {
+function summary(name: string, deeds: Deeds): string {
+  const { certificates, refusals, signIns, signInRefusals } = deeds;
+  const attempts = signInRefusals.reduce((sum, { count }) => sum + count, 0);
   const entries = certificates.flatMap(({ signatureEntries }) => signatureEntries);
   const gaps = certificates.flatMap((one) => one.gaps);
   const counts = [
@@ -247,6 +250,7 @@ function summary(name: string, { certificates, refusals, signIns }: Deeds): stri
     `${entries.length} ${entries.length === 1 ? "entry" : "entries"} in signature logs`,
     plural(refusals.length, "refusal"),
     ...(signIns.length === 0 ? [] : [plural(signIns.length, "sign-in")]),
+    ...(attempts === 0 ? [] : [plural(attempts, "refused sign-in")]),
   ];
   const missing = gaps.length === 0 ? "" : `, ${plural(gaps.length, "gap")}`;
   return `${plain(name)}: ${counts.join(", ")}${missing}`;

@@ -21,6 +21,8 @@ export const issueDemoToken = ask("idp", "issueDemoToken", {
     adminSecret: v.pipe(v.string(), v.maxLength(256)),
     email: v.pipe(v.string(), v.maxLength(320)),
     audience: v.pipe(v.string(), v.maxLength(256)),
+    /** Where the request came from, for the record of a refusal. */
+    network: v.optional(v.pipe(v.string(), v.maxLength(64))),
   }),
   answer: v.strictObject({ idToken: v.string() }),
   failures: ["access-denied", "key-unavailable"],
@@ -44,4 +46,25 @@ export const idTokenIssued = fact(
     upstream: v.optional(v.string()),
     issuedAtMs: uint,
   }),
+);
+
+/** Sign-ins of one kind within one second that came to nothing. Nobody was authenticated, so nothing in it is anybody's word. */
+export const signInRefusal = v.strictObject({
+  /** The failure code. */
+  code: v.string(),
+  reason: v.pipe(v.string(), v.maxLength(256)),
+  oidcIssuer: v.string(),
+  /** Of an account that exists: what was typed as a name may be a password by mistake. */
+  account: v.optional(v.pipe(v.string(), v.maxLength(320))),
+  network: v.pipe(v.string(), v.maxLength(64)),
+  /** The second, in ms. */
+  secondMs: uint,
+  count: v.pipe(v.number(), v.integer(), v.minValue(1)),
+});
+
+/** Sign-ins were refused. One row a reason, account, network and second, however many they were. */
+export const signInsRefused = fact(
+  "idp",
+  "signInsRefused",
+  v.strictObject({ refusals: v.array(signInRefusal) }),
 );

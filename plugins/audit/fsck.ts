@@ -142,6 +142,7 @@ function note({ body }: AuditRecord, seen: Seen): string | null {
       }
       return null;
     case "signed-in":
+    case "sign-ins-refused":
       if (body.source.sequence === ++seen.lastSignIn) return null;
       return `tells of sign-in ${body.source.sequence}, and ${seen.lastSignIn} is next`;
     case "certificate-entry":

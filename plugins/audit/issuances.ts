@@ -9,7 +9,7 @@ import {
   readSubjectAltNames,
 } from "../../core/formats/x509.ts";
 import type { Out } from "../../events/contract.ts";
-import type { idTokenIssued } from "../../events/idp.ts";
+import type { idTokenIssued, signInsRefused } from "../../events/idp.ts";
 import type { Provenance } from "../../events/identity.ts";
 import type {
   certificateIssued,
@@ -118,6 +118,22 @@ export function recordSignIn(
     audience,
     by,
     ...(upstream !== undefined && { upstream }),
+  };
+}
+
+/** Sign-ins that came to nothing. */
+export function recordSignInsRefused(
+  { refusals }: Out<(typeof signInsRefused)["body"]>,
+  source: Source,
+): BodyOf<"sign-ins-refused"> {
+  return {
+    kind: "sign-ins-refused",
+    source,
+    refusals: refusals.map(({ secondMs, account, ...one }) => ({
+      ...one,
+      ...(account !== undefined && { account }),
+      at: timeOf(secondMs),
+    })),
   };
 }
 

@@ -29,12 +29,17 @@ export interface Dossier {
   readonly gaps: readonly string[];
 }
 
+/** Attempts of one kind within one second. */
+export type SignInRefusal = BodyOf<"sign-ins-refused">["refusals"][number];
+
 /** What somebody did. */
 export interface Deeds {
   readonly certificates: readonly Dossier[];
   readonly refusals: readonly BodyOf<"refused">[];
   /** At the embedded sign-in. */
   readonly signIns: readonly BodyOf<"signed-in">[];
+  /** Attempts there in this name that came to nothing, by whomever. */
+  readonly signInRefusals: readonly SignInRefusal[];
 }
 
 /** From when, inclusive, until when, exclusive, and by which OIDC issuer's word. */
@@ -89,6 +94,9 @@ export function readTrail(reader: Reader): TrailReader {
         certificates: await all([...starts, ...strangersIn(foreign, issued)]),
         refusals: (await find("refused", "name", name)).filter(inside),
         signIns: (await find("signed-in", "name", name)).filter(inside),
+        signInRefusals: (await find("sign-ins-refused", "name", name))
+          .flatMap(({ refusals }) => refusals)
+          .filter((one) => one.account === name && inside(one)),
       };
     },
   };

@@ -1,7 +1,7 @@
 /** The audit trail: what was issued, refused and logged, as records that hang on each other. Nothing depends on it. */
 import * as v from "valibot";
 import { definePlugin } from "../../core/plugin.ts";
-import { idTokenIssued } from "../../events/idp.ts";
+import { idTokenIssued, signInsRefused } from "../../events/idp.ts";
 import { certificateIssued, certificateRefused, refusalsCounted } from "../../events/issuer.ts";
 import { entriesAppended, readEntries } from "../../events/log.ts";
 import { recordStream, tables } from "./rows.ts";
@@ -13,7 +13,14 @@ export const audit = definePlugin({
   offers: [],
   needs: [readEntries],
   emits: [],
-  follows: [certificateIssued, certificateRefused, refusalsCounted, idTokenIssued, entriesAppended],
+  follows: [
+    certificateIssued,
+    certificateRefused,
+    refusalsCounted,
+    idTokenIssued,
+    signInsRefused,
+    entriesAppended,
+  ],
   keeps: { tables: Object.values(tables), streams: [recordStream] },
   reaches: [],
 });

@@ -3,7 +3,13 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { Failure } from "../../events/failure.ts";
 import { readEntries } from "../../events/log.ts";
 import { recordEntry } from "./entries.ts";
-import { recordCounted, recordIssued, recordRefused, recordSignIn } from "./issuances.ts";
+import {
+  recordCounted,
+  recordIssued,
+  recordRefused,
+  recordSignIn,
+  recordSignInsRefused,
+} from "./issuances.ts";
 import { audit } from "./manifest.ts";
 import type { Body } from "./record.ts";
 import { openTrail } from "./trail.ts";
@@ -51,6 +57,10 @@ export default audit.implement(async ({ ask, stores, journal, draining }) => {
       async idTokenIssued(fact, envelope) {
         await Promise.resolve();
         taking(envelope, (source) => [recordSignIn(fact, source)]);
+      },
+      async signInsRefused(fact, envelope) {
+        await Promise.resolve();
+        taking(envelope, (source) => [recordSignInsRefused(fact, source)]);
       },
       async entriesAppended({ log, from, to }, envelope) {
         const source = sourceOf(envelope);

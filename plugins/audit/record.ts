@@ -96,6 +96,24 @@ const signedIn = v.object({
   upstream: v.optional(v.string()),
 });
 
+/** Sign-ins at the embedded sign-in that came to nothing, a second's worth. */
+const signInsRefused = v.object({
+  kind: v.literal("sign-ins-refused"),
+  source,
+  refusals: v.array(
+    v.object({
+      code: v.string(),
+      reason: v.string(),
+      oidcIssuer: v.string(),
+      /** The address of an account that exists. */
+      account: personal(v.optional(v.string())),
+      network: personal(v.string()),
+      at: time,
+      count: v.number(),
+    }),
+  ),
+});
+
 /** Refusals of nobody in particular, a second's worth. */
 const counted = v.object({
   kind: v.literal("counted"),
@@ -155,6 +173,7 @@ export const body = v.variant("kind", [
   refused,
   counted,
   signedIn,
+  signInsRefused,
   certificateEntry,
   signatureEntry,
 ]);

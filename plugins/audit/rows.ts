@@ -89,6 +89,8 @@ export function indexedBy(body: Body): readonly (readonly [Tag, string])[] {
       ];
     case "signed-in":
       return names(body.san, body.subject);
+    case "sign-ins-refused":
+      return names(...body.refusals.map(({ account }) => account));
     case "counted":
       return [];
     case "certificate-entry":

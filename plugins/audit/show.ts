@@ -1,5 +1,5 @@
 /** What was found in the trail, for people. Everything that came from outside is made harmless for a terminal first. */
-import type { Deeds, Dossier } from "./lookup.ts";
+import type { Deeds, Dossier, SignInRefusal } from "./lookup.ts";
 import type { BodyOf } from "./record.ts";
 
 /** What the reader of a dossier needs besides the trail. */
@@ -44,13 +44,14 @@ export function showDossier(dossier: Dossier, shown: Shown): readonly string[] {
 
 /** Lines about what somebody did, oldest first. */
 export function showDeeds(
-  { certificates, refusals, signIns }: Deeds,
+  { certificates, refusals, signIns, signInRefusals }: Deeds,
   shown: Shown,
 ): readonly string[] {
   const deeds = [
     ...certificates.map((one) => ({ at: startOf(one), lines: showDossier(one, shown) })),
     ...refusals.map((one) => ({ at: one.at, lines: showRefusal(one) })),
     ...signIns.map((one) => ({ at: one.at, lines: showSignIn(one) })),
+    ...signInRefusals.map((one) => ({ at: one.at, lines: showSignInRefusal(one) })),
   ];
   return deeds
     .toSorted((a, b) => (a.at < b.at ? -1 : a.at > b.at ? 1 : 0))
@@ -115,6 +116,17 @@ function showSignIn(signedIn: BodyOf<"signed-in">): readonly string[] {
     ),
     ...line("identity of", `${oidcIssuer}${subject === san ? "" : `, subject ${subject}`}`),
     ...line("token", `sha256:${tokenSha256}, for ${audience}`),
+  ];
+}
+
+/** Attempts at the embedded sign-in that came to nothing. */
+export function showSignInRefusal(refusal: SignInRefusal): readonly string[] {
+  const { at, code, reason, oidcIssuer, account, network, count } = refusal;
+  return [
+    `${plain(account ?? "nobody known")}: sign-in refused${count === 1 ? "" : `, ${count} times`}`,
+    ...line("refused", `${time(at)}, ${code}: ${reason}`),
+    ...line("at", oidcIssuer),
+    ...line("from", network),
   ];
 }
 

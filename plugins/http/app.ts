@@ -7,6 +7,7 @@ import fastify, {
   type FastifyReply,
   type FastifyRequest,
 } from "fastify";
+import { networkOf } from "../../core/formats/network.ts";
 import type { Context } from "../../core/plugin.ts";
 import { Malformed } from "../../core/formats/malformed.ts";
 import { Failure } from "../../events/failure.ts";
@@ -16,7 +17,7 @@ import { textFamily } from "./families.ts";
 import { isAcceptable, mediaTypeOf } from "./gate.ts";
 import type { Limits } from "./manifest.ts";
 import type { DoorMeter } from "./meter.ts";
-import { networkOf, type Rate, retryAfterMs } from "./rate.ts";
+import { type Rate, retryAfterMs } from "./rate.ts";
 import type { Refusals } from "./refusals.ts";
 import { parseParameters } from "./query.ts";
 import type { Answered, Asked, Family, Route } from "./route.ts";

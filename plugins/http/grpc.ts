@@ -19,6 +19,7 @@ import {
   universalRequestFromNodeRequest,
   universalResponseToNodeResponse,
 } from "@connectrpc/connect-node";
+import { networkOf } from "../../core/formats/network.ts";
 import { Malformed } from "../../core/formats/malformed.ts";
 import type { Context } from "../../core/plugin.ts";
 import { Failure } from "../../events/failure.ts";
@@ -32,7 +33,7 @@ import type { Limits } from "./manifest.ts";
 import type { DoorMeter } from "./meter.ts";
 import { CA } from "./proto/fulcio-messages.ts";
 import { Health } from "./proto/health-messages.ts";
-import { networkOf, retryAfterMs } from "./rate.ts";
+import { retryAfterMs } from "./rate.ts";
 import type { Refusals } from "./refusals.ts";
 import type { Put } from "./route.ts";
 

@@ -68,7 +68,7 @@ export function oidcRoutes(ask: Put, signIn: PassOn): readonly Route[] {
 
 async function demoToken(
   ask: Put,
-  { authorization = "" }: Asked,
+  { authorization = "", network }: Asked,
   parameters: Parameters,
 ): Promise<Answered> {
   const email = parameters.get("email");
@@ -76,7 +76,7 @@ async function demoToken(
   const adminSecret = /^bearer +([!-~]{1,256})$/i.exec(authorization)?.[1];
   if (adminSecret === undefined) throw new Failure("access-denied", "no admin secret");
   const audience = parameters.get("audience") ?? "sigstore";
-  const { idToken } = await ask(issueDemoToken, { adminSecret, email, audience });
+  const { idToken } = await ask(issueDemoToken, { adminSecret, email, audience, network });
   const answer = { id_token: idToken, token_type: "Bearer", expires_in: tokenLifetimeSeconds };
   return { ...json(answer), headers: { "cache-control": "no-store" } };
 }

@@ -1,5 +1,5 @@
 /** How often one client may come: a burst, then a rate, in memory. */
-import { isIPv4, isIPv6 } from "node:net";
+import { placeOf } from "../../core/formats/network.ts";
 import { createMeter, type Quota } from "../../core/rate.ts";
 import type { Failure } from "../../events/failure.ts";
 
@@ -65,28 +65,8 @@ export function createRate(
   };
 }
 
-/** Where an address is, as far as records go: an IPv4 /24 or an IPv6 /48. */
-export function networkOf(address = ""): string {
-  const { client, site } = placeOf(address);
-  if (site !== null) return `${site}::/48`;
-  return isIPv4(client) ? `${client.slice(0, client.lastIndexOf("."))}.0/24` : "unknown";
-}
-
 function lesser(one: Quota, other: Quota | null): Quota {
   return other !== null && other.remaining < one.remaining ? other : one;
-}
-
-/** An IPv4 address; or the /64 of an IPv6 one, because a household has that many, and its /48. */
-function placeOf(address: string): { readonly client: string; readonly site: string | null } {
-  if (!isIPv6(address)) return { client: address, site: null };
-  const mapped = /^::ffff:([0-9.]+)$/i.exec(address)?.[1];
-  if (mapped !== undefined) return { client: mapped, site: null };
-  const [head = "", tail = ""] = address.split("::");
-  const groups = head.split(":").filter((group) => group !== "");
-  const rest = tail.split(":").filter((group) => group !== "");
-  const gap = Math.max(0, 8 - groups.length - rest.length);
-  const whole = [...groups, ...Array.from({ length: gap }, () => "0"), ...rest];
-  return { client: whole.slice(0, 4).join(":"), site: whole.slice(0, 3).join(":") };
 }
 
 /** What a room said of when to come back. */

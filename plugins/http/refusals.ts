@@ -1,10 +1,10 @@
 /**
- * Refusals of requests for certificates that the door gave by itself: no room has heard of them, and the issuer is told once a second,
+ * Refusals of requests for certificates, and of sign-ins, that the door gave by itself: no room has heard of them, and the issuer is told once a second,
  * in bounded memory, so that they are on record too (by reason and network) and nobody pays for it who sends no garbage.
  */
 import { Failure } from "../../events/failure.ts";
 import { countRefusals, type RefusalCount } from "../../events/issuer.ts";
-import { fulcioFamily } from "./families.ts";
+import { fulcioFamily, oauthFamily } from "./families.ts";
 import type { Put, Route } from "./route.ts";
 
 /** Takes down refusals. */
@@ -61,14 +61,16 @@ export function createRefusals(
   return {
     refusals: {
       note({ family, body }, failure, network) {
-        if (family !== fulcioFamily || body === undefined || fromRooms.has(failure)) return;
+        if (!isRecorded(family) || body === undefined || fromRooms.has(failure)) return;
         const { oidcIssuer } = (failure.details ?? {}) as { readonly oidcIssuer?: string }; // the door's own
         count({ code: failure.code, reason: failure.message, network, oidcIssuer });
       },
       shed({ family }, status, network) {
-        if (family !== fulcioFamily) return;
+        if (!isRecorded(family)) return;
         const code = status === 429 ? "rate-limited" : "overloaded";
-        count({ code, reason: "there was no room", network });
+        const reason =
+          family === oauthFamily ? "there was no room to sign in" : "there was no room";
+        count({ code, reason, network });
       },
       flush,
     },
@@ -82,4 +84,9 @@ export function createRefusals(
     },
     [Symbol.dispose]: () => clearInterval(timer),
   };
+}
+
+/** Whether refusals in these words are decisions that the trail keeps. */
+function isRecorded(family: Route["family"]): boolean {
+  return family === fulcioFamily || family === oauthFamily;
 }

@@ -4,11 +4,12 @@
  * so that the connection can be used again, because a new one would cost more than the refusal.
  */
 import { randomInt, randomUUID } from "node:crypto";
+import { networkOf } from "../../core/formats/network.ts";
 import { decodeUtf8 } from "../../core/formats/encoding.ts";
 import type { Context } from "../../core/plugin.ts";
 import type { Admission, Refused } from "./admission.ts";
 import type { Serve } from "./listeners.ts";
-import { networkOf, type Rate } from "./rate.ts";
+import type { Rate } from "./rate.ts";
 import type { Refusals } from "./refusals.ts";
 import type { Route } from "./route.ts";
 

@@ -7,6 +7,7 @@ import { createFormGuard, type Exchange, readForm, sendPage, sendTo } from "./ex
 import { consentPage, errorPage, type FormMark, type Setting, signInPage } from "./pages.ts";
 import type { Attempt, People, Person } from "./people.ts";
 import { clientId, clientName } from "./provider.ts";
+import type { RefusedSignIn } from "./refusals.ts";
 
 /** What the steps need. */
 export interface Steps {
@@ -14,6 +15,8 @@ export interface Steps {
   readonly setting: Setting;
   readonly people: People;
   readonly broker: Broker | null;
+  /** Takes refusals down for the record. */
+  readonly refused: (refusal: RefusedSignIn) => void;
 }
 
 /** Serves `/interaction/…` and what comes back from upstream; false if the path is another's. */
@@ -31,6 +34,7 @@ export function createInteractions(steps: Steps): (exchange: Exchange) => Promis
     if (uid === undefined) return false;
     const interaction = await current(steps.provider, exchange, uid);
     if (interaction === null) {
+      refuse(steps, exchange, "the sign-in has expired or is another browser's");
       sendPage(
         exchange,
         errorPage(steps.setting, "This page has expired, or your browser keeps no cookies."),
@@ -45,11 +49,17 @@ export function createInteractions(steps: Steps): (exchange: Exchange) => Promis
     else {
       const form = await readForm(exchange);
       if (form === null || !guard.isOurs(exchange, uid, form.get("csrf"))) {
+        refuse(steps, exchange, "the form did not come from its page");
         sendPage(exchange, errorPage(steps.setting, "The form did not come from this page."), 403);
       } else await decide(steps, { exchange, interaction, mark, form });
     }
     return true;
   };
+}
+
+/** For the record. `account` is of one that exists. */
+function refuse({ refused }: Steps, { address }: Exchange, reason: string, account?: string): void {
+  refused({ code: "access-denied", reason, account, from: { address } });
 }
 
 interface Step {
@@ -83,6 +93,7 @@ async function ask(steps: Steps, step: Step): Promise<void> {
   }
   const person = await people.find(interaction.session?.accountId ?? "");
   if (person === null) {
+    refuse(steps, exchange, "the account is not there any more");
     sendPage(exchange, errorPage(setting, "Your account is not there any more."), 403);
     return;
   }
@@ -114,6 +125,8 @@ async function decide(
   const { exchange, interaction, form, mark } = step;
   const choice = form.get("choice");
   if (choice === "cancel") {
+    const person = await steps.people.find(interaction.session?.accountId ?? "");
+    refuse(steps, exchange, saidNo(interaction), person?.email);
     const result = { error: "access_denied", error_description: "you did not agree" };
     await finish(steps, exchange, result);
   } else if (interaction.prompt.name === "consent" && choice === "agree") {
@@ -123,6 +136,7 @@ async function decide(
     const password = form.get("password") ?? "";
     const { address } = exchange;
     const page = await known(steps, interaction);
+    if (!page.passwords) refuse(steps, exchange, "passwords are not taken here");
     const attempt: Attempt = page.passwords
       ? await steps.people.signIn({ email, password, address })
       : "wrong";
@@ -132,6 +146,12 @@ async function decide(
       sendPage(exchange, signInPage(steps.setting, mark, { ...page, email, problem }), status);
     }
   } else sendPage(exchange, errorPage(steps.setting, "The form is not of this step."), 400);
+}
+
+function saidNo({ deviceCode }: Interaction): string {
+  return deviceCode === undefined
+    ? "the person did not agree"
+    : "the person did not agree, at the request of a device";
 }
 
 /** One sentence for a wrong password and for no such account: which it was, is nobody's business. */
@@ -181,7 +201,11 @@ async function goUpstream(
   if (!done) {
     const away = await broker.begin(interaction.uid);
     if (away !== null) sendTo(exchange, away);
-    else sendPage(exchange, errorPage(setting, unreachable), 502);
+    else {
+      const reason = "the upstream provider cannot be reached";
+      steps.refused({ code: "issuer-unavailable", reason, from: { address: exchange.address } });
+      sendPage(exchange, errorPage(setting, unreachable), 502);
+    }
     return;
   }
   const outcome = await broker.finish(interaction.uid, exchange.url.searchParams);
@@ -191,6 +215,7 @@ async function goUpstream(
     return;
   }
   const { problem } = outcome;
+  refuse(steps, exchange, `upstream: ${problem}`);
   const page = signInPage(setting, mark, { problem, ...(await known(steps, interaction)) });
   sendPage(exchange, page, 403);
 }
@@ -199,10 +224,12 @@ async function goUpstream(
  * The upstream provider knows one address to send people back to; the interaction's cookie is for another, so the browser is sent
  * there with what it brought. Only there it is looked at: whoever has no cookie for it gets no further.
  */
-function comeBack({ broker, setting }: Steps, exchange: Exchange): void {
+function comeBack(steps: Steps, exchange: Exchange): void {
+  const { broker, setting } = steps;
   const { searchParams, search } = exchange.url;
   const uid = broker?.interactionOf(searchParams.get("state") ?? "") ?? null;
   if (uid === null) {
+    refuse(steps, exchange, "what came back from upstream belongs to no sign-in of this browser");
     sendPage(exchange, errorPage(setting, "This sign-in has expired or was not begun here."), 400);
   } else
     sendTo(exchange, `${setting.issuer}${endpoints.interaction}/${uid}/upstream/done${search}`);

@@ -3,7 +3,12 @@ import * as v from "valibot";
 import { isEmailAddress } from "../../core/formats/email.ts";
 import { definePlugin } from "../../core/plugin.ts";
 import { describeKey, keyLabel, sign } from "../../events/hsm.ts";
-import { describeProvider, idTokenIssued, issueDemoToken } from "../../events/idp.ts";
+import {
+  describeProvider,
+  idTokenIssued,
+  issueDemoToken,
+  signInsRefused,
+} from "../../events/idp.ts";
 
 const url = v.pipe(
   v.string(),
@@ -72,7 +77,7 @@ export const idp = definePlugin({
   }),
   offers: [describeProvider, issueDemoToken],
   needs: [sign, describeKey],
-  emits: [idTokenIssued],
+  emits: [idTokenIssued, signInsRefused],
   follows: [],
   keeps: { tables: [] },
   reaches: ["disk", "listen", "internet"],

@@ -16,6 +16,8 @@ declare module "oidc-provider" {
   /** A Koa context, as far as pages and checks need it. */
   export interface ProviderContext {
     readonly method: string;
+    /** Of the client, as the door said. */
+    readonly ip: string;
     readonly path: string;
     query: { readonly [name: string]: string | readonly string[] | undefined };
     /** Ours, for the time of the request. */

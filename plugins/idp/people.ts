@@ -1,13 +1,14 @@
 /** Who may sign in with a password, and what tokens say about each. */
 import { createHash, timingSafeEqual } from "node:crypto";
-import { isIPv6 } from "node:net";
 import type { Journal } from "../../core/journal.ts";
 import { isEmailAddress } from "../../core/formats/email.ts";
 import { encodeUtf8 } from "../../core/formats/encoding.ts";
+import { placeOf } from "../../core/formats/network.ts";
 import { type Account, find } from "./accounts.ts";
 import { createBackOff } from "./back-off.ts";
 import type { IdpConfig } from "./manifest.ts";
 import { hashOfNobody, isPassword } from "./password.ts";
+import type { RefusedSignIn } from "./refusals.ts";
 
 /** Somebody who has signed in. */
 export interface Person {
@@ -43,6 +44,8 @@ export interface Register {
   readonly accounts: () => Promise<readonly Account[]>;
   readonly nowMs: () => number;
   readonly journal: Journal;
+  /** Takes refusals down for the record. */
+  readonly refused: (refusal: RefusedSignIn) => void;
 }
 
 const longestPassword = 1_024;
@@ -66,16 +69,30 @@ export function createPeople(register: Register): People {
     return isDemo ? demo(email, register.demo) : null;
   };
 
+  /** The name to refuse an attempt under: none if there is no such account, for then it may be anything. */
+  const nameOf = async (email: string): Promise<string | undefined> =>
+    find(await register.accounts(), email)?.email ?? demo(email, register.demo)?.email;
+
   return {
     async signIn({ email, password, address }) {
-      if (!isEmailAddress(email) || password.length > longestPassword) return "wrong";
-      const keys = [`account ${email.toLowerCase()}`, `network ${networkOf(address)}`];
+      const account = await nameOf(email);
+      const refuse = (code: RefusedSignIn["code"], reason: string): void =>
+        register.refused({ code, reason, account, from: { address } });
+      if (!isEmailAddress(email) || password.length > longestPassword) {
+        refuse("access-denied", "no address or no password that anybody could have");
+        return "wrong";
+      }
+      const keys = [`account ${email.toLowerCase()}`, `network ${placeOf(address).client}`];
       const note = { email: digestOf(email), address };
       if (keys.some((key) => backOff.waitMs(key) > 0)) {
         register.journal.warn("sign-in-refused", { ...note, reason: "too many attempts" });
+        refuse("rate-limited", "too many attempts");
         return "wait";
       }
-      if (hashing >= hashesAtOnce) return "busy";
+      if (hashing >= hashesAtOnce) {
+        refuse("overloaded", "too many attempts at this moment");
+        return "busy";
+      }
       hashing++;
       try {
         const person = await judge(email, password);
@@ -83,6 +100,7 @@ export function createPeople(register: Register): People {
         for (const key of keys) count(key);
         if (person === null) {
           register.journal.warn("sign-in-refused", { ...note, reason: "no such account" });
+          refuse("access-denied", account === undefined ? "no such account" : "wrong password");
           return "wrong";
         }
         register.journal.info("signed-in", { subject: person.id, address });
@@ -118,17 +136,6 @@ function demo(email: string, accounts: IdpConfig["accounts"]): Person | null {
   if (!isEmailAddress(email)) return null;
   const claims = { email, email_verified: true, demo_account: true };
   return { id: `${demoPrefix}${email}`, email, claims };
-}
-
-/** An IPv4 address, or the /64 of an IPv6 one, because whoever has one of those has all of them. */
-function networkOf(address: string): string {
-  const mapped = /^::ffff:([0-9.]+)$/i.exec(address)?.[1];
-  if (!isIPv6(address) || mapped !== undefined) return mapped ?? address;
-  const [head = "", tail = ""] = address.split("::");
-  const [front, back] = [head, tail].map((half) => half.split(":").filter((it) => it !== ""));
-  const known = [...(front ?? []), ...(back ?? [])].length;
-  const gap = Array.from({ length: Math.max(0, 8 - known) }, () => "0");
-  return [...(front ?? []), ...gap, ...(back ?? [])].slice(0, 4).join(":");
 }
 
 /** Digests are of one length, which the constant-time comparison needs. */

@@ -10,13 +10,15 @@ import { isEmailAddress } from "../../core/formats/email.ts";
 import { decodeUtf8, encodeBase64Url } from "../../core/formats/encoding.ts";
 import { parseJson } from "../../core/formats/json.ts";
 import { rsaJwk } from "../../core/formats/jwk.ts";
+import type { QuestionOf } from "../../events/contract.ts";
 import { describeKey, sign } from "../../events/hsm.ts";
 import { Failure } from "../../events/failure.ts";
-import { idTokenIssued } from "../../events/idp.ts";
+import { idTokenIssued, type issueDemoToken } from "../../events/idp.ts";
 import { accountReader } from "./accounts.ts";
 import { discoveryDocument } from "./discovery.ts";
 import { idp } from "./manifest.ts";
 import { createPeople, digest } from "./people.ts";
+import { countSignInsIn, type SignInRefusals } from "./refusals.ts";
 import { listenLocally, type Serve } from "./server.ts";
 import type { SignClaims } from "./vault-key.ts";
 
@@ -45,7 +47,9 @@ export default idp.implement(async (context) => {
   const signClaims = signerOf(context, async (facts) => {
     await store.commit({ facts });
   });
-  const socket = await listenLocally(home(), serving(context, adminDigest, signClaims), (error) =>
+  const refusals = countSignInsIn(store, { clock, oidcIssuer: config.issuer });
+  const parts = { adminDigest, signClaims, refusals };
+  const socket = await listenLocally(home(), serving(context, parts), (error) =>
     journal.error("sign-in-failed", { cause: error instanceof Error ? error.stack : "unknown" }),
   );
 
@@ -58,14 +62,12 @@ export default idp.implement(async (context) => {
         });
         return { discovery, jwks };
       },
-      async issueDemoToken({ adminSecret, email, audience }) {
-        if (!timingSafeEqual(digest(adminSecret.trim()), adminDigest)) {
-          throw new Failure("access-denied", "the admin secret is not this home's");
-        }
-        if (!isEmailAddress(email)) throw new Failure("malformed", "not an e-mail address");
-        if (!/^[!-~]{1,256}$/.test(audience)) throw new Failure("malformed", "not an audience");
-        if (config.accounts !== "any" && !config.accounts.includes(email)) {
-          throw new Failure("access-denied", "there is no such demo account");
+      async issueDemoToken(question) {
+        const { email, audience, network = "unknown" } = question;
+        const why = refusalOf(question, adminDigest, config.accounts);
+        if (why !== null) {
+          refusals.count({ code: why.code, reason: why.message, from: { network } });
+          throw why;
         }
         const issuedAt = Math.floor(clock.now().getTime() / 1_000);
         const claims = JSON.stringify({
@@ -83,9 +85,34 @@ export default idp.implement(async (context) => {
         return { idToken: `${decodeUtf8(signed)}.${encodeBase64Url(signature)}` };
       },
     },
-    [Symbol.asyncDispose]: async () => await socket[Symbol.asyncDispose](),
+    async [Symbol.asyncDispose]() {
+      await socket[Symbol.asyncDispose]();
+      await refusals[Symbol.asyncDispose]();
+    },
   };
 });
+
+/** Why the demo grant is not given; null if it is. */
+function refusalOf(
+  { adminSecret, email, audience }: QuestionOf<typeof issueDemoToken>,
+  adminDigest: Uint8Array,
+  accounts: IdpContext["config"]["accounts"],
+): Failure | null {
+  if (!timingSafeEqual(digest(adminSecret.trim()), adminDigest)) {
+    return new Failure("access-denied", "the admin secret is not this home's");
+  }
+  if (!isEmailAddress(email)) return new Failure("malformed", "not an e-mail address");
+  if (!/^[!-~]{1,256}$/.test(audience)) return new Failure("malformed", "not an audience");
+  if (accounts === "any" || accounts.includes(email)) return null;
+  return new Failure("access-denied", "there is no such demo account");
+}
+
+/** What of the plugin the sign-in behind the socket is made with. */
+interface Behind {
+  readonly adminDigest: Uint8Array;
+  readonly signClaims: SignClaims;
+  readonly refusals: SignInRefusals;
+}
 
 type Keep = (facts: readonly Emitted<typeof idTokenIssued>[]) => Promise<void>;
 
@@ -126,10 +153,10 @@ function describeClaims(text: string, upstream: string | undefined) {
 }
 
 /** Serves the socket's requests, each with the trace that the door gave it. */
-function serving(context: IdpContext, adminDigest: Uint8Array, signClaims: SignClaims): Serve {
+function serving(context: IdpContext, behind: Behind): Serve {
   let loaded: Promise<Serve> | null = null;
   return async (request, response) => {
-    loaded ??= load(context, adminDigest, signClaims).catch((error: unknown) => {
+    loaded ??= load(context, behind).catch((error: unknown) => {
       // The vault may be back for the next one.
       loaded = null;
       throw error;
@@ -145,8 +172,7 @@ function serving(context: IdpContext, adminDigest: Uint8Array, signClaims: SignC
 
 async function load(
   context: IdpContext,
-  adminDigest: Uint8Array,
-  signClaims: SignClaims,
+  { adminDigest, signClaims, refusals }: Behind,
 ): Promise<Serve> {
   const { ask, clock, config, fetch, home, journal } = context;
   const { createSignIn } = await import("./sign-in.ts");
@@ -167,6 +193,7 @@ async function load(
     accounts,
     nowMs: steadyMs,
     journal,
+    refused: refusals.count,
   });
   const parts = {
     config,
@@ -176,6 +203,7 @@ async function load(
     signClaims,
     journal,
     nowMs,
+    refused: refusals.count,
   };
   if (upstream === undefined) return createSignIn({ ...parts, upstream: null });
   const { clientSecretFile: file } = upstream;

@@ -20,6 +20,7 @@ import {
 } from "./pages.ts";
 import type { People } from "./people.ts";
 import type { Middleware } from "./polling.ts";
+import type { RefusedSignIn } from "./refusals.ts";
 import { type SignClaims, VaultKey } from "./vault-key.ts";
 
 /** What the provider is made of. */
@@ -32,6 +33,8 @@ export interface ProviderParts {
   readonly signClaims: SignClaims;
   readonly journal: Journal;
   readonly nowMs: () => number;
+  /** Takes refusals down for the record. */
+  readonly refused: (refusal: RefusedSignIn) => void;
 }
 
 /** The one client: every Sigstore client goes by this name, and none has a secret. */
@@ -75,7 +78,34 @@ export function createProvider(parts: ProviderParts): Provider {
     journal.error("sign-in-failed", { cause: error instanceof Error ? error.stack : "unknown" });
   });
   provider.on("error", () => undefined);
+  for (const [event, what] of refusing) {
+    provider.on(event, (...[context, error]) =>
+      countProtocolRefusal(parts, what, context as ProviderContext, error),
+    ); // the library's own, of these events
+  }
   return provider;
+}
+
+/** What clients are refused by the protocol, and how records call it. */
+const refusing = [
+  ["authorization.error", "authorization request"],
+  ["grant.error", "token request"],
+  ["device_authorization.error", "device authorization request"],
+] as const;
+/** No refusals: the device has to wait; and those by people, who were counted when they said no. */
+const nothingNew: readonly unknown[] = ["authorization_pending", "slow_down", "access_denied"];
+
+function countProtocolRefusal(
+  { refused }: ProviderParts,
+  what: string,
+  { ip }: ProviderContext,
+  error: unknown,
+): void {
+  const { error: word } = error as { readonly error?: unknown }; // an error of the library's
+  if (nothingNew.includes(word)) return;
+  // RFC 6749 §4.1.2.1 and §5.2: from a closed set of the library's.
+  const reason = `${what}: ${typeof word === "string" ? word : "refused"}`;
+  refused({ code: "access-denied", reason, from: { address: ip } });
 }
 
 /** Who we are, who asks, and whom we speak of. */
@@ -159,7 +189,8 @@ function cookies(issuer: string) {
   };
 }
 
-function features({ setting }: ProviderParts) {
+function features(parts: ProviderParts) {
+  const { setting } = parts;
   const off = { enabled: false };
   return {
     devInteractions: off,
@@ -168,7 +199,7 @@ function features({ setting }: ProviderParts) {
     resourceIndicators: off,
     userinfo: off,
     externalSigningSupport: { enabled: true, ack: "experimental-01" },
-    deviceFlow: { enabled: true, charset: "base-20", mask: "****-****", ...devicePages(setting) },
+    deviceFlow: { enabled: true, charset: "base-20", mask: "****-****", ...devicePages(parts) },
     rpInitiatedLogout: {
       enabled: true,
       logoutSource: (context: ProviderContext) =>
@@ -180,10 +211,10 @@ function features({ setting }: ProviderParts) {
 }
 
 /** RFC 8628 §3.3. Kept of the device: nothing. */
-function devicePages(setting: Setting) {
+function devicePages({ people, refused, setting }: ProviderParts) {
   return {
     deviceInfo: () => ({}),
-    userCodeInputSource: (
+    userCodeInputSource: async (
       context: ProviderContext,
       _form: string,
       _out: unknown,
@@ -192,6 +223,10 @@ function devicePages(setting: Setting) {
       const form = formOf(context, "code_verification");
       const problem = error === undefined ? undefined : wordDeviceError(error.name);
       show(context, devicePage(setting, form, { problem, code: context.state.userCode }));
+      const reason = deviceRefusals[error?.name ?? ""];
+      if (reason === undefined) return;
+      const account = (await people.find(context.oidc.session?.accountId ?? ""))?.email;
+      refused({ code: "access-denied", reason, account, from: { address: context.ip } });
     },
     userCodeConfirmSource: (...[context, , client, , code]: DeviceConfirmation) => {
       const form = formOf(context, "code_verification");
@@ -214,6 +249,15 @@ type DeviceConfirmation = readonly [
   unknown,
   string,
 ];
+
+/** Of the library's errors at the page for codes, those that are refusals. */
+const deviceRefusals: { readonly [name: string]: string } = {
+  AbortedError: "a person stopped the device's sign-in",
+  NotFoundError: "there is no such device code",
+  ExpiredError: "the device code has expired",
+  AlreadyUsedError: "the device code was used already",
+  InvalidRequest: "the form of the device page did not come from it",
+};
 
 function wordDeviceError(name: string): string {
   switch (name) {

@@ -18,12 +18,12 @@ const machines: readonly string[] = [endpoints.token, endpoints.deviceAuthorizat
 export function createSignIn(
   parts: ProviderParts & { readonly upstream: Omit<BrokerParts, "issuer"> | null },
 ): Serve {
-  const { config, setting, people } = parts;
+  const { config, setting, people, refused } = parts;
   const provider = createProvider(parts);
   provider.use(createPolling(config.devicePollSeconds, () => performance.now()));
   const upstream = parts.upstream;
   const broker = upstream === null ? null : createBroker({ ...upstream, issuer: config.issuer });
-  const interactions = createInteractions({ provider, setting, people, broker });
+  const interactions = createInteractions({ provider, setting, people, broker, refused });
   const others = provider.callback();
   const { pathname: prefix, host, protocol } = new URL(config.issuer);
   return async (request, response) => {

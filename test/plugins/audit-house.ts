@@ -8,7 +8,7 @@ import { parseCertificate } from "../../core/formats/x509.ts";
 import { definePlugin, emit, type Store } from "../../core/plugin.ts";
 import type { StorageDriver } from "../../core/storage.ts";
 import type { BodyOf } from "../../events/contract.ts";
-import { idTokenIssued } from "../../events/idp.ts";
+import { idTokenIssued, signInsRefused } from "../../events/idp.ts";
 import { certificateIssued, certificateRefused, refusalsCounted } from "../../events/issuer.ts";
 import { entriesAppended, readEntries } from "../../events/log.ts";
 import { formatPem } from "../../core/formats/pem.ts";
@@ -27,7 +27,7 @@ const logNames = ["ct", "rekor"];
 type IssuerStore = Store<
   readonly [typeof certificateIssued, typeof certificateRefused, typeof refusalsCounted]
 >;
-type IdpStore = Store<readonly [typeof idTokenIssued]>;
+type IdpStore = Store<readonly [typeof idTokenIssued, typeof signInsRefused]>;
 type LogStore = Store<readonly [typeof entriesAppended]>;
 
 /** A certificate of a made-up authority for the name. */
@@ -84,6 +84,8 @@ export async function bootAudit(storage: StorageDriver = memoryStorage()) {
       await stores.issuer?.commit({ facts: [emit(certificateRefused, { ...refusal, ...change })] }),
     signedIn: async (fact: BodyOf<typeof idTokenIssued>) =>
       await stores.idp?.commit({ facts: [emit(idTokenIssued, fact)] }),
+    signInsRefused: async (fact: BodyOf<typeof signInsRefused>) =>
+      await stores.idp?.commit({ facts: [emit(signInsRefused, fact)] }),
     counted: async (fact: BodyOf<typeof refusalsCounted>) =>
       await stores.issuer?.commit({ facts: [emit(refusalsCounted, fact)] }),
     [Symbol.asyncDispose]: async () => await house.dispose(),
@@ -200,7 +202,7 @@ function idpRoom(stores: { idp?: IdpStore }) {
     name: "idp",
     summary: "signs in whom a test has it sign in",
     offers: [],
-    emits: [idTokenIssued],
+    emits: [idTokenIssued, signInsRefused],
     keeps: { tables: [] },
   }).implement(async (context) => {
     stores.idp = await context.stores.open();

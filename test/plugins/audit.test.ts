@@ -84,9 +84,27 @@ test("says what somebody did, refusals too, within a time", async () => {
     upstream: "https://login.example",
     issuedAtMs: BigInt(at.getTime()),
   });
-  const trail = await trailOf(house.storage, 6);
+  const wrong = {
+    code: "access-denied",
+    reason: "wrong password",
+    oidcIssuer: "https://idp.example",
+    network: "203.0.113.0/24",
+    secondMs: BigInt(at.getTime()),
+  };
+  await house.signInsRefused({
+    refusals: [
+      { ...wrong, account: "alice@example.com", count: 7 },
+      { ...wrong, account: "bob@example.com", count: 1 },
+      { ...wrong, reason: "no such account", count: 900 },
+    ],
+  });
+  const trail = await trailOf(house.storage, 7);
   const deeds = await trail.byName("alice@example.com", span);
   expect(deeds.certificates).toHaveLength(1);
+  expect(deeds.signInRefusals).toMatchObject([{ account: "alice@example.com", count: 7 }]);
+  expect(showDeeds(deeds, { treeIds }).join("\n")).toContain(
+    "alice@example.com: sign-in refused, 7 times",
+  );
   expect(deeds.signIns).toMatchObject([{ tokenSha256: "09".repeat(32), by: "upstream" }]);
   expect(showDeeds(deeds, { treeIds }).join("\n")).toContain(
     "by the word of another provider, https://login.example",
@@ -96,14 +114,14 @@ test("says what somebody did, refusals too, within a time", async () => {
     { code: "policy-refused", reason: "not-me: not this one" },
   ]);
   expect(showDeeds(deeds, { treeIds }).join("\n")).toContain("refused");
-  expect(await trail.byName("subject-1", span)).toMatchObject(deeds);
+  expect(await trail.byName("subject-1", span)).toMatchObject({ ...deeds, signInRefusals: [] });
   for (const other of [
     { sinceMs: span.untilMs, untilMs: Infinity },
     { sinceMs: 0, untilMs: span.sinceMs },
     { ...span, oidcIssuer: "https://another.example" },
   ]) {
     const none = await trail.byName("alice@example.com", other);
-    expect(none).toEqual({ certificates: [], refusals: [], signIns: [] });
+    expect(none).toEqual({ certificates: [], refusals: [], signIns: [], signInRefusals: [] });
   }
 });
 

@@ -7,7 +7,8 @@ import {
   type Lane,
   type Refused,
 } from "../../plugins/http/admission.ts";
-import { createRate, networkOf } from "../../plugins/http/rate.ts";
+import { createRate } from "../../plugins/http/rate.ts";
+import { networkOf } from "../../core/formats/network.ts";
 import { createMeter, slowStart } from "../../core/rate.ts";
 
 beforeEach(() => {

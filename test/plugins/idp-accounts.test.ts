@@ -15,6 +15,7 @@ import { createBackOff } from "../../plugins/idp/back-off.ts";
 import { createMemory } from "../../plugins/idp/memory.ts";
 import { hashOfNobody, hashPassword, isPassword } from "../../plugins/idp/password.ts";
 import { createPeople, digest } from "../../plugins/idp/people.ts";
+import type { RefusedSignIn } from "../../plugins/idp/refusals.ts";
 import { silentJournal } from "../support/boot.ts";
 
 const email = "ada@example.com";
@@ -116,16 +117,18 @@ describe("a hash", () => {
 function people(demo: "any" | string[] = []) {
   let nowMs = 0;
   const told: string[] = [];
+  const refusals: RefusedSignIn[] = [];
   const register = createPeople({
     demo,
     adminDigest: digest(adminSecret),
     accounts: accountReader(home),
     nowMs: () => nowMs,
     journal: { ...silentJournal, warn: (...about) => told.push(JSON.stringify(about)) },
+    refused: (one) => refusals.push(one),
   });
   const attempt = async (who: string, typed: string, address = "192.0.2.1") =>
     await register.signIn({ email: who, password: typed, address });
-  return { register, attempt, told, later: (ms: number) => (nowMs += ms) };
+  return { register, attempt, told, refusals, later: (ms: number) => (nowMs += ms) };
 }
 
 describe("signing in with a password", () => {
@@ -230,6 +233,30 @@ describe("signing in", () => {
     expect(await people().attempt("demo@example.com", adminSecret)).toBe("wrong");
     expect(await people().register.find("demo:demo@example.com")).toBeNull();
   });
+});
+
+test("every refusal is told, with the name of an account only if there is one", async () => {
+  await addAccount(home, email, password);
+  const { attempt, refusals } = people();
+  const from = { address: "192.0.2.1" };
+  const told = async (who: string, typed: string) => {
+    await attempt(who, typed);
+    return refusals.splice(0);
+  };
+  const code = "access-denied";
+  expect(await told("ADA@example.com", "x")).toEqual([
+    { code, reason: "wrong password", account: email, from },
+  ]);
+  expect(await told("bob@example.com", "x")).toEqual([{ code, reason: "no such account", from }]);
+  // Typed into the wrong field.
+  expect(await told(password, "")).toMatchObject([{ code, from }]);
+  for (let count = 1; count <= 4; count++) await attempt(email, "x");
+  refusals.length = 0;
+  expect(await told(email, password)).toEqual([
+    { code: "rate-limited", reason: "too many attempts", account: email, from },
+  ]);
+  expect(await told("bob@example.com", "x")).toMatchObject([{ code: "rate-limited" }]);
+  expect(refusals).toEqual([]);
 });
 
 test("the back-off ends at five minutes and forgets after an hour", () => {

@@ -136,6 +136,18 @@ test("an answer is good once, and only in the browser that began", async () => {
   expect((await own.get(back)).status).toBe(400);
 });
 
+test("what was refused is on record, with nothing that the other provider only claimed", async () => {
+  upstream.behaviour.claims = { ...good, email_verified: false };
+  await come();
+  const reason = `upstream: Example Corp does not say that your e-mail address is verified.`;
+  await expect
+    .poll(async () => await house.recorded(), { timeout: 10_000 })
+    .toContainEqual(expect.objectContaining({ reason: expect.stringContaining(reason) as string }));
+  for (const one of await house.recorded()) {
+    expect([one["reason"], one["account"]]).toEqual([one["reason"], undefined]);
+  }
+});
+
 test("a provider that calls itself by another name is not asked to sign anybody in", async () => {
   await using other = await startUpstream();
   other.behaviour.announced = "https://evil.example";

@@ -252,6 +252,59 @@ test("a device that nobody lets in is told so, and a code is good for one", asyn
   expect(late.body).toContain("not valid any more");
 });
 
+test("every way to be refused is on record, once a second and network, and no secret is", async () => {
+  const own = await bootSignIn({ accounts: [email] });
+  const address = { "x-chancery-address": "203.0.113.9" };
+  const visitor = own.visitor();
+  {
+    await using stopping = own;
+    const { seen } = await stopping.begin(visitor);
+    await visitor.submit(seen, { choice: "sign-in", email, password: "a wrong secret" });
+    await visitor.submit(seen, { choice: "sign-in", email: "bob@example.com", password: "no" });
+    await visitor.submit(seen, { choice: "sign-in", email, password: adminSecret, csrf: "forged" });
+    await stopping.visitor().submit(seen, { choice: "cancel" });
+    const consent = await visitor.follow(
+      await visitor.submit(seen, { choice: "sign-in", email, password: adminSecret }),
+    );
+    await visitor.submit(consent, { choice: "cancel" });
+    await visitor.post("/oidc/token", { grant_type: "x", client_id: "sigstore" }, address);
+    const begun = JSON.parse(
+      (await visitor.post("/oidc/device/auth", { client_id: "sigstore", scope: "openid" })).body,
+    ) as { user_code: string };
+    const page = await visitor.get("/oidc/device");
+    await visitor.submit(page, { user_code: "BBBB-BBBB" });
+    const stop = await visitor.submit(await visitor.get("/oidc/device"), {
+      user_code: begun.user_code,
+    });
+    await visitor.submit(stop, { abort: "yes" });
+  }
+  const recorded = await own.recorded();
+  const one = { code: "access-denied", oidcIssuer: issuer, network: "unknown", count: 1 };
+  for (const expected of [
+    { ...one, reason: "wrong password", account: email },
+    { ...one, reason: "no such account" },
+    { ...one, reason: "the form did not come from its page" },
+    { ...one, reason: "the sign-in has expired or is another browser's" },
+    { ...one, reason: "the person did not agree", account: email },
+    {
+      ...one,
+      reason: "token request: unsupported_grant_type",
+      network: "203.0.113.0/24",
+    },
+    { ...one, reason: "there is no such device code" },
+    { ...one, reason: "a person stopped the device's sign-in" },
+  ]) {
+    expect(recorded).toContainEqual(expect.objectContaining(expected));
+  }
+  expect(recorded).toHaveLength(8);
+  const text = JSON.stringify(recorded, (_name, value: unknown) =>
+    typeof value === "bigint" ? String(value) : value,
+  );
+  for (const secret of [adminSecret, "a wrong secret", "bob@example.com"]) {
+    expect(text).not.toContain(secret);
+  }
+});
+
 test("nothing is signed but for those who agreed, and nothing is written down that opens a door", () => {
   for (const claims of house.signed) expect(claims).toMatch(/"email":"(?:ada|grace)@example.com"/);
   expect(JSON.stringify(house.told)).not.toContain(adminSecret);

@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { createFetch } from "../../core/fetch.ts";
+import { decode } from "../../core/wire.ts";
 import idp from "../../plugins/idp/plugin.ts";
 import { bootForTest, silentJournal } from "./boot.ts";
 import { idTokenVault } from "./id-token-vault.ts";
@@ -45,6 +46,8 @@ export interface Visitor {
 export interface SignIn extends AsyncDisposable {
   readonly home: string;
   readonly signed: readonly string[];
+  /** Refusals as they are on record: all of them once the sign-in has been disposed of. */
+  recorded(): Promise<readonly { readonly [name: string]: unknown }[]>;
   readonly told: { readonly event: string; readonly fields: unknown }[];
   visitor(): Visitor;
   /** Starts a code flow: the first page. `redeem` takes what the client got. */
@@ -79,6 +82,15 @@ export async function bootSignIn(config: object = {}): Promise<SignIn> {
     signed,
     told,
     visitor,
+    async recorded() {
+      const reader = await installation.storage.openReader("idp");
+      const facts = await reader.read("facts", 0n, 10_000);
+      const bodies = facts.map(({ value }) => decode((decode(value) as { body: Uint8Array }).body)); // as facts are stored
+      return bodies.flatMap(
+        (body) =>
+          (body as { refusals?: readonly { readonly [name: string]: unknown }[] }).refusals ?? [], // of one of the two facts
+      );
+    },
     async begin(own, changes = {}) {
       const verifier = randomBytes(32).toString("base64url");
       const query = new URLSearchParams();
