@@ -4,7 +4,12 @@
  */
 import { verifyDigest } from "../../core/crypto/digest-verify.ts";
 import { sha256 } from "../../core/crypto/hash.ts";
-import { importPublicKey, KeyInsecure, type PublicKey, readPublicKey } from "../../core/crypto/keys.ts";
+import {
+  importPublicKey,
+  KeyInsecure,
+  type PublicKey,
+  readPublicKey,
+} from "../../core/crypto/keys.ts";
 import { verifySignature } from "../../core/crypto/verify.ts";
 import { type Envelope, pae } from "../../core/formats/dsse.ts";
 import { Malformed } from "../../core/formats/malformed.ts";
