@@ -24,7 +24,7 @@ export type Send = (prepared: Prepared, put?: () => void) => Promise<Answered>;
 const patienceMs = 30_000;
 
 /** A client with connections of its own. */
-export interface Sender extends Disposable {
+interface Sender extends Disposable {
   readonly send: Send;
   /**
    * Opens all connections there may be. libuv accepts one in each turn of the event loop, so a service that is busy would else be asked
