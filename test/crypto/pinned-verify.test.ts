@@ -83,26 +83,29 @@ test.each(names)("a key of %s: table and node agree with Wycheproof", (name) => 
   expect(wrong).toEqual([]);
 });
 
-test.each(names)("a key of %s: another thread decides as this one does, about each of many", async (name) => {
-  const { verify, many, hashed, signed } = samples[name];
-  const messages = Array.from({ length: 20 }, (_, at) => Uint8Array.of(at));
-  const digests = messages.map(hashed);
-  const signatures = messages.map((message, at) => {
-    const good = signed(message);
-    // Every kind of bad one among good ones.
-    if (at % 7 === 3) return good.with(good.length - 1, (good.at(-1) ?? 0) ^ 1);
-    if (at % 7 === 5) return at % 2 === 0 ? new Uint8Array() : new Uint8Array(500).fill(0x30);
-    return at % 7 === 6 ? der.sequence(der.integer(0n), der.integer(1n)) : good;
-  });
-  const here = messages.map((message, at) =>
-    verify(message, signatures[at] ?? new Uint8Array(), digests[at] ?? new Uint8Array()),
-  );
-  expect(here.filter(Boolean)).toHaveLength(12);
-  expect(await many?.verify(digests, signatures)).toEqual(here);
-  const bad = signatures.filter((_, at) => here[at] === false);
-  const theirs = digests.filter((_, at) => here[at] === false);
-  expect(await many?.verify(theirs, bad)).toEqual(bad.map(() => false));
-});
+test.each(names)(
+  "a key of %s: another thread decides as this one does, about each of many",
+  async (name) => {
+    const { verify, many, hashed, signed } = samples[name];
+    const messages = Array.from({ length: 20 }, (_, at) => Uint8Array.of(at));
+    const digests = messages.map(hashed);
+    const signatures = messages.map((message, at) => {
+      const good = signed(message);
+      // Every kind of bad one among good ones.
+      if (at % 7 === 3) return good.with(good.length - 1, (good.at(-1) ?? 0) ^ 1);
+      if (at % 7 === 5) return at % 2 === 0 ? new Uint8Array() : new Uint8Array(500).fill(0x30);
+      return at % 7 === 6 ? der.sequence(der.integer(0n), der.integer(1n)) : good;
+    });
+    const here = messages.map((message, at) =>
+      verify(message, signatures[at] ?? new Uint8Array(), digests[at] ?? new Uint8Array()),
+    );
+    expect(here.filter(Boolean)).toHaveLength(12);
+    expect(await many?.verify(digests, signatures)).toEqual(here);
+    const bad = signatures.filter((_, at) => here[at] === false);
+    const theirs = digests.filter((_, at) => here[at] === false);
+    expect(await many?.verify(theirs, bad)).toEqual(bad.map(() => false));
+  },
+);
 
 test.each(names)("a key of %s: refuses to be used wrongly", async (name) => {
   const { verify, many, hashed } = samples[name];
@@ -134,23 +137,26 @@ test.each(names)("a key of %s: is right where the sum's terms meet or vanish", (
   }
 });
 
-test.each(names)("a key of %s: knows the generator as a key, whose two terms are of one point", (name) => {
-  const { hash, octets, order, spki, x, y } = samples[name];
-  // The key 1: u1·G + u2·G, and with s = e + r the sum is G, whose x-coordinate is r.
-  const point = Uint8Array.fromHex(`04${x}${y}`);
-  const one = native(concat(spki.subarray(0, spki.length - point.length), point), hash);
-  const r = uintFrom(Uint8Array.fromHex(x)) % order;
-  for (const e of [0n, r, 5n, order - r - 1n]) {
-    const s = (e + r) % order;
-    const signature = der.sequence(der.integer(r), der.integer(s));
-    const digest = uintBytes(e, octets);
-    expect(one.verify(digest, signature, digest)).toBe(s !== 0n);
-  }
-  // s = 1 and e = -r: the terms cancel out, and the sum is no point.
-  const cancelled = der.sequence(der.integer(r), der.integer(1n));
-  const digest = uintBytes(order - r, octets);
-  expect(one.verify(digest, cancelled, digest)).toBe(false);
-});
+test.each(names)(
+  "a key of %s: knows the generator as a key, whose two terms are of one point",
+  (name) => {
+    const { hash, octets, order, spki, x, y } = samples[name];
+    // The key 1: u1·G + u2·G, and with s = e + r the sum is G, whose x-coordinate is r.
+    const point = Uint8Array.fromHex(`04${x}${y}`);
+    const one = native(concat(spki.subarray(0, spki.length - point.length), point), hash);
+    const r = uintFrom(Uint8Array.fromHex(x)) % order;
+    for (const e of [0n, r, 5n, order - r - 1n]) {
+      const s = (e + r) % order;
+      const signature = der.sequence(der.integer(r), der.integer(s));
+      const digest = uintBytes(e, octets);
+      expect(one.verify(digest, signature, digest)).toBe(s !== 0n);
+    }
+    // s = 1 and e = -r: the terms cancel out, and the sum is no point.
+    const cancelled = der.sequence(der.integer(r), der.integer(1n));
+    const digest = uintBytes(order - r, octets);
+    expect(one.verify(digest, cancelled, digest)).toBe(false);
+  },
+);
 
 test.each(names)("a key of %s: takes one encoding of a signature only", (name) => {
   const { verify, hashed, signed } = samples[name];
@@ -165,21 +171,24 @@ test.each(names)("a key of %s: takes one encoding of a signature only", (name) =
   expect(verify(message, Uint8Array.of(head, 0x81, length, ...rest), digest)).toBe(false);
 });
 
-test.each(names)("a key of %s: changes to the table when it has come often enough, and not to another answer", (name) => {
-  const { hash, uses, spki, hashed, signed } = samples[name];
-  const message = Uint8Array.of(7);
-  const digest = hashed(message);
-  const signature = signed(message);
-  const changing = pinnedVerifier(spki, hash);
-  for (let round = 1; round <= uses + 2; round++) {
-    expect(changing.many === null).toBe(round <= uses);
-    expect(changing.verify(message, signature, digest)).toBe(true);
-    if (round % 100 === 0) {
-      expect(pinnedByNode(spki, hash).verify(digest, signature, hashed(digest))).toBe(false);
+test.each(names)(
+  "a key of %s: changes to the table when it has come often enough, and not to another answer",
+  (name) => {
+    const { hash, uses, spki, hashed, signed } = samples[name];
+    const message = Uint8Array.of(7);
+    const digest = hashed(message);
+    const signature = signed(message);
+    const changing = pinnedVerifier(spki, hash);
+    for (let round = 1; round <= uses + 2; round++) {
+      expect(changing.many === null).toBe(round <= uses);
+      expect(changing.verify(message, signature, digest)).toBe(true);
+      if (round % 100 === 0) {
+        expect(pinnedByNode(spki, hash).verify(digest, signature, hashed(digest))).toBe(false);
+      }
     }
-  }
-  expect(changing.verify(digest, signature, hashed(digest))).toBe(false);
-});
+    expect(changing.verify(digest, signature, hashed(digest))).toBe(false);
+  },
+);
 
 test.each(names)("a key of %s: is none if it is no point of the curve", (name) => {
   const { hash, spki } = samples[name];
