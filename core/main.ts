@@ -23,15 +23,11 @@ async function main(): Promise<void> {
   const { pinoJournal } = await import("./pino-journal.ts");
   const { exitCodeFor, parseProcessArguments, startProcess } = await import("./run.ts");
   const { flushCompileCache } = await import("node:module");
-  const { setFlagsFromString } = await import("node:v8");
   const { loadHome } = await import("../config/load.ts");
   const { Superseded } = await import("./storage.ts");
   const leave = (code: number): never => process.exit(code);
   const reasonOf = (thrown: unknown): string =>
     thrown instanceof Error ? thrown.message : String(thrown);
-
-  // The heap of the command line is this thread's: others, which would get one as large each, say for themselves what they need.
-  for (const flag of ["max-semi-space-size", "max-old-space-size"]) setFlagsFromString(`--${flag}=0`);
 
   const args = usable(parseProcessArguments, reasonOf) ?? leave(ExitCode.usage);
   const journal = pinoJournal(args.process);

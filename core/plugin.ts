@@ -77,6 +77,8 @@ interface Keeps {
   readonly streams?: readonly string[];
   /** True if the partitions are named by the configuration (a log each); else there is one, `main`. Needs `partitions` in the manifest. */
   readonly partitioned?: boolean;
+  /** True if most of it is values of a thousand bytes and more; a hint for storage, of which nothing else depends. */
+  readonly largeValues?: boolean;
 }
 
 /** A resource outside the bus. `internet` gives `fetch`, `disk` gives `home`. */

@@ -81,6 +81,8 @@ export interface Partition extends Reader {
 export interface PartitionShape {
   readonly tables: readonly string[];
   readonly streams: readonly string[];
+  /** True if most of it will be values of a thousand bytes and more: a driver may lay it out for them when it is created. */
+  readonly largeValues?: boolean;
 }
 
 /** A place that keeps partitions. */

@@ -125,6 +125,7 @@ function shapeOf({ keeps }: Manifest): PartitionShape {
   return {
     tables: [...(keeps?.tables ?? []), cursorTable],
     streams: [...(keeps?.streams ?? []), factStream],
+    ...(keeps?.largeValues === true && { largeValues: true }),
   };
 }
 

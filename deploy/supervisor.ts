@@ -17,12 +17,12 @@ const main = new URL("../core/main.ts", import.meta.url).pathname;
 const readyWithinMs = 60_000;
 /**
  * V8 would let its heap grow as long as the machine has memory, which buys nothing here; bodies under way are bounded by the door. The
- * young generation of services holds what hundreds of requests under way have made, so that it dies there and is not moved on; the
- * vault keeps little, and keeps it small.
+ * young generation of services holds what the requests under way have made, so that it dies there and is not moved on; every thread
+ * may have one as large. The vault keeps little, and keeps it small.
  */
 const nodeFlags = {
   vault: ["--max-semi-space-size=4", "--max-old-space-size=96"],
-  services: ["--max-semi-space-size=16", "--max-old-space-size=128"],
+  services: ["--max-semi-space-size=8", "--max-old-space-size=128"],
 };
 /** glibc would give each thread a heap of its own that never shrinks. */
 const nodeEnvironment = { MALLOC_ARENA_MAX: "2" };

@@ -200,7 +200,7 @@ export class KeyOperations {
     const retired = { ...key, retired: true as const };
     if (isUsed(key)) {
       const row = { ...about("retireKey", label, envelope), hash: what.hash };
-      this.#parts.ledger.transaction(() => {
+      await this.#parts.ledger.transaction(() => {
         this.#parts.ledger.operate({ ...row, phase: "announced" });
       });
       await this.#replaceKeyring(
@@ -208,7 +208,7 @@ export class KeyOperations {
       );
     }
     await this.#parts.vault.adopt(retired);
-    this.#finish("retireKey", label, what);
+    await this.#finish("retireKey", label, what);
     this.#parts.journal.info("key-retired", { key: label });
   }
 

@@ -1,11 +1,12 @@
 /** The vault as a plugin: takes the state's lock, logs in once, finds every key again, and answers. */
 import { join } from "node:path";
+import type { Clock } from "../core/clock.ts";
 import type { Journal } from "../core/journal.ts";
 import type { Answers } from "../core/plugin.ts";
 import type { Out } from "../events/contract.ts";
 import { requireAgreement } from "./agreement.ts";
 import { VaultRefused } from "./errors.ts";
-import { holdState } from "./database.ts";
+import { type HeldState, holdState } from "./database.ts";
 import { Guard } from "./guard.ts";
 import { KeyOperations } from "./key-operations.ts";
 import { type Keyring, readKeyring } from "./keyring.ts";
@@ -35,15 +36,7 @@ export default hsm.implement(async ({ config, home, pin, clock, journal, seals }
     requireAgreement(database);
     const pool = stack.use(openPool(keyring, await pin(), { config, journal }));
     const guard = new Guard(database);
-    const sync = withinLimit(state.sync, config.hangLimitMs, () => {
-      journal.error("disk-hangs", { limitMs: config.hangLimitMs });
-      process.kill(process.pid, "SIGKILL");
-    });
-    const ledger = new Ledger({ database, sync }, clock, (outcome) => guard.settle(outcome));
-    const unknown = await ledger.begin(serial);
-    if (unknown.length > 0) {
-      journal.warn("unknown-signed", { rows: unknown.slice(0, 100), count: unknown.length });
-    }
+    const ledger = await openLedger(state, { guard, serial, clock, journal, config });
     const limits = {
       ...config,
       verifySeal: (statement: Uint8Array, mac: Uint8Array) =>
@@ -85,12 +78,41 @@ export default hsm.implement(async ({ config, home, pin, clock, journal, seals }
   }
 });
 
-/** On another thread a call that never returns does not stop this one, which would go on recording what it cannot keep. */
-function withinLimit(
+/** The ledger, in which what the vault before this one left open is called unknown. */
+async function openLedger(
+  { database, sync }: HeldState,
+  {
+    guard,
+    serial,
+    clock,
+    journal,
+    config,
+  }: {
+    readonly guard: Guard;
+    readonly serial: string;
+    readonly clock: Clock;
+    readonly journal: Journal;
+    readonly config: Out<typeof hsm.manifest.config>;
+  },
+): Promise<Ledger> {
+  const watched = watchedSync(sync, { limitMs: config.hangLimitMs, journal });
+  const ledger = new Ledger({ database, sync: watched }, clock, (outcome) => guard.settle(outcome));
+  const unknown = await ledger.begin(serial);
+  if (unknown.length > 0) {
+    journal.warn("unknown-signed", { rows: unknown.slice(0, 100), count: unknown.length });
+  }
+  return ledger;
+}
+
+/** A call that never returns does not stop this thread, which would go on taking what it cannot record: it ends the process. */
+function watchedSync(
   sync: () => Promise<void>,
-  limitMs: number,
-  onHang: () => void,
+  { limitMs, journal }: { readonly limitMs: number; readonly journal: Journal },
 ): () => Promise<void> {
+  const onHang = (): void => {
+    journal.error("disk-hangs", { limitMs });
+    process.kill(process.pid, "SIGKILL");
+  };
   return async () => {
     const hanging = limitMs > 0 ? setTimeout(onHang, limitMs) : undefined;
     try {

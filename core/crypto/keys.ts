@@ -54,8 +54,8 @@ export function importPublicKey(spki: Uint8Array): PublicKey {
 }
 
 /**
- * {@link importPublicKey}, but whether a point is on its curve is found out when the key object is first asked for, and costs half as
- * much as a verification. For who verifies at once: with a point that is on no curve no signature verifies, and who wants to say why
+ * {@link importPublicKey}, but whether a point is on its curve is found out when the key object is first asked for, which costs a
+ * fifth of a verification. For who verifies at once: with a point that is on no curve no signature verifies, and who wants to say why
  * imports the key then.
  *
  * @throws {Malformed} {KeyInsecure} as {@link importPublicKey}, but for the point.

@@ -98,7 +98,6 @@ interface Prefix {
 
 function pointOf(spki: Uint8Array, { octets, point }: Prefix): Uint8Array | null {
   const { length } = octets;
-  const isOfCurve =
-    spki.length === length + point && equalBytes(spki.subarray(0, length), octets);
+  const isOfCurve = spki.length === length + point && equalBytes(spki.subarray(0, length), octets);
   return isOfCurve ? spki.subarray(length) : null;
 }

@@ -96,11 +96,11 @@ const probe: Admitted = {
 };
 
 /**
- * More than leaves in this time is not worked on at once: it would only make everybody wait longer, and what is half done costs memory
- * and the time to look after it. So many always are, because who waits for a disk or another machine keeps nobody else from working.
+ * More writes than leave in this time are not worked on at once: it would only make everybody wait longer, and what is half done costs
+ * memory and the time to look after it. So many always are, because who waits for a disk or another machine keeps nobody from working.
  */
 const workMs = 400;
-const leastAtOnce = 192;
+const leastAtOnce = 256;
 
 /**
  * A lane. Under overload the newest is taken first: the oldest has a client that has waited almost as long as it will, so work on
@@ -114,7 +114,9 @@ function createLane(limits: AdmissionLimits, nowMs: () => number, slices: Slices
   let atOnce = 0;
 
   const mostAtOnce = (): number =>
-    Math.min(requestsAtOnce, Math.max(leastAtOnce, Math.ceil(pace.leaveIn(workMs))));
+    slices === null
+      ? requestsAtOnce
+      : Math.min(requestsAtOnce, Math.max(leastAtOnce, Math.ceil(pace.leaveIn(workMs))));
   const begin = (place: Place): true => {
     atOnce++;
     place.working = true;

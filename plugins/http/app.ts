@@ -38,6 +38,12 @@ export interface Serving {
   readonly journal: Context["journal"];
 }
 
+/** Serving, and what of it is the router's own. */
+interface Sending extends Serving {
+  /** Bodies that are text, until they are sent. */
+  readonly texts: WeakMap<FastifyReply, string>;
+}
+
 /** The router, ready to serve the requests of any server. */
 export interface App extends AsyncDisposable {
   readonly serve: (request: IncomingMessage, response: ServerResponse) => void;
@@ -48,10 +54,12 @@ const otherMethods = ["POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 /** Fetch §3.3: pages of every origin may read the answer. */
 const anyOrigin = ["access-control-allow-origin", "*"] as const;
 const noBody = new Uint8Array();
+const noBytes = Buffer.alloc(0);
 const emptyBodyLimit = 1;
 
 /** Builds the router. */
-export async function createApp(serving: Serving): Promise<App> {
+export async function createApp(given: Serving): Promise<App> {
+  const serving: Sending = { ...given, texts: new WeakMap() };
   const app = fastify({
     logger: false,
     trustProxy: false,
@@ -71,12 +79,12 @@ export async function createApp(serving: Serving): Promise<App> {
     const { family = textFamily } = request.routeOptions.config as { family?: Family }; // set by addRoute alone
     refuse(reply, family, { status: statusOf(error) }, serving);
   });
-  app.addHook("onSend", (request, reply, _body, done) => {
+  app.addHook("onSend", (request, reply, body, done) => {
     endAfter(reply.raw, serving.limits.responseTimeoutMs);
     if (serving.draining.aborted && request.raw.httpVersionMajor === 1) {
       void reply.header("connection", "close");
     }
-    done();
+    done(null, serving.texts.get(reply) ?? body);
   });
   app.addHook("onResponse", ({ method, routeOptions: { url } }, reply, done) => {
     const route = url === "*" ? undefined : url;
@@ -95,7 +103,7 @@ export async function createApp(serving: Serving): Promise<App> {
   };
 }
 
-function addRoute(app: FastifyInstance, route: Route, serving: Serving): void {
+function addRoute(app: FastifyInstance, route: Route, serving: Sending): void {
   const { family, body } = route;
   const { admission, limits, rate } = serving;
   const lane = route.probe === true ? "probe" : body === undefined ? "read" : "write";
@@ -136,7 +144,7 @@ function addRoute(app: FastifyInstance, route: Route, serving: Serving): void {
       if ((await admitted?.turn()) === true) return await answer(route, request, reply, serving);
       // It waited too long, as many do under overload: they are counted and have no line each.
       serving.refusals.shed(route, 503, networkOf(request.socket.remoteAddress));
-      send(reply.header("x-request-id", request.id), withRetry(family.word(503, null)));
+      send(reply.header("x-request-id", request.id), withRetry(family.word(503, null)), serving);
       return await reply;
     },
   });
@@ -166,14 +174,15 @@ async function answer(
   route: Route,
   request: FastifyRequest,
   reply: FastifyReply,
-  { journal, trace: traced, refusals }: Serving,
+  sending: Sending,
 ): Promise<Uint8Array> {
+  const { journal, trace: traced, refusals } = sending;
   const { traceparent } = request.headers;
   return await traced(typeof traceparent === "string" ? traceparent : undefined, async (trace) => {
     // The trace id is the request id: one name to find it by in every journal.
     void reply.header("x-request-id", trace.split("-")[1] ?? request.id);
     try {
-      return head(reply, await route.handle(askedBy(request)));
+      return head(reply, await route.handle(askedBy(request)), sending);
     } catch (thrown) {
       const failure =
         thrown instanceof Malformed
@@ -185,7 +194,11 @@ async function answer(
       const about = { route: route.path, status, code, reason, trace };
       if (status === 500) journal.error("request-failed", { ...about, cause: causeOf(failure) });
       else journal.info("request-refused", about);
-      return head(reply, withRetry(route.family.word(status, code), retryAfterMs(failure)));
+      return head(
+        reply,
+        withRetry(route.family.word(status, code), retryAfterMs(failure)),
+        sending,
+      );
     }
   });
 }
@@ -209,7 +222,7 @@ function askedBy(request: FastifyRequest): Asked {
 }
 
 /** Paths exist for other methods too, to say so: 405 with `Allow`. */
-function refuseOthers(app: FastifyInstance, path: string, serving: Serving): void {
+function refuseOthers(app: FastifyInstance, path: string, serving: Sending): void {
   const here = serving.routes.filter((route) => route.path === path);
   const methods: readonly string[] = here.map((route) => route.method);
   const allowed = methods.includes("GET")
@@ -252,7 +265,7 @@ function admitPage(reply: FastifyReply, methods: readonly string[]): void {
 }
 
 /** Every other path, before a body to it is read. */
-function refuseUnknown(app: FastifyInstance, serving: Serving): void {
+function refuseUnknown(app: FastifyInstance, serving: Sending): void {
   app.route({
     method: ["GET", ...otherMethods],
     url: "*",
@@ -265,10 +278,10 @@ function refuse(
   reply: FastifyReply,
   family: Family,
   { status, retryAfterMs }: { readonly status: number; readonly retryAfterMs?: number },
-  { journal }: Serving,
+  sending: Sending,
 ): void {
   const { method, id, routeOptions } = reply.request;
-  journal.info("request-refused", {
+  sending.journal.info("request-refused", {
     route: routeOptions.url ?? "none",
     method,
     status,
@@ -279,15 +292,15 @@ function refuse(
   const uploads = method !== "GET" && method !== "HEAD";
   if (reply.request.raw.httpVersionMajor !== 1) void reply.removeHeader("connection");
   else if (uploads) void reply.header("connection", "close");
-  send(reply, withRetry(family.word(status, null), retryAfterMs));
+  send(reply, withRetry(family.word(status, null), retryAfterMs), sending);
 }
 
-function send(reply: FastifyReply, answered: Answered): void {
-  void reply.send(head(reply, answered));
+function send(reply: FastifyReply, answered: Answered, sending: Sending): void {
+  void reply.send(head(reply, answered, sending));
 }
 
 /** Writes status and header fields, and gives the body as fastify takes it. */
-function head(reply: FastifyReply, answered: Answered): Uint8Array {
+function head(reply: FastifyReply, answered: Answered, { texts }: Sending): Uint8Array {
   const { status, contentType, body, headers } = answered;
   void reply
     .code(status)
@@ -296,10 +309,11 @@ function head(reply: FastifyReply, answered: Answered): Uint8Array {
   for (const [name, value] of Object.entries(headers ?? {})) {
     void reply.header(name, typeof value === "string" ? value : [...value]);
   }
-  // Bytes, not text: to text fastify would add a charset that JSON does not have (RFC 8259 §11).
-  return typeof body === "string"
-    ? Buffer.from(body)
-    : Buffer.from(body.buffer, body.byteOffset, body.byteLength);
+  if (typeof body !== "string") return Buffer.from(body.buffer, body.byteOffset, body.byteLength);
+  // Put in its place when it is sent: to text fastify would add a charset that JSON does not have (RFC 8259 §11), and bytes would be a
+  // copy that Node does not send in one piece with the header.
+  texts.set(reply, body);
+  return noBytes;
 }
 
 /** Overload and absence pass: says when to come back, spread so that not everybody comes at once. */

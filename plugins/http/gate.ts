@@ -66,7 +66,8 @@ function refusalOf(rawHeaders: readonly string[]): number | null {
     const name = (rawHeaders[at] ?? "").toLowerCase();
     const bit = singular.get(name);
     if (bit !== undefined) {
-      if ((seen & bit) !== 0) return name.startsWith("content-") && name !== "content-length" ? 415 : 400;
+      if ((seen & bit) !== 0)
+        return name.startsWith("content-") && name !== "content-length" ? 415 : 400;
       seen |= bit;
     } else unserved ??= unservedBy(name, rawHeaders[at + 1] ?? "");
   }

@@ -35,9 +35,9 @@ const limits = v.optional(
     /** Of those, worked on at once; the rest waits, and the newest is taken first. */
     requestsAtOnce: v.optional(count, 512),
     /** No request is let in to wait longer than this, as far as can be told from how fast others are served. */
-    queueMs: v.optional(milliseconds, 500),
+    queueMs: v.optional(milliseconds, 1_000),
     /** A request that could not be begun within this time is refused instead. */
-    longestWaitMs: v.optional(milliseconds, 2_000),
+    longestWaitMs: v.optional(milliseconds, 5_000),
     /** Request bodies being read or worked on, together. */
     bodyBytesInFlight: v.optional(
       v.pipe(v.number(), v.integer(), v.minValue(4_194_304), v.maxValue(2 ** 40)),

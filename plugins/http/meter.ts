@@ -5,16 +5,7 @@
 import { Counter, Histogram, Registry } from "prom-client";
 import { Code } from "@connectrpc/connect";
 import type { Metric } from "../../events/contract.ts";
-import { createRequestMeter } from "./request-meter.ts";
-
-/** A request that has been answered. */
-export interface AnsweredRequest {
-  readonly method: string;
-  /** The route's path; undefined for what no route has. */
-  readonly route: string | undefined;
-  readonly status: number;
-  readonly seconds: number;
-}
+import { type AnsweredRequest, buckets, createRequestMeter } from "./request-meter.ts";
 
 /** A call that has ended. */
 export interface EndedCall {
@@ -32,15 +23,12 @@ export interface DoorMeter {
   metrics(): Promise<readonly Metric[]>;
 }
 
-/** From a millisecond to ten seconds. */
-export const buckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
-
 /** Counters at zero. */
 export function createDoorMeter(): DoorMeter {
   const registry = new Registry();
   const requests = createRequestMeter();
   return {
-    request: requests.request,
+    request: (request) => requests.request(request),
     call: countCalls(registry),
     async metrics() {
       // What prom-client gives has more members than cross the bus; the names and values are these.

@@ -3,7 +3,18 @@
  * several metrics each time. What dashboards want to see is made of the counts when somebody looks.
  */
 import type { Metric } from "../../events/contract.ts";
-import { type AnsweredRequest, buckets } from "./meter.ts";
+
+/** A request that has been answered. */
+export interface AnsweredRequest {
+  readonly method: string;
+  /** The route's path; undefined for what no route has. */
+  readonly route: string | undefined;
+  readonly status: number;
+  readonly seconds: number;
+}
+
+/** From a millisecond to ten seconds. */
+export const buckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
 /** See {@link createRequestMeter}. */
 interface RequestMeter {
@@ -66,11 +77,16 @@ export function createRequestMeter(): RequestMeter {
         counter("http_requests_total", "Count of all HTTP requests", all, byMethod),
         histogram("fulcio_api_latency", latency, fulcio, byMethod),
         histogram("rekor_api_latency", latency, rekor, byPath),
-        counter("rekor_qps_by_api", "API calls by path", rekor, ({ route: path, method, code }) => ({
-          path,
-          method,
-          code,
-        })),
+        counter(
+          "rekor_qps_by_api",
+          "API calls by path",
+          rekor,
+          ({ route: path, method, code }) => ({
+            path,
+            method,
+            code,
+          }),
+        ),
         histogram("timestamp_authority_api_latency", "API latency", stamps, byPath),
       ];
     },

@@ -5,7 +5,6 @@ import { equalBytes, uintFrom } from "../../core/formats/encoding.ts";
 import { leafHash } from "../../core/formats/merkle.ts";
 import { encodeEntryBundle, tileWidth } from "../../core/formats/tile.ts";
 import type { Envelope } from "../../core/plugin.ts";
-import type { Row } from "../../core/storage.ts";
 import type { AnswerOf } from "../../events/contract.ts";
 import { Failure } from "../../events/failure.ts";
 import type {
@@ -25,8 +24,8 @@ import { freeze } from "./freeze.ts";
 import { finalFailure, isRetired, requireOpen, requireTime } from "./life.ts";
 import { promisesOf } from "./promises.ts";
 import { Publisher } from "./publisher.ts";
-import type { RecentEntry } from "./recent.ts";
-import { decodeEntryRow, numberKey, tables } from "./rows.ts";
+import { entryRows, shown } from "./recent.ts";
+import { decodeEntryRow, tables } from "./rows.ts";
 import { retire } from "./retire.ts";
 import { sequence } from "./sequencer.ts";
 import {
@@ -337,7 +336,7 @@ export class Log implements AsyncDisposable {
   /** Exactly `count` stored entries, each held against the tree. */
   async #read(from: bigint, count: number): Promise<Placed[]> {
     const { tree } = this.#state;
-    const rows = await this.#rows(from, count);
+    const rows = await entryRows(this.#surroundings.store, from, count);
     if (rows.length !== count) throw damaged(`an entry from ${from} on is missing`);
     const placed: Placed[] = [];
     for (const { key, value } of rows) {
@@ -350,20 +349,4 @@ export class Log implements AsyncDisposable {
     }
     return placed;
   }
-
-  /** One is looked up faster than it is scanned for. */
-  async #rows(from: bigint, count: number): Promise<readonly Row[]> {
-    const { store } = this.#surroundings;
-    const key = numberKey(from);
-    if (count === 1) {
-      const value = await store.get(tables.entries, key);
-      return value === null ? [] : [{ key, value }];
-    }
-    const to = numberKey(from + BigInt(count));
-    return await store.scan(tables.entries, { from: key, to, limit: count });
-  }
-}
-
-function shown({ index, entry, extraData, integratedAtMs, promise }: RecentEntry) {
-  return { index, entry, extraData, integratedAtMs, ...(promise && { promise }) };
 }

@@ -95,7 +95,7 @@ export const log = definePlugin({
   needs: [sign, describeKey, lastSigned],
   emits: [entriesAppended],
   follows: [],
-  keeps: { tables: Object.values(tables), partitioned: true },
+  keeps: { tables: Object.values(tables), partitioned: true, largeValues: true },
   partitions: ({ logs }) => logs.map(({ name }) => name),
   reaches: ["disk"],
 });

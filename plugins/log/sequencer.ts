@@ -2,7 +2,8 @@
  * The sequencer: takes what is in the pool, gives indices and a time, and makes entries, tiles, indices, the intent to sign and
  * the fact durable in one commit. The next batch starts when the previous is durable and published, or does not get published in a
  * moment: what comes while the vault signs is one batch, which costs disk and vault as much as one entry. Heads and promises ride with
- * the next entries; if none come, they go alone after a moment. If we crash before the commit nothing has happened; after it, the entries are in the log and a restart signs the intent.
+ * the next entries; if none come, they go alone after a moment. If we crash before the commit nothing has happened; after it, the
+ * entries are in the log and a restart signs the intent.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { emit } from "../../core/plugin.ts";
@@ -34,7 +35,7 @@ const maxBatchBytes = 4 * 1024 * 1024;
 
 const patienceStepMs = 20;
 /** How long what was signed waits for entries to ride with: a commit of its own would keep those that come meanwhile waiting. */
-const lingerMs = 20;
+const lingerMs = 30;
 /** Longest that entries gather while those before them are signed for. */
 const gatherMs = 20;
 

@@ -4,7 +4,12 @@
  */
 import { verifyDigest } from "../../core/crypto/digest-verify.ts";
 import { sha256 } from "../../core/crypto/hash.ts";
-import { importPublicKey, KeyInsecure, type PublicKey, readPublicKey } from "../../core/crypto/keys.ts";
+import {
+  importPublicKey,
+  KeyInsecure,
+  type PublicKey,
+  readPublicKey,
+} from "../../core/crypto/keys.ts";
 import { verifySignature } from "../../core/crypto/verify.ts";
 import { type Envelope, pae } from "../../core/formats/dsse.ts";
 import { inTotoPayloadType, subjectDigests } from "../../core/formats/in-toto-subjects.ts";
@@ -169,11 +174,6 @@ function isBy(key: PublicKey, { message, digest }: Message, signature: Uint8Arra
     : verifyDigest(key, "sha256", digest, signature);
 }
 
-/** The key of a certificate, or a key alone. @throws {Failure} key-malformed or key-insecure. */
-export function readKey(verifier: Verifier): PublicKey {
-  return keyOf(verifier, importPublicKey);
-}
-
 /**
  * {@link readKey} with {@link readPublicKey}, for one verification: whoever finds that nothing verifies must {@link requireKey}.
  *
@@ -186,6 +186,11 @@ export function readKeyOnce(verifier: Verifier): PublicKey {
 /** Tells a key that is none from one that has not made a signature. @throws {Failure} key-malformed */
 export function requireKey({ spki: der }: PublicKey): void {
   readKey({ label: "PUBLIC KEY", der });
+}
+
+/** The key of a certificate, or a key alone. @throws {Failure} key-malformed or key-insecure. */
+function readKey(verifier: Verifier): PublicKey {
+  return keyOf(verifier, importPublicKey);
 }
 
 function keyOf({ label, der }: Verifier, read: typeof importPublicKey): PublicKey {

@@ -18,8 +18,8 @@ export class IndexUnavailable extends Error {
 const maxWaiting = 512;
 const searches: readonly (keyof Calls)[] = ["find", "count"];
 
-/** What a thread may have of memory besides its buffers; of it, what it may leave lying until it is swept. */
-const limits = { maxOldGenerationSizeMb: 192, maxYoungGenerationSizeMb: 8 };
+/** What a thread may have of memory besides its buffers. */
+const maxHeapMiB = 192;
 
 /** The thread. */
 export class IndexThread implements AsyncDisposable {
@@ -62,7 +62,7 @@ export class IndexThread implements AsyncDisposable {
     const worker = new Worker(new URL("./thread.ts", import.meta.url), {
       name: "search index",
       workerData: { path: this.#path },
-      resourceLimits: limits,
+      resourceLimits: { maxOldGenerationSizeMb: maxHeapMiB },
     });
     let reason = "the thread of the index ended";
     worker.unref();

@@ -1,7 +1,9 @@
 /** The index: a shard for each log, over one file and one dictionary. It runs in a thread of its own and knows nothing of messages. */
 import type { DatabaseSync } from "node:sqlite";
 import { equalBytes } from "../../core/formats/encoding.ts";
+import { leafHash } from "../../core/formats/merkle.ts";
 import { IndexDamaged, inTransaction, openIndex } from "./database.ts";
+import { describeEntry } from "./describe.ts";
 import { Dictionary } from "./dictionary.ts";
 import {
   countAll,
@@ -11,9 +13,17 @@ import {
   type PlacesFound,
   type Search,
 } from "./evaluate.ts";
-import type { Indexed } from "./indexed.ts";
+import { type Indexed, indexedBy } from "./indexed.ts";
 import { Runs } from "./run.ts";
 import { Shard } from "./shard.ts";
+
+/** An entry as the log has it. */
+export interface LogEntry {
+  readonly entry: Uint8Array;
+  /** Digests of an attestation's subjects, which are beside it. */
+  readonly subjects: Uint8Array;
+  readonly atMs: number;
+}
 
 /** How far a log is in the index. */
 export interface Extent {
@@ -74,7 +84,17 @@ export class Engine implements Disposable {
    * Adds the entries of a log from `first` on, which must be the next; anything else changes nothing. After any error the engine must
    * be closed: what it remembers may be more than what the file has.
    */
-  add(
+  add(log: string, first: number, entries: readonly LogEntry[]): Extent {
+    const last = entries.at(-1);
+    const indexed = entries.map(({ entry, subjects, atMs }) =>
+      indexedBy(describeEntry(entry, subjects), atMs),
+    );
+    const lastHash = last === undefined ? new Uint8Array() : leafHash(last.entry);
+    return this.addRead(log, first, { indexed, lastHash });
+  }
+
+  /** The same with entries that have been read already. */
+  addRead(
     log: string,
     first: number,
     { indexed, lastHash }: { readonly indexed: readonly Indexed[]; readonly lastHash: Uint8Array },

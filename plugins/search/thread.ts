@@ -5,18 +5,10 @@ import { parentPort, workerData } from "node:worker_threads";
 import { leafHash } from "../../core/formats/merkle.ts";
 import { isDamage, lockIndex, removeIndex } from "./database.ts";
 import { describeEntry, type Described } from "./describe.ts";
-import { Engine, type Extent } from "./engine.ts";
+import { Engine, type Extent, type LogEntry } from "./engine.ts";
 import type { Bounds, Counted, PlacesFound, Search } from "./evaluate.ts";
 import { type Condition, readConditions } from "./filter.ts";
 import { type Indexed, indexedBy } from "./indexed.ts";
-
-/** An entry as the log has it. */
-export interface LogEntry {
-  readonly entry: Uint8Array;
-  /** Digests of an attestation's subjects, which are beside it. */
-  readonly subjects: Uint8Array;
-  readonly atMs: number;
-}
 
 /** A filter as it travels. */
 export interface Asked {
@@ -98,7 +90,7 @@ class Desk implements Calls {
     const last = entries.at(-1);
     const lastHash = last === undefined ? new Uint8Array() : leafHash(last.entry);
     // The index may have been closed or thrown away meanwhile: a log that has not joined again takes nothing.
-    return this.#open().add(log, first, { indexed, lastHash });
+    return this.#open().addRead(log, first, { indexed, lastHash });
   }
 
   extents(): readonly Extent[] {

@@ -12,10 +12,15 @@ const applicationId = 0x43484e43;
 const layoutVersion = 1;
 const busyTimeoutMs = 5_000;
 /**
- * Pages of 4 KiB that a connection keeps at hand; what is more lies in the kernel's cache, once for all connections. A reader is asked
- * for rows all over a table, which no bound would hold, and a writer mostly adds at the ends; moving the write-ahead log needs none.
+ * What a connection keeps at hand, in KiB; what is more lies in the kernel's cache, once for all connections. A reader is asked for
+ * rows all over a table, which no bound would hold, and a writer mostly adds at the ends; moving the write-ahead log needs none.
  */
-const cachePages = { writing: 256, reading: 192, checkpointing: 16 };
+const cacheKibibytes = { writing: 1024, reading: 768, checkpointing: 64 };
+/**
+ * Bytes of a page. A row has to fit into a quarter of one: what is more gets pages of its own, which of an entry of a log would mostly be
+ * empty. Larger pages cost where small rows are written all over a table, because a page is written whole.
+ */
+const pageBytes = { usual: 4096, largeValues: 16_384 };
 
 /** The SQL name of a table of the contract. */
 export const tableName = (table: string) => `"table_${table}"`;
@@ -49,7 +54,7 @@ export function requireFile(path: string, name: string): void {
 export function openWriter(path: string, name: string, shape: PartitionShape): DatabaseSync {
   const database = connect(path, name, "rw");
   try {
-    configure(database, writing(cachePages.writing));
+    configure(database, writing(cacheKibibytes.writing));
     const found = checkLayout(database, name);
     if (found !== shapeText(shape)) {
       throw new Error(`partition "${name}" has another shape: ${found}`);
@@ -71,7 +76,7 @@ export function openReading(
     configure(database, {
       query_only: 1,
       busy_timeout: busyTimeoutMs,
-      cache_size: cachePages.reading,
+      cache_size: -cacheKibibytes.reading,
     });
     const { tables, streams } = parseJson(checkLayout(database, name)) as unknown as PartitionShape; // written by layOut
     return { database, shape: { tables, streams } };
@@ -84,7 +89,7 @@ export function openReading(
 /** Opens the connection that only moves the write-ahead log into the file. @throws {MissingPartition} */
 export function openCheckpointing(path: string, name: string): DatabaseSync {
   const database = connect(path, name, "rw");
-  configure(database, writing(cachePages.checkpointing));
+  configure(database, writing(cacheKibibytes.checkpointing));
   return database;
 }
 
@@ -135,17 +140,20 @@ export interface WalState {
   readonly emptied: boolean;
 }
 
-const writing = (cacheSize: number) => ({
+const writing = (kibibytes: number) => ({
   synchronous: 2,
   wal_autocheckpoint: 0,
   busy_timeout: busyTimeoutMs,
-  cache_size: cacheSize,
+  // Negative: not pages.
+  cache_size: -kibibytes,
 });
 
 function layOut(path: string, name: string, shape: PartitionShape): void {
   const database = new DatabaseSync(path);
   try {
-    configure(database, { synchronous: 2 });
+    const pageSize = shape.largeValues === true ? pageBytes.largeValues : pageBytes.usual;
+    // First of all: a file that has a page keeps its size.
+    configure(database, { page_size: pageSize, synchronous: 2 });
     const meta = 'CREATE TABLE "meta" ("name" TEXT PRIMARY KEY, "value" TEXT NOT NULL) STRICT';
     const tables = shape.tables.map(
       (table) =>

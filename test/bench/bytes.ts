@@ -11,14 +11,11 @@ import { DatabaseSync } from "node:sqlite";
 import { parseArgs } from "node:util";
 import { encodeBase64, encodeUtf8 } from "../../core/formats/encoding.ts";
 import { fulcioExtensions } from "../../core/formats/fulcio-oids.ts";
-import { leafHash } from "../../core/formats/merkle.ts";
 import { formatPem } from "../../core/formats/pem.ts";
 import { appendEntry } from "../../events/log.ts";
 import type { LogConfig } from "../../plugins/log/manifest.ts";
 import log from "../../plugins/log/plugin.ts";
-import { describeEntry } from "../../plugins/search/describe.ts";
 import { Engine } from "../../plugins/search/engine.ts";
-import { indexedBy } from "../../plugins/search/indexed.ts";
 import { sqliteDriver } from "../../plugins/storage/sqlite.ts";
 import { TestVault, vaultPlugin } from "../plugins/log-vault.ts";
 import { bootForTest } from "../support/boot.ts";
@@ -86,7 +83,9 @@ function bodyOf(format: LogConfig["format"], certificate: Uint8Array): Uint8Arra
             data: { hash: { algorithm: "sha256", value: digest.toString("hex") } },
             signature: {
               content: signature,
-              publicKey: { content: encodeBase64(encodeUtf8(formatPem("CERTIFICATE", certificate))) },
+              publicKey: {
+                content: encodeBase64(encodeUtf8(formatPem("CERTIFICATE", certificate))),
+              },
             },
           },
         }
@@ -134,13 +133,10 @@ async function fill(folder: string, { format, extensions }: Case): Promise<numbe
     const entries = answers.map(({ index, integratedAtMs }, at) => {
       const entry = bodies[at] ?? new Uint8Array();
       bytes += entry.length;
-      return { index, entry, atMs: Number(integratedAtMs) };
+      return { index, entry, subjects: new Uint8Array(), atMs: Number(integratedAtMs) };
     });
     const inOrder = entries.toSorted((a, b) => (a.index < b.index ? -1 : 1));
-    engine.add("one", from, {
-      indexed: inOrder.map(({ entry, atMs }) => indexedBy(describeEntry(entry), atMs)),
-      lastHash: leafHash(inOrder.at(-1)?.entry ?? new Uint8Array()),
-    });
+    engine.add("one", from, inOrder);
     engine.step();
   }
   while (engine.step());
@@ -170,7 +166,9 @@ async function measure(one: Case) {
     );
     const all = parts.reduce((sum, [, bytes]) => sum + bytes, 0);
     const beyond = parts.map(([name, bytes]): [string, number] =>
-      name === "log-one.db table_entries" ? [`${name} beyond the entry`, bytes - entries] : [name, bytes],
+      name === "log-one.db table_entries"
+        ? [`${name} beyond the entry`, bytes - entries]
+        : [name, bytes],
     );
     return {
       case: one.name,

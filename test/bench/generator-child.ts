@@ -14,6 +14,7 @@ export type Job =
       readonly count: number;
     }
   | { readonly closed: { readonly lanes: number; readonly seconds: number } }
+  /** With a number of connections, all of them are open before the clock runs. */
   | { readonly open: { readonly perSecond: number; readonly connections?: number } };
 
 /** What a job came to: a run's load, and the CPU time the generator used for it. */
@@ -56,6 +57,7 @@ async function perform(job: Job): Promise<Load | null> {
     "closed" in job ? job.closed.lanes : (job.open.connections ?? openConnections);
   using client = sender(material.origin, connections);
   if ("closed" in job) return await closedLoop(client.send, material, job.closed);
+  if (job.open.connections !== undefined) await client.open();
   return await openLoop(client.send, material, job.open.perSecond);
 }
 

@@ -23,8 +23,18 @@ export type Send = (prepared: Prepared, put?: () => void) => Promise<Answered>;
 /** Longer than any deadline of the service: whoever waits this long has lost the answer. */
 const patienceMs = 30_000;
 
+/** A client with connections of its own. */
+interface Sender extends Disposable {
+  readonly send: Send;
+  /**
+   * Opens all connections there may be. libuv accepts one in each turn of the event loop, so a service that is busy would else be asked
+   * for connections and not for work.
+   */
+  readonly open: () => Promise<void>;
+}
+
 /** Sends prepared requests to one origin over at most so many connections. */
-export function sender(origin: string, connections: number): { readonly send: Send } & Disposable {
+export function sender(origin: string, connections: number): Sender {
   const place = new URL(origin);
   const idle: Connection[] = [];
   const waiting: ((connection: Connection) => void)[] = [];
@@ -62,14 +72,26 @@ export function sender(origin: string, connections: number): { readonly send: Se
         give(connection);
       }
     },
+    async open() {
+      while (open.size < connections) {
+        const some = Array.from({ length: openedAtOnce }, connectAnew);
+        await Promise.all(some.map(async (connection) => await connection.opened));
+        idle.push(...some);
+      }
+    },
     [Symbol.dispose]() {
       for (const connection of open) connection.destroy();
     },
   };
 }
 
+/** Fewer than wait to be accepted before the kernel drops some. */
+const openedAtOnce = 100;
+
 /** One kept-alive connection with one exchange at a time: HTTP/1.1 as far as a service of ours answers it. */
 class Connection {
+  /** Rejects if it cannot be opened. */
+  readonly opened: Promise<void>;
   readonly #socket: Socket;
   readonly #host: string;
   readonly #closed: () => void;
@@ -81,6 +103,12 @@ class Connection {
     this.#host = host;
     this.#closed = closed;
     this.#socket = connect({ host: hostname, port: Number(port), noDelay: true });
+    this.opened = new Promise((resolve, reject) => {
+      this.#socket.once("connect", resolve);
+      this.#socket.once("error", reject);
+    });
+    // Nobody may wait for it; whoever sends hears of the error in its own way.
+    this.opened.catch(() => undefined);
     this.#socket.setTimeout(patienceMs, () => this.#end(new Error("no answer in time")));
     this.#socket.on("error", (cause) => this.#end(cause));
     this.#socket.on("close", () => {

@@ -8,6 +8,7 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname } from "node:path";
 import { Bench, progress } from "./bench.ts";
+import { measureBytes } from "./bytes-figure.ts";
 import { benchConfiguration, type House, makeHouse, type Variant } from "./house.ts";
 import { describeMachine } from "./machine.ts";
 import { operations } from "./operations.ts";
@@ -88,6 +89,7 @@ async function measureOnce(
   const figures: Figure[] = [];
   const large = { size, keep, made: (folder: string) => folders.push(folder), tell: progress };
   if (only.includes("large")) figures.push(...(await measureLarge(large)));
+  if (only.includes("bytes")) figures.push(...(await measureBytes()));
   if (only.includes("postgres")) figures.push(await measurePostgres(seconds));
   if (only.includes("digests")) figures.push(await measureDigests(pairs, progress));
   return figures;

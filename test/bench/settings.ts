@@ -31,6 +31,7 @@ const singles = [
   "memory",
   "overload",
   "large",
+  "bytes",
   "postgres",
   "digests",
 ] as const;

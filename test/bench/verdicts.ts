@@ -21,15 +21,20 @@ export function verdicts(results: Results): readonly Verdict[] {
     if (value === null) return [];
     const { name, figure, least, most, unit, issue } = target;
     const isMet = value >= (least ?? -Infinity) && value <= (most ?? Infinity);
+    const isBound = least !== undefined || most !== undefined;
     const bound = least === undefined ? `≤ ${most}` : `≥ ${least}`;
     return [
       {
         name,
         figure: `${figure}${detailOf(results, name)}`,
         value: `${short(value)} ${unit}`.trim(),
-        target: `${bound} ${unit}`.trim(),
+        target: isBound ? `${bound} ${unit}`.trim() : "",
         issue,
-        verdict: isMet ? "met" : `missed: ${written[name] ?? "no reason written yet"}`,
+        verdict: !isBound
+          ? "reported"
+          : isMet
+            ? "met"
+            : `missed: ${written[name] ?? "no reason written yet"}`,
       },
     ];
   });

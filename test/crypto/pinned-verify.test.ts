@@ -1,6 +1,6 @@
 import { generateKeyPairSync, sign } from "node:crypto";
 import { fc, test as property } from "../support/fixed-draws.ts";
-import { describe, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { verifyDigestPure } from "../../core/crypto/digest-verify.ts";
 import { digest as digestOf, sha256 } from "../../core/crypto/hash.ts";
 import { importPublicKey } from "../../core/crypto/keys.ts";
@@ -44,39 +44,49 @@ function native(key: Uint8Array, hash: "sha256" | "sha384"): PinnedVerifier {
   return verifier;
 }
 
-describe.each(names)("a key of %s", (name) => {
-  const { hash, octets, order, vectors, x, y, uses } = curves[name];
+const samples = { "P-256": sampleOf("P-256"), "P-384": sampleOf("P-384") };
+
+/** A pair of keys on a curve, and its public half with tables. */
+function sampleOf(name: keyof typeof curves) {
   const { publicKey, privateKey } = generateKeyPairSync("ec", { namedCurve: name });
   const spki = new Uint8Array(publicKey.export({ format: "der", type: "spki" }));
-  const hashed = (message: Uint8Array): Uint8Array => digestOf(hash, message);
-  const signed = (message: Uint8Array): Uint8Array =>
-    new Uint8Array(sign(hash, message, privateKey));
-  const pinned = native(spki, hash);
-  const { verify } = pinned;
+  const { hash } = curves[name];
+  return {
+    ...curves[name],
+    spki,
+    hashed: (message: Uint8Array): Uint8Array => digestOf(hash, message),
+    signed: (message: Uint8Array): Uint8Array => new Uint8Array(sign(hash, message, privateKey)),
+    ...native(spki, hash),
+  };
+}
 
-  test("table and node agree with Wycheproof", () => {
-    const cases = readCases(vectors);
-    expect(cases.length).toBeGreaterThan(200);
-    const wrong: string[] = [];
-    // A table takes a while: of the many keys that have one case each, every eighth gets one,
-    // and so does the second, which has most.
-    const keys = [...new Set(cases.map(({ spki: key }) => encodeHex(key)))];
-    const chosen = new Set(keys.filter((_, at) => at % 8 === 1));
-    const verifiers = new Map<string, readonly PinnedVerifier[]>();
-    for (const { id, spki: key, message, signature, result } of cases) {
-      const known = encodeHex(key);
-      if (!chosen.has(known)) continue;
-      const made = verifiers.get(known) ?? [native(key, hash), pinnedByNode(key, hash)];
-      verifiers.set(known, made);
-      const answers = made.map((one) => one.verify(message, signature, hashed(message)));
-      if (answers.some((answer) => answer !== (result === "valid"))) {
-        wrong.push(`${id}: ${result}, but ${answers.join()}`);
-      }
+test.each(names)("a key of %s: table and node agree with Wycheproof", (name) => {
+  const { hash, vectors, hashed } = samples[name];
+  const cases = readCases(vectors);
+  expect(cases.length).toBeGreaterThan(200);
+  const wrong: string[] = [];
+  // A table takes a while: of the many keys that have one case each, every eighth gets one,
+  // and so does the second, which has most.
+  const keys = [...new Set(cases.map(({ spki: key }) => encodeHex(key)))];
+  const chosen = new Set(keys.filter((_, at) => at % 8 === 1));
+  const verifiers = new Map<string, readonly PinnedVerifier[]>();
+  for (const { id, spki: key, message, signature, result } of cases) {
+    const known = encodeHex(key);
+    if (!chosen.has(known)) continue;
+    const made = verifiers.get(known) ?? [native(key, hash), pinnedByNode(key, hash)];
+    verifiers.set(known, made);
+    const answers = made.map((one) => one.verify(message, signature, hashed(message)));
+    if (answers.some((answer) => answer !== (result === "valid"))) {
+      wrong.push(`${id}: ${result}, but ${answers.join()}`);
     }
-    expect(wrong).toEqual([]);
-  });
+  }
+  expect(wrong).toEqual([]);
+});
 
-  test("another thread decides as this one does, about each of many", async () => {
+test.each(names)(
+  "a key of %s: another thread decides as this one does, about each of many",
+  async (name) => {
+    const { verify, many, hashed, signed } = samples[name];
     const messages = Array.from({ length: 20 }, (_, at) => Uint8Array.of(at));
     const digests = messages.map(hashed);
     const signatures = messages.map((message, at) => {
@@ -90,41 +100,47 @@ describe.each(names)("a key of %s", (name) => {
       verify(message, signatures[at] ?? new Uint8Array(), digests[at] ?? new Uint8Array()),
     );
     expect(here.filter(Boolean)).toHaveLength(12);
-    expect(await pinned.many?.verify(digests, signatures)).toEqual(here);
+    expect(await many?.verify(digests, signatures)).toEqual(here);
     const bad = signatures.filter((_, at) => here[at] === false);
     const theirs = digests.filter((_, at) => here[at] === false);
-    expect(await pinned.many?.verify(theirs, bad)).toEqual(bad.map(() => false));
-  });
+    expect(await many?.verify(theirs, bad)).toEqual(bad.map(() => false));
+  },
+);
 
-  test("refuses to be used wrongly", async () => {
-    const digest = hashed(Uint8Array.of(1));
-    const many = async (digests: readonly Uint8Array[], signatures: readonly Uint8Array[]) =>
-      await pinned.many?.verify(digests, signatures);
-    await expect(many([], [])).rejects.toThrow(TypeError);
-    await expect(many([digest], [])).rejects.toThrow(TypeError);
-    await expect(many([digest.subarray(1)], [digest])).rejects.toThrow(TypeError);
-    expect(() => verify(digest, digest, digest.subarray(1))).toThrow(TypeError);
-  });
+test.each(names)("a key of %s: refuses to be used wrongly", async (name) => {
+  const { verify, many, hashed } = samples[name];
+  const digest = hashed(Uint8Array.of(1));
+  const decide = async (digests: readonly Uint8Array[], signatures: readonly Uint8Array[]) =>
+    await many?.verify(digests, signatures);
+  await expect(decide([], [])).rejects.toThrow(TypeError);
+  await expect(decide([digest], [])).rejects.toThrow(TypeError);
+  await expect(decide([digest.subarray(1)], [digest])).rejects.toThrow(TypeError);
+  expect(() => verify(digest, digest, digest.subarray(1))).toThrow(TypeError);
+});
 
-  test("is right where the sum's terms meet or vanish", () => {
-    const key = importPublicKey(spki);
-    // Digests of 0 and of the order leave the key's term alone.
-    for (const number of [0n, order, order - 1n, 1n]) {
-      const digest = uintBytes(number, octets);
-      for (const [r, s] of [
-        [1n, 1n],
-        [order - 1n, 1n],
-        [2n, order - 1n],
-      ] as const) {
-        const signature = der.sequence(der.integer(r), der.integer(s));
-        expect(verify(digest, signature, digest)).toBe(
-          verifyDigestPure(key, hash, digest, signature),
-        );
-      }
+test.each(names)("a key of %s: is right where the sum's terms meet or vanish", (name) => {
+  const { hash, octets, order, spki, verify } = samples[name];
+  const key = importPublicKey(spki);
+  // Digests of 0 and of the order leave the key's term alone.
+  for (const number of [0n, order, order - 1n, 1n]) {
+    const digest = uintBytes(number, octets);
+    for (const [r, s] of [
+      [1n, 1n],
+      [order - 1n, 1n],
+      [2n, order - 1n],
+    ] as const) {
+      const signature = der.sequence(der.integer(r), der.integer(s));
+      expect(verify(digest, signature, digest)).toBe(
+        verifyDigestPure(key, hash, digest, signature),
+      );
     }
-  });
+  }
+});
 
-  test("knows the generator as a key, whose two terms are of one point", () => {
+test.each(names)(
+  "a key of %s: knows the generator as a key, whose two terms are of one point",
+  (name) => {
+    const { hash, octets, order, spki, x, y } = samples[name];
     // The key 1: u1·G + u2·G, and with s = e + r the sum is G, whose x-coordinate is r.
     const point = Uint8Array.fromHex(`04${x}${y}`);
     const one = native(concat(spki.subarray(0, spki.length - point.length), point), hash);
@@ -139,21 +155,26 @@ describe.each(names)("a key of %s", (name) => {
     const cancelled = der.sequence(der.integer(r), der.integer(1n));
     const digest = uintBytes(order - r, octets);
     expect(one.verify(digest, cancelled, digest)).toBe(false);
-  });
+  },
+);
 
-  test("takes one encoding of a signature only", () => {
-    const message = Uint8Array.of(1);
-    const digest = hashed(message);
-    const signature = signed(message);
-    expect(verify(message, concat(signature, Uint8Array.of(0)), digest)).toBe(false);
-    expect(verify(message, signature.subarray(0, -1), digest)).toBe(false);
-    expect(verify(message, new Uint8Array(), digest)).toBe(false);
-    expect(verify(message, new Uint8Array(100_000).fill(0x30), digest)).toBe(false);
-    const [head = 0, length = 0, ...rest] = signature;
-    expect(verify(message, Uint8Array.of(head, 0x81, length, ...rest), digest)).toBe(false);
-  });
+test.each(names)("a key of %s: takes one encoding of a signature only", (name) => {
+  const { verify, hashed, signed } = samples[name];
+  const message = Uint8Array.of(1);
+  const digest = hashed(message);
+  const signature = signed(message);
+  expect(verify(message, concat(signature, Uint8Array.of(0)), digest)).toBe(false);
+  expect(verify(message, signature.subarray(0, -1), digest)).toBe(false);
+  expect(verify(message, new Uint8Array(), digest)).toBe(false);
+  expect(verify(message, new Uint8Array(100_000).fill(0x30), digest)).toBe(false);
+  const [head = 0, length = 0, ...rest] = signature;
+  expect(verify(message, Uint8Array.of(head, 0x81, length, ...rest), digest)).toBe(false);
+});
 
-  test("changes to the table when it has come often enough, and not to another answer", () => {
+test.each(names)(
+  "a key of %s: changes to the table when it has come often enough, and not to another answer",
+  (name) => {
+    const { hash, uses, spki, hashed, signed } = samples[name];
     const message = Uint8Array.of(7);
     const digest = hashed(message);
     const signature = signed(message);
@@ -166,28 +187,22 @@ describe.each(names)("a key of %s", (name) => {
       }
     }
     expect(changing.verify(digest, signature, hashed(digest))).toBe(false);
-  });
+  },
+);
 
-  test("is none if it is no point of the curve", () => {
-    const nowhere = spki.slice();
-    nowhere[nowhere.length - 1] = (nowhere.at(-1) ?? 0) ^ 1;
-    expect(pinnedNative(nowhere, hash)).toBeNull();
-  });
-});
-
-const samples = names.map((name) => {
-  const { publicKey, privateKey } = generateKeyPairSync("ec", { namedCurve: name });
-  const spki = new Uint8Array(publicKey.export({ format: "der", type: "spki" }));
-  const { hash } = curves[name];
-  return { hash, spki, privateKey, ...native(spki, hash) };
+test.each(names)("a key of %s: is none if it is no point of the curve", (name) => {
+  const { hash, spki } = samples[name];
+  const nowhere = spki.slice();
+  nowhere[nowhere.length - 1] = (nowhere.at(-1) ?? 0) ^ 1;
+  expect(pinnedNative(nowhere, hash)).toBeNull();
 });
 
 property.prop([fc.uint8Array({ maxLength: 40 }), fc.nat(31), fc.integer({ min: 1, max: 255 })])(
   "takes what the key signed, and nothing else",
   (message, at, flip) => {
-    for (const { hash, spki, privateKey, verify } of samples) {
-      const signature = new Uint8Array(sign(hash, message, privateKey));
-      const digest = digestOf(hash, message);
+    for (const { hash, spki, hashed, signed, verify } of Object.values(samples)) {
+      const signature = signed(message);
+      const digest = hashed(message);
       expect(verify(message, signature, digest)).toBe(true);
       const other = digest.with(at, (digest[at] ?? 0) ^ flip);
       expect(verify(message, signature, other)).toBe(false);

@@ -113,6 +113,35 @@ it("lets in no more than can be begun in time, once it knows how fast that goes"
   expect(offer()).toBeGreaterThanOrEqual(10);
 });
 
+it("works on more writes at once the faster they leave, between bounds", async () => {
+  const wide = { ...limits, requestsInFlight: 5_000, requestsAtOnce: 300, longestWaitMs: 60_000 };
+  let now = 0;
+  const admission = createAdmission(wide, null, () => now);
+  const working: Admitted[] = [];
+  for (let count = 0; count < 2_000; count++) {
+    const one = admitted(enter(admission, "write"));
+    void one.turn().then((go) => go && working.push(one));
+  }
+  await vi.advanceTimersByTimeAsync(50);
+  // Nothing is known yet.
+  expect(working).toHaveLength(300);
+  const leave = async (count: number, eachMs: number) => {
+    for (let time = 0; time < count; time++) {
+      now += eachMs;
+      working.shift()?.[Symbol.dispose]();
+      await vi.advanceTimersByTimeAsync(1);
+    }
+  };
+  // A thousand a second: four hundred in a moment, which is more than it may.
+  await leave(300, 1);
+  expect(working).toHaveLength(300);
+  // A hundred a second.
+  await leave(200, 10);
+  expect(working).toHaveLength(256);
+  await leave(300, 1);
+  expect(working).toHaveLength(300);
+});
+
 it("keeps reads and writes apart, and never keeps a probe waiting", async () => {
   const admission = createAdmission(limits, null);
   for (let time = 0; time < 3; time++) void admitted(enter(admission)).turn();

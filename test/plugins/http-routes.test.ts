@@ -1,7 +1,5 @@
 import { afterAll, beforeAll, beforeEach, expect, it } from "vitest";
 import { formatPem } from "../../core/formats/pem.ts";
-import type { Asked, Put } from "../../plugins/http/route.ts";
-import { tileRoutes } from "../../plugins/http/tiles.ts";
 import { bootDoor, type Door, entryId } from "../support/door.ts";
 
 let door: Door;
@@ -236,35 +234,6 @@ it("serves tiles", async () => {
   ]) {
     expect((await get(`/logs/ct/${path}`)).response.status, path).toBe(404);
   }
-});
-
-it("keeps full tiles of hashes at hand, and only those of a log that is named", async () => {
-  const { readTile } = door.answer;
-  door.answer["readTile"] = { tile: new Uint8Array(8_192).fill(5) };
-  const asks = async (path: string): Promise<number> => {
-    const before = door.heard.length;
-    for (let time = 0; time < 2; time++) {
-      const { response, text } = await get(path);
-      expect([response.status, text.length]).toEqual([200, 8_192]);
-    }
-    return door.heard.length - before;
-  };
-  expect(await asks("/logs/rekor/tile/0/x001/000")).toBe(1);
-  expect(await asks("/logs/ct/tile/0/x001/000")).toBe(1);
-  expect(await asks("/logs/rekor/tile/1/000")).toBe(1);
-  // A partial tile is superseded.
-  expect(await asks("/logs/rekor/tile/0/x001/001.p/255")).toBe(2);
-  for (let index = 100; index < 228; index++) await get(`/logs/rekor/tile/0/${index}`);
-  expect(await asks("/logs/rekor/tile/0/x001/000")).toBe(1);
-  door.answer["readTile"] = readTile;
-});
-
-it("asks for each tile of whoever is the newest log, which may be another one soon", async () => {
-  let asked = 0;
-  const ask = async () => await Promise.resolve({ tile: new Uint8Array(8_192).fill(++asked) });
-  const route = tileRoutes(ask as unknown as Put, "rekor-v2").find(({ path }) => path === "/tile/*");
-  const tile = async () => await route?.handle({ path: { "*": "0/000" } } as unknown as Asked);
-  expect([await tile(), await tile()].map((answered) => answered?.body[0])).toEqual([1, 2]);
 });
 
 it("serves the trust repository, and exactly 404 for what is not there", async () => {

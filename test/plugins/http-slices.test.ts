@@ -33,10 +33,10 @@ function house(costMs: number) {
 }
 
 it("begins what comes alone at once", async () => {
-  const { come, settle, begun } = house(5);
-  come(1);
-  await settle();
-  expect(begun).toEqual([1]);
+  const loop = house(5);
+  loop.come(1);
+  await loop.settle();
+  expect(loop.begun).toEqual([1]);
 });
 
 it("begins some of those that come together, the others turn by turn and in their order", async () => {

@@ -128,6 +128,7 @@ test("a root that has expired is followed by the next", async () => {
   home.writeTargets(1);
   // It was the first from the beginning.
   storage = memoryStorage();
+  vault.signed.splice(0);
   house = await start();
   expect(house.health()["trust"]?.status).toBe("failed");
   await publish(root());
