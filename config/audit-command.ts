@@ -1,4 +1,4 @@
-/** `chancery who`, `chancery what` and `chancery audit head`: the audit trail, read from the home. Works beside a running instance. */
+/** `chancery who`, `chancery what`, `chancery audit head` and `chancery audit refusals`: the audit trail, read from the home. Works beside a running instance. */
 import { createHash } from "node:crypto";
 import { createReadStream, existsSync, statSync } from "node:fs";
 import { readFile } from "node:fs/promises";
@@ -12,9 +12,12 @@ import {
   type Deeds,
   type Dossier,
   plain,
+  readRefusals,
   readTrail,
+  showCounted,
   showDeeds,
   showDossier,
+  type Span,
   type TrailReader,
   uuidOf,
 } from "../plugins/audit/commands.ts";
@@ -54,13 +57,9 @@ export async function who(args: readonly string[], terminal: Terminal): Promise<
 export async function what(args: readonly string[], terminal: Terminal): Promise<ExitCode> {
   const parsed = parseArguments(args, grammar("IDENTITY", ["since", "until", "issuer"]));
   const [name = ""] = parsed.operands;
-  const nowMs = Date.now();
-  const sinceMs = timeOf(parsed, "since", nowMs);
-  if (sinceMs === null) throw new CommandError(exitCodes.usage, "--since is missing");
-  const untilMs = timeOf(parsed, "until", nowMs) ?? Infinity;
-  const oidcIssuer = parsed.value("issuer");
+  const span = spanOf(parsed);
   return await withTrail(terminal, async ({ trail, treeIds }) => {
-    const deeds = await trail.byName(name, { sinceMs, untilMs, oidcIssuer });
+    const deeds = await trail.byName(name, span);
     const { certificates, refusals, signIns, signInRefusals } = deeds;
     if (parsed.has("json")) {
       const own = certificates.map((one) => json(one, treeIds));
@@ -95,12 +94,36 @@ export async function head(args: readonly string[], terminal: Terminal): Promise
   });
 }
 
+/** `chancery audit refusals --since TIME`. */
+export async function refusals(args: readonly string[], terminal: Terminal): Promise<ExitCode> {
+  const values = ["since", "until", "issuer"];
+  const parsed = parseArguments(args, { operands: [], values, switches: ["json"] });
+  const span = spanOf(parsed);
+  return await withTrail(terminal, async ({ reader }) => {
+    for await (const one of readRefusals(reader, span)) {
+      terminal.print(parsed.has("json") ? JSON.stringify(one) : showCounted(one));
+    }
+    return exitCodes.ok;
+  });
+}
+
+/** @throws {CommandError} */
+function spanOf(parsed: Arguments): Span {
+  const nowMs = Date.now();
+  const sinceMs = timeOf(parsed, "since", nowMs);
+  if (sinceMs === null) throw new CommandError(exitCodes.usage, "--since is missing");
+  const untilMs = timeOf(parsed, "until", nowMs) ?? Infinity;
+  return { sinceMs, untilMs, oidcIssuer: parsed.value("issuer") };
+}
+
 function grammar(operand: string, values: readonly string[]) {
   return { operands: [operand], values, switches: ["json"] };
 }
 
 interface House {
   readonly trail: TrailReader;
+  /** Of the audit room's partition. */
+  readonly reader: Reader;
   readonly treeIds: ReadonlyMap<string, string>;
 }
 
@@ -113,10 +136,13 @@ async function withTrail(
   const logs = await readLogs(home);
   await using storage = await openStorage(home);
   try {
-    const trail = readTrail(await storage.openReader("audit"));
+    const own = await storage.openReader("audit");
+    const trail = readTrail(own);
     const open = async (room: string, partition?: string) =>
       await storage.openReader(driverName(room, partition));
     const sources: [string, Reader][] = [["issuer/main", await open("issuer")]];
+    const signIns = await open("idp").catch(unlessMissing);
+    if (signIns !== null) sources.push(["idp/main", signIns]);
     for (const { name } of logs) sources.push([`log/${name}`, await open("log", name)]);
     if (await isBehind(trail, sources)) {
       terminal.complain(
@@ -124,12 +150,18 @@ async function withTrail(
       );
     }
     const treeIds = new Map(logs.flatMap(({ name, treeId }) => (treeId ? [[name, treeId]] : [])));
-    return await work({ trail, treeIds });
+    return await work({ trail, reader: own, treeIds });
   } catch (thrown) {
     if (!(thrown instanceof MissingPartition)) throw thrown;
     const message = `${home} has no audit trail; "npm start" makes one for homes of older releases`;
     throw new CommandError(exitCodes.environment, message, { cause: thrown });
   }
+}
+
+/** Homes of older releases have no partition of the sign-in's. */
+function unlessMissing(thrown: unknown): null {
+  if (thrown instanceof MissingPartition) return null;
+  throw thrown;
 }
 
 async function isBehind(

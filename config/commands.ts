@@ -66,7 +66,7 @@ const roomCommands: readonly Command[] = [
   },
   {
     name: "what",
-    summary: "say what an identity did: certificates, log entries, refusals",
+    summary: "say what an identity did: certificates, log entries, sign-ins, refusals",
     usage: [
       "IDENTITY --since TIME [--until TIME] [--issuer URL] [--json]",
       "TIME is 2026-11-01, 2026-11-01T08:00:00Z, or how long ago: 90m, 24h, 30d",
@@ -84,6 +84,12 @@ const roomCommands: readonly Command[] = [
     summary: "show how far the audit trail goes, and its hash",
     usage: ["[--json]"],
     load: async () => ({ run: (await import("./audit-command.ts")).head }),
+  },
+  {
+    name: "audit refusals",
+    summary: "list who was refused without having shown who they are, sign-ins too, by the second",
+    usage: ["--since TIME [--until TIME] [--issuer URL] [--json]   TIME as for what"],
+    load: async () => ({ run: (await import("./audit-command.ts")).refusals }),
   },
   ...(["show", "test", "diff", "lint", "schema"] as const).map((name) => ({
     name: `policy ${name}`,

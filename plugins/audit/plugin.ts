@@ -32,36 +32,27 @@ export default audit.implement(async ({ ask, stores, journal, draining }) => {
     [toldMs, toldSequence] = [performance.now(), sequence];
     journal.info("audit-head", { sequence, hash });
   };
-  const taking = (
+  const taking = async (
     envelope: { readonly from: string; readonly stream: string; readonly sequence: bigint },
     record: (source: { stream: string; sequence: number }) => readonly Body[],
-  ): void => {
+  ): Promise<void> => {
+    await Promise.resolve();
     const source = sourceOf(envelope);
     if (!trail.knows(source)) trail.take(source, record(source));
   };
 
   return {
     handlers: {
-      async certificateIssued(fact, envelope) {
-        await Promise.resolve();
-        taking(envelope, (source) => [recordIssued(fact, source)]);
-      },
-      async certificateRefused(fact, envelope) {
-        await Promise.resolve();
-        taking(envelope, (source) => [recordRefused(fact, source)]);
-      },
-      async refusalsCounted(fact, envelope) {
-        await Promise.resolve();
-        taking(envelope, (source) => [recordCounted(fact, source)]);
-      },
-      async idTokenIssued(fact, envelope) {
-        await Promise.resolve();
-        taking(envelope, (source) => [recordSignIn(fact, source)]);
-      },
-      async signInsRefused(fact, envelope) {
-        await Promise.resolve();
-        taking(envelope, (source) => [recordSignInsRefused(fact, source)]);
-      },
+      certificateIssued: async (fact, envelope) =>
+        await taking(envelope, (source) => [recordIssued(fact, source)]),
+      certificateRefused: async (fact, envelope) =>
+        await taking(envelope, (source) => [recordRefused(fact, source)]),
+      refusalsCounted: async (fact, envelope) =>
+        await taking(envelope, (source) => [recordCounted(fact, source)]),
+      idTokenIssued: async (fact, envelope) =>
+        await taking(envelope, (source) => [recordSignIn(fact, source)]),
+      signInsRefused: async (fact, envelope) =>
+        await taking(envelope, (source) => [recordSignInsRefused(fact, source)]),
       async entriesAppended({ log, from, to }, envelope) {
         const source = sourceOf(envelope);
         if (trail.knows(source)) return;

@@ -1,6 +1,7 @@
 /** What was found in the trail, for people. Everything that came from outside is made harmless for a terminal first. */
 import type { Deeds, Dossier, SignInRefusal } from "./lookup.ts";
 import type { BodyOf } from "./record.ts";
+import type { CountedRefusal } from "./refusals.ts";
 
 /** What the reader of a dossier needs besides the trail. */
 export interface Shown {
@@ -119,8 +120,16 @@ function showSignIn(signedIn: BodyOf<"signed-in">): readonly string[] {
   ];
 }
 
+/** A line about refusals of nobody in particular. */
+export function showCounted(refusal: CountedRefusal): string {
+  const { of, at, code, reason, oidcIssuer, account, network, count } = refusal;
+  const who = account === undefined ? "" : `, account ${account}`;
+  const by = oidcIssuer === undefined ? "" : `, ${oidcIssuer}`;
+  return plain(`${time(at)}  ${count} x ${of}  ${code}: ${reason}${who}, from ${network}${by}`);
+}
+
 /** Attempts at the embedded sign-in that came to nothing. */
-export function showSignInRefusal(refusal: SignInRefusal): readonly string[] {
+function showSignInRefusal(refusal: SignInRefusal): readonly string[] {
   const { at, code, reason, oidcIssuer, account, network, count } = refusal;
   return [
     `${plain(account ?? "nobody known")}: sign-in refused${count === 1 ? "" : `, ${count} times`}`,

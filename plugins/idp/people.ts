@@ -69,30 +69,23 @@ export function createPeople(register: Register): People {
     return isDemo ? demo(email, register.demo) : null;
   };
 
-  /** The name to refuse an attempt under: none if there is no such account, for then it may be anything. */
-  const nameOf = async (email: string): Promise<string | undefined> =>
-    find(await register.accounts(), email)?.email ?? demo(email, register.demo)?.email;
-
   return {
     async signIn({ email, password, address }) {
-      const account = await nameOf(email);
-      const refuse = (code: RefusedSignIn["code"], reason: string): void =>
+      const account = await nameOf(register, email);
+      const refuse = <A extends Attempt>(as: A, code: RefusedSignIn["code"], reason: string): A => {
         register.refused({ code, reason, account, from: { address } });
+        return as;
+      };
       if (!isEmailAddress(email) || password.length > longestPassword) {
-        refuse("access-denied", "no address or no password that anybody could have");
-        return "wrong";
+        return refuse("wrong", "access-denied", "no address or password that anybody could have");
       }
       const keys = [`account ${email.toLowerCase()}`, `network ${placeOf(address).client}`];
       const note = { email: digestOf(email), address };
       if (keys.some((key) => backOff.waitMs(key) > 0)) {
         register.journal.warn("sign-in-refused", { ...note, reason: "too many attempts" });
-        refuse("rate-limited", "too many attempts");
-        return "wait";
+        return refuse("wait", "rate-limited", "too many attempts");
       }
-      if (hashing >= hashesAtOnce) {
-        refuse("overloaded", "too many attempts at this moment");
-        return "busy";
-      }
+      if (hashing >= hashesAtOnce) return refuse("busy", "overloaded", "too many attempts at once");
       hashing++;
       try {
         const person = await judge(email, password);
@@ -100,8 +93,8 @@ export function createPeople(register: Register): People {
         for (const key of keys) count(key);
         if (person === null) {
           register.journal.warn("sign-in-refused", { ...note, reason: "no such account" });
-          refuse("access-denied", account === undefined ? "no such account" : "wrong password");
-          return "wrong";
+          const reason = account === undefined ? "no such account" : "wrong password";
+          return refuse("wrong", "access-denied", reason);
         }
         register.journal.info("signed-in", { subject: person.id, address });
         return { person };
@@ -122,6 +115,11 @@ export function createPeople(register: Register): People {
       return account === undefined ? (admitted.get(id) ?? null) : local(account);
     },
   };
+}
+
+/** The name to refuse an attempt under: none if there is no such account, for then what was typed may be anything. */
+async function nameOf(register: Register, email: string): Promise<string | undefined> {
+  return find(await register.accounts(), email)?.email ?? demo(email, register.demo)?.email;
 }
 
 const demoPrefix = "demo:";

@@ -2,10 +2,11 @@ import { randomBytes } from "node:crypto";
 import { expect, test } from "vitest";
 import { encodeHex, encodeUtf8 } from "../../core/formats/encoding.ts";
 import { audit } from "../../plugins/audit/manifest.ts";
+import { type CountedRefusal, readRefusals } from "../../plugins/audit/refusals.ts";
 import { readDecisions } from "../../plugins/audit/decisions.ts";
 import { formatRecord, parseRecord } from "../../plugins/audit/record.ts";
 import { headKey, recordStream } from "../../plugins/audit/rows.ts";
-import { plain, showDeeds, showDossier } from "../../plugins/audit/show.ts";
+import { plain, showCounted, showDeeds, showDossier } from "../../plugins/audit/show.ts";
 import { memoryStorage } from "../support/memory-storage.ts";
 import {
   type AuditHouse,
@@ -84,6 +85,31 @@ test("says what somebody did, refusals too, within a time", async () => {
     upstream: "https://login.example",
     issuedAtMs: BigInt(at.getTime()),
   });
+  const trail = await trailOf(house.storage, 6);
+  const deeds = await trail.byName("alice@example.com", span);
+  expect(deeds.certificates).toHaveLength(1);
+  expect(deeds.signIns).toMatchObject([{ tokenSha256: "09".repeat(32), by: "upstream" }]);
+  expect(showDeeds(deeds, { treeIds }).join("\n")).toContain(
+    "by the word of another provider, https://login.example",
+  );
+  expect((await fsck(house.storage)).findings).toEqual([]);
+  expect(deeds.refusals).toMatchObject([
+    { code: "policy-refused", reason: "not-me: not this one" },
+  ]);
+  expect(showDeeds(deeds, { treeIds }).join("\n")).toContain("refused");
+  expect(await trail.byName("subject-1", span)).toMatchObject(deeds);
+  for (const other of [
+    { sinceMs: span.untilMs, untilMs: Infinity },
+    { sinceMs: 0, untilMs: span.sinceMs },
+    { ...span, oidcIssuer: "https://another.example" },
+  ]) {
+    const none = await trail.byName("alice@example.com", other);
+    expect(none).toEqual({ certificates: [], refusals: [], signIns: [], signInRefusals: [] });
+  }
+});
+
+test("says which sign-ins were refused: by name where there is an account, and all of them by the second", async () => {
+  await using house = await bootAudit();
   const wrong = {
     code: "access-denied",
     reason: "wrong password",
@@ -98,31 +124,39 @@ test("says what somebody did, refusals too, within a time", async () => {
       { ...wrong, reason: "no such account", count: 900 },
     ],
   });
-  const trail = await trailOf(house.storage, 7);
+  const trail = await trailOf(house.storage, 1);
+  await house.counted({
+    refusals: [
+      { code: "malformed", reason: "r", network: "203.0.113.0/24", secondMs: 0n, count: 900 },
+    ],
+  });
+  await trailOf(house.storage, 2);
   const deeds = await trail.byName("alice@example.com", span);
-  expect(deeds.certificates).toHaveLength(1);
   expect(deeds.signInRefusals).toMatchObject([{ account: "alice@example.com", count: 7 }]);
-  expect(showDeeds(deeds, { treeIds }).join("\n")).toContain(
+  expect(showDeeds(deeds, { treeIds })).toEqual([
     "alice@example.com: sign-in refused, 7 times",
-  );
-  expect(deeds.signIns).toMatchObject([{ tokenSha256: "09".repeat(32), by: "upstream" }]);
-  expect(showDeeds(deeds, { treeIds }).join("\n")).toContain(
-    "by the word of another provider, https://login.example",
-  );
-  expect((await fsck(house.storage)).findings).toEqual([]);
-  expect(deeds.refusals).toMatchObject([
-    { code: "policy-refused", reason: "not-me: not this one" },
+    expect.stringContaining("access-denied: wrong password"),
+    expect.stringContaining("https://idp.example"),
+    expect.stringContaining("203.0.113.0/24"),
   ]);
-  expect(showDeeds(deeds, { treeIds }).join("\n")).toContain("refused");
-  expect(await trail.byName("subject-1", span)).toMatchObject({ ...deeds, signInRefusals: [] });
-  for (const other of [
-    { sinceMs: span.untilMs, untilMs: Infinity },
-    { sinceMs: 0, untilMs: span.sinceMs },
-    { ...span, oidcIssuer: "https://another.example" },
-  ]) {
-    const none = await trail.byName("alice@example.com", other);
-    expect(none).toEqual({ certificates: [], refusals: [], signIns: [], signInRefusals: [] });
-  }
+  const later = { sinceMs: span.untilMs, untilMs: Infinity };
+  expect((await trail.byName("alice@example.com", later)).signInRefusals).toEqual([]);
+  expect((await fsck(house.storage)).findings).toEqual([]);
+
+  const reader = await house.storage.openReader("audit");
+  const all: CountedRefusal[] = [];
+  for await (const one of readRefusals(reader, { ...span, sinceMs: 0 })) all.push(one);
+  const from = "from 203.0.113.0/24, https://idp.example";
+  const day = "2026-11-21 12:00:00Z";
+  expect(all.map(showCounted)).toEqual([
+    `${day}  7 x sign-in  access-denied: wrong password, account alice@example.com, ${from}`,
+    `${day}  1 x sign-in  access-denied: wrong password, account bob@example.com, ${from}`,
+    `${day}  900 x sign-in  access-denied: no such account, ${from}`,
+    "1970-01-01 00:00:00Z  900 x certificate  malformed: r, from 203.0.113.0/24",
+  ]);
+  const some: CountedRefusal[] = [];
+  for await (const one of readRefusals(reader, span)) some.push(one);
+  expect(some).toEqual(all.slice(0, 3));
 });
 
 test("shows an entry without an issuance, a certificate without an entry, and a bare key", async () => {
