@@ -170,7 +170,7 @@ const roomCommands: readonly Command[] = [
   },
   {
     name: "timestamp confirm-clock",
-    summary: "tell the timestamp authority that a clock which was set is right",
+    summary: "tell timestamp authority, issuing CA and logs that a clock which was set is right",
     usage: [""],
     load: async () => await import("./confirm-clock-command.ts"),
   },

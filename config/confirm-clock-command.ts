@@ -9,12 +9,12 @@ import {
 import { confirmClock } from "../plugins/timestamp/commands.ts";
 import { readInstance } from "./load.ts";
 
-/** Leaves the operator's word in the home; the authority, if it is in doubt, takes it within a second. */
+/** Leaves the operator's word in the home; whoever is in doubt takes it when next asked for the time. */
 export async function run(args: readonly string[], terminal: Terminal): Promise<ExitCode> {
   parseArguments(args, { operands: [], values: [], switches: [] });
   const home = resolve(terminal.folder, terminal.environment["CHANCERY_HOME"] || ".chancery");
   await readInstance(home);
   await confirmClock(home);
-  terminal.print("Confirmed: if the clock was in doubt, its time is told again within a second.");
+  terminal.print("Confirmed: whoever had seen the clock move, believes it again as it is now.");
   return exitCodes.ok;
 }

@@ -4,12 +4,34 @@
  * has been back for a while, or an operator has confirmed it.
  */
 
+import { statSync } from "node:fs";
+import { join } from "node:path";
+
 /** A wall clock. */
 export interface Clock {
   /** The wall clock. */
   now(): Date;
   /** Milliseconds that only ever grow, at the speed of time, whoever sets the wall clock; absent where time is held still. */
   readonly steadyMs?: () => number;
+  /** What an operator last said of it, that it is right as it is: another text each time, null if nothing. */
+  readonly confirmation?: () => string | null;
+}
+
+/** Where an operator's word that the clock is right is left, below the home. */
+export const confirmationPath = join("run", "confirm-clock");
+
+/** The machine's clock, of which operators of the home say whether it is right. */
+export function clockOf(home: string): Clock {
+  return { ...systemClock, confirmation: confirmationIn(home) };
+}
+
+/** Reads {@link Clock.confirmation} from the home: only whether the file is another one counts. */
+export function confirmationIn(home: string): () => string | null {
+  const path = join(home, confirmationPath);
+  return () => {
+    const seen = statSync(path, { bigint: true, throwIfNoEntry: false });
+    return seen === undefined ? null : `${seen.ino}-${seen.mtimeNs}-${seen.ctimeNs}`;
+  };
 }
 
 /** The machine's clock. */
@@ -39,6 +61,8 @@ export class SteadyClock {
   /** Steady time of the last reading that was off; null once it is forgiven. */
   #lastOffMs: number | null = null;
   #since: Date | null = null;
+  /** What the operator had said when the doubt began: it is not about this doubt. */
+  #heard: string | null = null;
 
   constructor(options: SteadyOptions) {
     this.#options = options;
@@ -50,6 +74,12 @@ export class SteadyClock {
     const { maxStepMs, settleMs } = this.#options;
     const { wall, steadyMs, offsetMs } = this.#read();
     if (Math.abs(offsetMs - this.#believedMs) > maxStepMs) {
+      const said = this.#options.clock.confirmation?.() ?? null;
+      if (this.#since === null) this.#heard = said;
+      if (said !== null && said !== this.#heard) {
+        this.#confirm();
+        return this.#read().wall;
+      }
       this.#lastOffMs = steadyMs;
       this.#since ??= wall;
       return null;
@@ -67,7 +97,7 @@ export class SteadyClock {
   }
 
   /** Believes the wall clock as it is now: the operator says it is right. */
-  confirm(): void {
+  #confirm(): void {
     this.#believedMs = this.#read().offsetMs;
     this.#forgive();
   }

@@ -1,7 +1,7 @@
 /** One process of an installation, from its command line to its exit. */
 import { parseArgs } from "node:util";
 import { pairs } from "./acl.ts";
-import { systemClock } from "./clock.ts";
+import { clockOf } from "./clock.ts";
 import { compositeBus } from "./composite.ts";
 import { ExitCode } from "./exit-codes.ts";
 import type { OutboundFetch } from "./fetch.ts";
@@ -118,7 +118,7 @@ export async function startProcess(
   const bus = stack.use(compositeBus(memoryBus(), remote, present));
   const surroundings = {
     bus,
-    clock: systemClock,
+    clock: clockOf(home),
     journal,
     storage,
     seals: sealsFrom(pairKeys),

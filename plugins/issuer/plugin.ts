@@ -95,7 +95,7 @@ function forwards(clock: Desk["clock"], last: Date | null): () => Date {
     if (now === null) {
       throw new Failure(
         "time-unavailable",
-        "the clock was set while the services ran; put it back, or start them again if it is right",
+        "the clock was set while the services ran; put it back, or if it is right confirm it with: chancery timestamp confirm-clock",
       );
     }
     const nowMs = Math.floor(now.getTime() / 1_000) * 1_000;

@@ -53,7 +53,7 @@ const readAtOnce = 64;
 const hopeless = new Set(["guard-refused", "purpose-refused", "lint-refused", "log-unavailable"]);
 
 const clockWasSet =
-  "the clock was set while the services ran; put it back, or start them again if it is right now";
+  "the clock was set while the services ran; put it back, or if it is right now confirm it with: chancery timestamp confirm-clock";
 
 /** A published entry with its promise. */
 type Published = Placed & { readonly leafHash: Uint8Array; readonly promise: Uint8Array | null };

@@ -1,14 +1,10 @@
 /** When the time may not be told: the clock was set, a source disagrees, or none answers. An operator may overrule the first. */
-import { rm, stat } from "node:fs/promises";
-import { join } from "node:path";
 import type { Health } from "../../core/plugin.ts";
-import { SteadyClock } from "../../core/clock.ts";
-import { confirmationPath } from "./commands.ts";
+import { confirmationIn, SteadyClock } from "../../core/clock.ts";
 import type { TimestampContext } from "./manifest.ts";
 import { TimeSources } from "./sources.ts";
 
 const watchEveryMs = 100;
-const lookEveryMs = 500;
 
 /** The time, guarded. */
 export interface GuardedTime extends AsyncDisposable {
@@ -19,7 +15,9 @@ export interface GuardedTime extends AsyncDisposable {
 
 /** Begins to watch. Resolves once every configured source has been asked once. */
 export async function guardTime(context: TimestampContext): Promise<GuardedTime> {
-  const { clock, config, journal, home } = context;
+  const { config, journal, home } = context;
+  const confirmation = confirmationIn(home());
+  const clock = { now: () => context.clock.now(), confirmation };
   const steadyMs = () => performance.now();
   const steady = new SteadyClock({ ...config, clock, steadyMs });
   const sources = config.ntp
@@ -30,10 +28,6 @@ export async function guardTime(context: TimestampContext): Promise<GuardedTime>
         report: (server, reason) => journal.warn("time-source-silent", { server, reason }),
       })
     : null;
-  const confirmation = join(home(), confirmationPath);
-  // A word given before the clock was in doubt is not about this doubt.
-  await rm(confirmation, { force: true });
-
   let doubted = false;
   const watch = () => {
     const isDoubted = steady.now() === null;
@@ -41,17 +35,9 @@ export async function guardTime(context: TimestampContext): Promise<GuardedTime>
     if (!isDoubted && doubted) journal.warn("clock-believed-again");
     doubted = isDoubted;
   };
-  const look = async () => {
-    if (!(await exists(confirmation))) return;
-    await rm(confirmation, { force: true });
-    if (!doubted) return;
-    journal.warn("clock-confirmed-by-operator");
-    steady.confirm();
-  };
   await sources?.ask();
   const timers = [
     setInterval(watch, watchEveryMs),
-    setInterval(() => void look().catch(() => undefined), lookEveryMs),
     ...(sources && config.ntp ? [setInterval(() => void sources.ask(), config.ntp.everyMs)] : []),
   ];
   for (const timer of timers) timer.unref();
@@ -79,8 +65,4 @@ export async function guardTime(context: TimestampContext): Promise<GuardedTime>
       await Promise.resolve();
     },
   };
-}
-
-async function exists(path: string): Promise<boolean> {
-  return (await stat(path).catch(() => null)) !== null;
 }

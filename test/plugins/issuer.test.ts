@@ -257,6 +257,25 @@ describe("the clock", () => {
     await house.issue();
   });
 
+  test("issues again when it was put right after a start with a wrong one, and an operator says so", async () => {
+    const rooms = issuerRooms();
+    let setMs = -3_600_000;
+    let said = "of an earlier doubt";
+    const now = () => new Date(startMs + setMs);
+    Object.assign(rooms.clock, { now, steadyMs: () => 0, confirmation: () => said });
+    await using house = await boot(rooms);
+    setMs = 0;
+    await expect(house.issue()).toFailWith("time-unavailable");
+    await expect(house.issue()).toFailWith("time-unavailable");
+    said = "that it is right";
+    await house.issue();
+    // A word is about one doubt.
+    setMs = 3_600_000;
+    await expect(house.issue()).toFailWith("time-unavailable");
+    setMs = 0;
+    await house.issue();
+  });
+
   test("ends with the issuing CA", async () => {
     await using house = await boot();
     const { notAfter } = parseCertificate(house.rooms.authority.issuing.der);

@@ -181,6 +181,24 @@ test.for([
   expect(await bench.fsck()).toEqual([]);
 });
 
+test("goes on when the clock was put right after a start with a wrong one, and an operator says so", async () => {
+  const bench = new LogBench("rfc6962");
+  let setMs = -3_600_000;
+  let said: string | null = null;
+  const startMs = Date.UTC(2026, 0, 1);
+  const now = () => new Date(startMs + setMs);
+  bench.clock = { now, steadyMs: () => 0, confirmation: () => said };
+  await bench.start();
+  await bench.append(precertificate(1));
+  setMs = 0;
+  await expect(bench.append(precertificate(2))).toFailWith("log-unavailable");
+  said = "that it is right";
+  const { integratedAtMs, index } = await bench.append(precertificate(2));
+  expect([integratedAtMs, index]).toEqual([BigInt(startMs), 1n]);
+  await bench.check();
+  expect(await bench.fsck()).toEqual([]);
+});
+
 test("takes a clock that was set by less than a second as it is", async () => {
   const bench = new LogBench("rfc6962");
   let setMs = 0;
