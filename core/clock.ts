@@ -129,3 +129,12 @@ export function watchForPromises(clock: Clock): SteadyClock {
   const steadyMs = clock.steadyMs ?? (() => clock.now().getTime());
   return new SteadyClock({ clock, steadyMs, ...promises });
 }
+
+const lookEveryMs = 500;
+
+/** Looks at the clock when nobody asks too: a step must not hide between two calls, and must be known before an operator speaks of it. */
+export function lookOften(steady: SteadyClock): Disposable {
+  const timer = setInterval(() => steady.now(), lookEveryMs);
+  timer.unref();
+  return { [Symbol.dispose]: () => clearInterval(timer) };
+}

@@ -1,5 +1,5 @@
 /** The issuing CA: turns a proven identity into a certificate that is in the CT log. */
-import { watchForPromises } from "../../core/clock.ts";
+import { lookOften, watchForPromises } from "../../core/clock.ts";
 import { firstOfEachTurn } from "../../core/crypto/spot-check.ts";
 import { Failure } from "../../events/failure.ts";
 import { activate, readActive } from "./active.ts";
@@ -20,7 +20,8 @@ export default issuer.implement(async ({ ask, clock, config, journal, stores }) 
   const swept = await records.sweep(clock.now());
   if (swept > 0) journal.warn("unfinished-intents-abandoned", { count: swept });
   let active = await readActive(store, { ask, config });
-  const nextNotBefore = forwards(clock, await records.lastNotBefore());
+  const ends = new AsyncDisposableStack();
+  const nextNotBefore = forwards(clock, await records.lastNotBefore(), ends);
   let activation: Promise<unknown> = Promise.resolve();
 
   async function activateInTurn(label: string) {
@@ -34,7 +35,7 @@ export default issuer.implement(async ({ ask, clock, config, journal, stores }) 
   }
 
   const permitted = keysOf(config.clientSigningAlgorithms);
-  const refusals = countRefusalsIn(store, clock);
+  const refusals = ends.use(countRefusalsIn(store, clock));
   const looks = { sct: firstOfEachTurn(), certificate: firstOfEachTurn() };
   const turn = inSlicesOf(issuancesATurn);
   const given = { ask, clock, config, journal, records, refusals };
@@ -73,7 +74,7 @@ export default issuer.implement(async ({ ask, clock, config, journal, stores }) 
         return {};
       },
     },
-    [Symbol.asyncDispose]: async () => await refusals[Symbol.asyncDispose](),
+    [Symbol.asyncDispose]: async () => await ends.disposeAsync(),
   };
 });
 
@@ -87,8 +88,9 @@ function idOf(trace: string): string {
  *
  * @throws {Failure} time-unavailable while it was set under us, lint-refused while it stands before the last one given.
  */
-function forwards(clock: Desk["clock"], last: Date | null): () => Date {
+function forwards(clock: Desk["clock"], last: Date | null, ends: AsyncDisposableStack): () => Date {
   const steady = watchForPromises(clock);
+  ends.use(lookOften(steady));
   let lastMs = last?.getTime() ?? 0;
   return () => {
     const now = steady.now();
