@@ -83,7 +83,9 @@ function bodyOf(format: LogConfig["format"], certificate: Uint8Array): Uint8Arra
             data: { hash: { algorithm: "sha256", value: digest.toString("hex") } },
             signature: {
               content: signature,
-              publicKey: { content: encodeBase64(encodeUtf8(formatPem("CERTIFICATE", certificate))) },
+              publicKey: {
+                content: encodeBase64(encodeUtf8(formatPem("CERTIFICATE", certificate))),
+              },
             },
           },
         }
@@ -167,7 +169,9 @@ async function measure(one: Case) {
     );
     const all = parts.reduce((sum, [, bytes]) => sum + bytes, 0);
     const beyond = parts.map(([name, bytes]): [string, number] =>
-      name === "log-one.db table_entries" ? [`${name} beyond the entry`, bytes - entries] : [name, bytes],
+      name === "log-one.db table_entries"
+        ? [`${name} beyond the entry`, bytes - entries]
+        : [name, bytes],
     );
     return {
       case: one.name,
