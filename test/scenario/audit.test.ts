@@ -120,6 +120,27 @@ test("garbage costs a row a second, whoever sends it and however much", async ()
   expect(facts).toBeLessThanOrEqual((Date.now() - startedAt) / 1_000 + 2);
 });
 
+test("who does not get in at the sign-in is on record, and the secret that was tried is not", async () => {
+  const answer = await fetch(`${instance.origin}/oidc/token`, {
+    method: "POST",
+    headers: { authorization: "Bearer a-guess-at-the-admin-secret" },
+    body: new URLSearchParams({
+      grant_type: "urn:chancery:params:oauth:grant-type:demo",
+      email: "alice@example.com",
+    }),
+  });
+  expect(answer.status).toBe(400);
+  expect(await answer.json()).toMatchObject({ error: "invalid_grant" });
+  const listed = async () =>
+    (await chancery(place.home, "audit", "refusals", "--since", "1h")).stdout;
+  await expect
+    .poll(listed)
+    .toContain(
+      "1 x sign-in  access-denied: the admin secret is not this home's, from 127.0.0.0/24",
+    );
+  expect(await listed()).not.toContain("a-guess");
+});
+
 test("a policy can be held against what was decided before", async () => {
   const stricter = join(place.home, "..", "stricter.yaml");
   await writeFile(
