@@ -8,7 +8,7 @@ import { text } from "node:stream/consumers";
 import { createFetch } from "../../core/fetch.ts";
 import { decode } from "../../core/wire.ts";
 import idp from "../../plugins/idp/plugin.ts";
-import { bootForTest, silentJournal } from "./boot.ts";
+import { bootForTest, silentJournal, type TestInstallation } from "./boot.ts";
 import { idTokenVault } from "./id-token-vault.ts";
 
 /** The issuer under test. */
@@ -82,15 +82,7 @@ export async function bootSignIn(config: object = {}): Promise<SignIn> {
     signed,
     told,
     visitor,
-    async recorded() {
-      const reader = await installation.storage.openReader("idp");
-      const facts = await reader.read("facts", 0n, 10_000);
-      const bodies = facts.map(({ value }) => decode((decode(value) as { body: Uint8Array }).body)); // as facts are stored
-      return bodies.flatMap(
-        (body) =>
-          (body as { refusals?: readonly { readonly [name: string]: unknown }[] }).refusals ?? [], // of one of the two facts
-      );
-    },
+    recorded: async () => await recordedBy(installation),
     async begin(own, changes = {}) {
       const verifier = randomBytes(32).toString("base64url");
       const query = new URLSearchParams();
@@ -125,6 +117,17 @@ export async function bootSignIn(config: object = {}): Promise<SignIn> {
       await rm(home, { recursive: true, force: true });
     },
   };
+}
+
+async function recordedBy({ storage }: TestInstallation) {
+  const reader = await storage.openReader("idp");
+  const facts = await reader.read("facts", 0n, 10_000);
+  // As facts are stored; only one of the two kinds has refusals.
+  const bodies = facts.map(({ value }) => decode((decode(value) as { body: Uint8Array }).body));
+  return bodies.flatMap(
+    (body) =>
+      (body as { refusals?: readonly { readonly [name: string]: unknown }[] }).refusals ?? [],
+  );
 }
 
 /** The claims of a token, unverified. */
