@@ -86,7 +86,10 @@ class StoredFile implements Disposable {
       .all() as { name: string }[];
     for (const table of tables) {
       if (isAudit(this.#name, table.name)) continue;
-      const all = this.#database.prepare(`SELECT * FROM "${table.name}"`).all();
+      const all = this.#database
+        .prepare(`SELECT * FROM "${table.name}"`)
+        .all()
+        .filter((row) => !isRefusedSignIn(this.#name, row));
       rows[`${this.#name} ${table.name}`] = all.length;
       for (const row of all) {
         const values = Object.values(row).map((value) =>
@@ -103,6 +106,14 @@ class StoredFile implements Disposable {
 /** The issuer's record of what it refused, and to whom, and the trail that follows it: all that a refusal adds. */
 function isAudit(file: string, table: string): boolean {
   return file === "data/audit.db" || (file === "data/issuer.db" && table === "stream_facts");
+}
+
+/** The same of refused sign-ins, which share their stream with accepted ones. */
+function isRefusedSignIn(file: string, row: Readonly<Record<string, unknown>>): boolean {
+  if (file !== "data/idp.db") return false;
+  return Object.values(row).some(
+    (value) => value instanceof Uint8Array && Buffer.from(value).includes("signInsRefused"),
+  );
 }
 
 /** What processes have used. */
