@@ -263,6 +263,7 @@ it("serves the embedded provider", async () => {
     adminSecret: "hunter2",
     email: "a@b.example",
     audience: "sigstore",
+    network: "127.0.0.0/24",
   });
   for (const body of [
     "",
