@@ -9,9 +9,9 @@ import { Malformed } from "./malformed.ts";
 /** The payload type of statements in envelopes. */
 export const inTotoPayloadType = "application/vnd.in-toto+json";
 
-/** Larger statements are logged as any other; nobody finds them by their subjects. */
+/** Bytes of a statement that is read for its subjects; a longer one is found by the digests of its payload and envelope. */
 const maxStatementBytes = 1_048_576;
-/** Of the first so many subjects. */
+/** Subjects of a statement that it is found by; those after them are not read. */
 export const maxSubjects = 64;
 const digestBytes = 32;
 
