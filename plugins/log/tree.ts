@@ -2,7 +2,7 @@
  * A log's Merkle tree in tiles. The right edge is in memory, with every interior node; what lies left of it is read from the store
  * when a proof needs it, and is believed only if it leads to the hash its parent tile holds, up to the edge.
  */
-import { equalBytes } from "../../core/formats/encoding.ts";
+import { concat, equalBytes } from "../../core/formats/encoding.ts";
 import { Malformed } from "../../core/formats/malformed.ts";
 import {
   consistencyPath,
@@ -15,8 +15,8 @@ import {
   type NodeAt,
 } from "../../core/formats/merkle.ts";
 import { tileWidth } from "../../core/formats/tile.ts";
-import type { Write } from "../../core/storage.ts";
-import { tables, tileKey } from "./rows.ts";
+import type { Reader, Write } from "../../core/storage.ts";
+import { stretch, tables, tileKey } from "./rows.ts";
 
 /** Levels of the tree in one tile: 2^8 = 256. */
 const tileHeight = 8;
@@ -89,24 +89,32 @@ export class Tree {
   readonly #read: ReadTile;
   /** Full tiles, in the order they came. */
   readonly #cache = new Map<string, Tile>();
-  /** Tiles changed since {@link takeWrites}; full ones among them are in no other place. */
-  #changed = new Map<string, { level: number; index: bigint; tile: Tile }>();
+  /** Full tiles that {@link takeWrites} has not given yet: they are in no other place. */
+  readonly #unstored = new Map<string, { level: number; index: bigint; tile: Tile }>();
 
   constructor(read: ReadTile) {
     this.#read = read;
   }
 
-  /** The stored tree of `size` leaves. @throws {Malformed} if a tile of its right edge is missing or has another width. */
-  static async load(size: bigint, read: ReadTile): Promise<Tree> {
+  /**
+   * The stored tree of `size` leaves, of which `newest` are those behind the last complete stretch. Its right edge is recomputed from the full
+   * tiles below it, and from them.
+   *
+   * @throws {Malformed} if a full tile of these is missing
+   */
+  static async load(size: bigint, newest: readonly Uint8Array[], read: ReadTile): Promise<Tree> {
     const tree = new Tree(read);
-    tree.#size = size;
-    for (let level = 0; size >> BigInt(level * tileHeight) > 0n; level++) {
-      const hashes = size >> BigInt(level * tileHeight);
-      const width = Number(hashes % BigInt(tileWidth));
-      tree.#edge.push(
-        width === 0 ? new Tile() : await readEdge(read, level, hashes / BigInt(tileWidth), width),
-      );
+    tree.#size = size - BigInt(newest.length);
+    for (let level = 0; tree.#size >> BigInt(level * tileHeight) > 0n; level++) {
+      const hashes = tree.#size >> BigInt(level * tileHeight);
+      const edge = new Tile();
+      const first = hashes - (hashes % BigInt(tileWidth));
+      for (let index = first; level > 0 && index < hashes; index++) {
+        edge.push((await readFull(read, level - 1, index)).root());
+      }
+      tree.#edge.push(edge);
     }
+    for (const leaf of newest) tree.append(leaf);
     return tree;
   }
 
@@ -121,24 +129,30 @@ export class Tree {
     for (let level = 0; ; level++) {
       const tile = (this.#edge[level] ??= new Tile());
       tile.push(hash);
-      const tileIndex = index / BigInt(tileWidth);
-      this.#changed.set(`${level}/${tileIndex}`, { level, index: tileIndex, tile });
       if (!tile.isFull()) return;
+      const tileIndex = index / BigInt(tileWidth);
+      this.#unstored.set(`${level}/${tileIndex}`, { level, index: tileIndex, tile });
       this.#edge[level] = new Tile();
       hash = tile.root();
       index = tileIndex;
     }
   }
 
-  /** Rows for every tile changed since the last call. */
+  /** Rows for every tile that has become full since the last call; of level 0, for two together. */
   takeWrites(): Write[] {
-    const changed = this.#changed;
-    this.#changed = new Map();
     const writes: Write[] = [];
-    for (const [key, { level, index, tile }] of changed) {
-      writes.push({ table: tables.tiles, key: tileKey(level, index), value: tile.bytes() });
-      // A full tile has left the edge, and the store has it only once the commit is through: keep it as the newest in the cache.
-      if (tile.isFull()) this.#keep(key, tile);
+    for (const [key, { level, index, tile }] of this.#unstored) {
+      const second = level === 0 ? this.#unstored.get(`0/${index + 1n}`)?.tile : undefined;
+      // The second of two is written with the first, which comes before it.
+      if (level === 0 && second === undefined) continue;
+      const value = second ? concat(tile.bytes(), second.bytes()) : tile.bytes();
+      writes.push({ table: tables.tiles, key: tileKey(level, index), value });
+      // The store has it only once the commit is through: keep it as the newest in the cache.
+      this.#unstored.delete(key);
+      this.#keep(key, tile);
+      if (second === undefined) continue;
+      this.#unstored.delete(`0/${index + 1n}`);
+      this.#keep(`0/${index + 1n}`, second);
     }
     return writes;
   }
@@ -242,14 +256,11 @@ export class Tree {
     const edgeIndex = Math.floor(Number(this.#size) / 2 ** ((level + 1) * tileHeight));
     if (Number(index) === edgeIndex) return this.#edge[level] ?? null;
     const key = `${level}/${index}`;
-    return this.#cache.get(key) ?? this.#changed.get(key)?.tile ?? null;
+    return this.#cache.get(key) ?? this.#unstored.get(key)?.tile ?? null;
   }
 
   async #loadTile(level: number, index: bigint): Promise<Tile> {
-    const bytes = await this.#read(level, index);
-    if (bytes === null) throw new Malformed(`tile ${level}/${index} is missing`);
-    const tile = Tile.of(bytes);
-    if (!tile.isFull()) throw new Malformed(`tile ${level}/${index} is not full`);
+    const tile = await readFull(this.#read, level, index);
     const parent = await this.#node({ level: (level + 1) * tileHeight, index });
     if (!equalBytes(tile.root(), parent)) {
       throw new Malformed(`tile ${level}/${index} does not lead to its parent`);
@@ -288,12 +299,22 @@ function nodeInTile({ level, index }: NodeAt) {
   };
 }
 
-async function readEdge(read: ReadTile, level: number, index: bigint, width: number) {
+async function readFull(read: ReadTile, level: number, index: bigint): Promise<Tile> {
   const bytes = await read(level, index);
   if (bytes === null) throw new Malformed(`tile ${level}/${index} is missing`);
   const tile = Tile.of(bytes);
-  if (tile.width !== width) {
-    throw new Malformed(`tile ${level}/${index} has ${tile.width} hashes instead of ${width}`);
-  }
+  if (!tile.isFull()) throw new Malformed(`tile ${level}/${index} is not full`);
   return tile;
+}
+
+/** Reads a full tile from the row that has it; null if there is none. */
+export function tileReader(store: Pick<Reader, "get">): ReadTile {
+  return async (level, index) => {
+    if (level > 0) return await store.get(tables.tiles, tileKey(level, index));
+    const row = await store.get(tables.tiles, tileKey(level, index - (index % 2n)));
+    if (row === null) return null;
+    if (row.length !== stretch * hashLength) throw new Malformed(`tile 0/${index}: length`);
+    const from = index % 2n === 0n ? 0 : tileWidth * hashLength;
+    return row.subarray(from, from + tileWidth * hashLength);
+  };
 }
