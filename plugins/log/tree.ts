@@ -20,7 +20,12 @@ import { stretch, tables, tileKey } from "./rows.ts";
 
 /** Levels of the tree in one tile: 2^8 = 256. */
 const tileHeight = 8;
+/** Of each level. */
 const cachedTiles = 512;
+/** From this level on, nodes are in enough proofs of a batch that one copy serves all of them. */
+const sharedFromLevel = 3;
+const maxCopies = 4_096;
+const maxLevels = 64;
 /** Larger trees than this count in bigints alone. */
 const maxInMemory = 2n ** 31n;
 
@@ -87,10 +92,13 @@ export class Tree {
   #size = 0n;
   readonly #edge: Tile[] = [];
   readonly #read: ReadTile;
-  /** Full tiles, in the order they came. */
-  readonly #cache = new Map<string, Tile>();
+  /** Full tiles of each level by index, in the order they came. */
+  readonly #cache: Map<number, Tile>[] = [];
+  /** Nodes of proofs for {@link #copiesOfSize}. */
+  readonly #copies = new Map<number, Uint8Array>();
+  #copiesOfSize = 0;
   /** Full tiles that {@link takeWrites} has not given yet: they are in no other place. */
-  readonly #unstored = new Map<string, { level: number; index: bigint; tile: Tile }>();
+  #unstored: { readonly level: number; readonly index: bigint; readonly tile: Tile }[] = [];
 
   constructor(read: ReadTile) {
     this.#read = read;
@@ -131,7 +139,7 @@ export class Tree {
       tile.push(hash);
       if (!tile.isFull()) return;
       const tileIndex = index / BigInt(tileWidth);
-      this.#unstored.set(`${level}/${tileIndex}`, { level, index: tileIndex, tile });
+      this.#unstored.push({ level, index: tileIndex, tile });
       this.#edge[level] = new Tile();
       hash = tile.root();
       index = tileIndex;
@@ -141,18 +149,24 @@ export class Tree {
   /** Rows for every tile that has become full since the last call; of level 0, for two together. */
   takeWrites(): Write[] {
     const writes: Write[] = [];
-    for (const [key, { level, index, tile }] of this.#unstored) {
-      const second = level === 0 ? this.#unstored.get(`0/${index + 1n}`)?.tile : undefined;
-      // The second of two is written with the first, which comes before it.
-      if (level === 0 && second === undefined) continue;
-      const value = second ? concat(tile.bytes(), second.bytes()) : tile.bytes();
-      writes.push({ table: tables.tiles, key: tileKey(level, index), value });
+    const unstored = this.#unstored;
+    // The first of two waits for the second.
+    const isAlone = ({ level, index }: (typeof unstored)[number]) =>
+      level === 0 && index % 2n === 0n && this.#size < (index + 2n) * BigInt(tileWidth);
+    this.#unstored = unstored.filter(isAlone);
+    for (const one of unstored) {
+      const { level, index, tile } = one;
+      if (isAlone(one)) continue;
       // The store has it only once the commit is through: keep it as the newest in the cache.
-      this.#unstored.delete(key);
-      this.#keep(key, tile);
-      if (second === undefined) continue;
-      this.#unstored.delete(`0/${index + 1n}`);
-      this.#keep(`0/${index + 1n}`, second);
+      this.#keep(level, index, tile);
+      if (level > 0) {
+        writes.push({ table: tables.tiles, key: tileKey(level, index), value: tile.bytes() });
+      } else if (index % 2n === 1n) {
+        const first = this.#inMemory(0, index - 1n);
+        if (first === null) throw new TypeError("a tile was written without the one before it");
+        const value = concat(first.bytes(), tile.bytes());
+        writes.push({ table: tables.tiles, key: tileKey(0, index - 1n), value });
+      }
     }
     return writes;
   }
@@ -195,14 +209,41 @@ export class Tree {
     while (to - from > 1) {
       const middle = from + halfOf(to - from);
       const isLeft = index < middle;
-      const root = isLeft ? this.#rootInMemory(middle, to) : this.#rootInMemory(from, middle);
+      const root = isLeft
+        ? this.#shared({ from: middle, to }, size)
+        : this.#shared({ from, to: middle }, size);
       if (root === null) return null;
-      // A copy: what is in a tile must not change under whoever gets it, nor be kept alive by it.
-      proof.push(root.slice());
+      proof.push(root);
       if (isLeft) to = middle;
       else from = middle;
     }
     return proof.reverse();
+  }
+
+  /**
+   * {@link #rootInMemory}, as a copy: what is in a tile must not change under whoever gets it, nor be kept alive by it. The copies of what
+   * is high up are in the proofs of all entries of a batch, and made once.
+   */
+  #shared(
+    { from, to }: { readonly from: number; readonly to: number },
+    size: number,
+  ): Uint8Array | null {
+    const level = levelOf(to - from);
+    const isPerfect = to - from === 2 ** level;
+    if (isPerfect && level < sharedFromLevel) {
+      return this.#rootInMemory(from, to)?.slice() ?? null;
+    }
+    if (this.#copiesOfSize !== size || this.#copies.size > maxCopies) {
+      this.#copies.clear();
+      this.#copiesOfSize = size;
+    }
+    // Of the ranges that begin alike, one at most is not perfect: it ends with the tree.
+    const key = from * maxLevels + (isPerfect ? level : maxLevels - 1);
+    const known = this.#copies.get(key);
+    if (known !== undefined) return known;
+    const copy = this.#rootInMemory(from, to)?.slice() ?? null;
+    if (copy !== null) this.#copies.set(key, copy);
+    return copy;
   }
 
   /** RFC 6962 §2.1: the root over leaves `from` to `to`, of a subtree that is part of a proof. */
@@ -255,8 +296,11 @@ export class Tree {
   #inMemory(level: number, index: bigint | number): Tile | null {
     const edgeIndex = Math.floor(Number(this.#size) / 2 ** ((level + 1) * tileHeight));
     if (Number(index) === edgeIndex) return this.#edge[level] ?? null;
-    const key = `${level}/${index}`;
-    return this.#cache.get(key) ?? this.#unstored.get(key)?.tile ?? null;
+    const cached = this.#cache[level]?.get(Number(index));
+    if (cached !== undefined) return cached;
+    const isIt = (one: { level: number; index: bigint }) =>
+      one.level === level && one.index === BigInt(index);
+    return this.#unstored.find(isIt)?.tile ?? null;
   }
 
   async #loadTile(level: number, index: bigint): Promise<Tile> {
@@ -265,15 +309,16 @@ export class Tree {
     if (!equalBytes(tile.root(), parent)) {
       throw new Malformed(`tile ${level}/${index} does not lead to its parent`);
     }
-    this.#keep(`${level}/${index}`, tile);
+    this.#keep(level, index, tile);
     return tile;
   }
 
-  #keep(key: string, tile: Tile): void {
-    this.#cache.delete(key);
-    this.#cache.set(key, tile);
-    const oldest = this.#cache.keys().next().value;
-    if (this.#cache.size > cachedTiles && oldest !== undefined) this.#cache.delete(oldest);
+  #keep(level: number, index: bigint, tile: Tile): void {
+    const cache = (this.#cache[level] ??= new Map());
+    cache.delete(Number(index));
+    cache.set(Number(index), tile);
+    const oldest = cache.keys().next().value;
+    if (cache.size > cachedTiles && oldest !== undefined) cache.delete(oldest);
   }
 }
 
