@@ -4,9 +4,9 @@
  */
 import { equalBytes, uintFrom } from "../../core/formats/encoding.ts";
 import { Malformed } from "../../core/formats/malformed.ts";
-import { emptyRoot, hashLength, leafHash } from "../../core/formats/merkle.ts";
-import { tileWidth } from "../../core/formats/tile.ts";
-import type { Reader } from "../../core/storage.ts";
+import { emptyRoot, leafHash } from "../../core/formats/merkle.ts";
+import type { Reader, Write } from "../../core/storage.ts";
+import { IdentityRows } from "./antispam.ts";
 import { ChainCheck } from "./extra-data.ts";
 import { checkFacts, type ReadFact } from "./fact-check.ts";
 import { formats, type Placed } from "./format.ts";
@@ -14,15 +14,17 @@ import { checkHead, headKeyOf, type TreeToSign } from "./head.ts";
 import type { LogConfig } from "./manifest.ts";
 import { checkStrays } from "./strays.ts";
 import {
-  decodeEntryRow,
   decodeHeadRow,
   decodeIntent,
   decodePromises,
   intentKey,
+  layout,
+  layoutKey,
   numberKey,
   tables,
 } from "./rows.ts";
-import { identityOfStored } from "./state.ts";
+import { identityOfStored } from "./identity.ts";
+import { readPlaced } from "./runs.ts";
 import { Tree } from "./tree.ts";
 
 export { firstIndexOf } from "./first-index.ts";
@@ -61,7 +63,7 @@ export interface FsckQuestion {
   readonly lastSigned: (log: string) => Promise<TreeToSign | null>;
   /** Name and body of a fact as the kernel stores it; without it, only gaps between facts are seen. @throws {Malformed} */
   readonly readFact?: ReadFact;
-  /** True if the indices are also read backwards, for rows that lead to no entry. */
+  /** True if tiles and indices are also looked through for rows that no entry leads to. */
   readonly deep?: boolean;
 }
 
@@ -78,9 +80,10 @@ export async function fsckLogs(question: FsckQuestion): Promise<readonly Finding
       const signed = await question.lastSigned(log.name);
       await using reader = await question.openReader(log.name);
       const { readFact = null, deep = false } = question;
-      const size = await new Check(log, { reader, report, readFact }).run(signed);
-      if (deep)
-        await checkStrays(reader, { ...log, size, report: (text) => report("error", text) });
+      await new Check(log, { reader, report, readFact }).run(signed);
+      if (deep) {
+        await checkStrays(reader, { ...log, report: (text) => report("error", text) });
+      }
     } catch (thrown) {
       report("error", `cannot be checked: ${thrown instanceof Error ? thrown.message : "unknown"}`);
     }
@@ -93,6 +96,7 @@ class Check {
   readonly #reader: Reader;
   readonly #report: (severity: Finding["severity"], text: string) => void;
   readonly #tree = new Tree(async () => null);
+  readonly #identities = new IdentityRows();
   readonly #chains = new ChainCheck();
   readonly #readFact: ReadFact | null;
   #newestMs = 0n;
@@ -111,14 +115,14 @@ class Check {
     this.#readFact = parts.readFact;
   }
 
-  /** Resolves with the number of entries that are decided on. */
-  async run(signed: TreeToSign | null): Promise<bigint> {
+  async run(signed: TreeToSign | null): Promise<void> {
     const row = await this.#reader.get(tables.state, intentKey);
     const intent = row ? decodeIntent(row) : { size: 0n, root: emptyRoot(), integratedAtMs: 0n };
     const trees = await this.#signedTrees(intent.size, signed);
     await this.#atSize(trees);
+    if (row !== null) await this.#layout();
     while (this.#tree.size < intent.size) {
-      if (!(await this.#page(intent.size, trees))) return intent.size;
+      if (!(await this.#page(intent.size, trees))) return;
     }
     if (!equalBytes(await this.#tree.root(), intent.root)) {
       this.#report(
@@ -136,34 +140,33 @@ class Check {
       readFact: this.#readFact,
       report: (text) => this.#report("error", text),
     });
-    return intent.size;
+  }
+
+  async #layout(): Promise<void> {
+    const found = await this.#reader.get(tables.state, layoutKey);
+    if (found !== null && equalBytes(found, layout)) return;
+    const remedy = `stop the instance and say: chancery log repair ${this.#log.name}`;
+    this.#report("error", `the store is laid out as by an earlier release; ${remedy}`);
   }
 
   /** One page of entries; false if there is a gap, behind which nothing can be recomputed. */
   async #page(size: bigint, trees: TreesBySize): Promise<boolean> {
     const from = this.#tree.size;
-    const rows = await this.#reader.scan(tables.entries, {
-      from: numberKey(from),
-      to: numberKey(size),
-      limit: pageSize,
-    });
-    const placed: Placed[] = [];
-    for (const { key, value } of rows) {
-      const index = uintFrom(key);
-      if (index !== this.#tree.size) break;
-      const entry = { index, ...decodeEntryRow(value) };
-      placed.push(entry);
-      await this.#entry(entry);
+    const count = size - from < pageSize ? Number(size - from) : pageSize;
+    const placed = await readPlaced(this.#reader, from, count);
+    for (const entry of placed) {
+      this.#entry(entry);
       await this.#atSize(trees);
     }
-    await this.#tiles();
+    await this.#rows(this.#tree.takeWrites());
+    await this.#rows(this.#identities.takeWrites());
     await this.#promises(placed, size);
-    if (placed.length === rows.length && placed.length > 0) return true;
+    if (placed.length === count) return true;
     this.#report("error", `entry ${this.#tree.size} of ${size} is missing`);
     return false;
   }
 
-  async #entry(placed: Placed): Promise<void> {
+  #entry(placed: Placed): void {
     const { index, entry, integratedAtMs } = placed;
     const format = formats[this.#log.format];
     const leaf = leafHash(entry);
@@ -174,39 +177,25 @@ class Check {
     this.#newestMs = integratedAtMs;
     const wrong = this.#log.hasChains === true ? this.#chains.findingOf(placed) : null;
     if (wrong !== null) this.#report("error", `the chain beside entry ${index}: ${wrong}`);
-    const key = numberKey(index);
-    const found = await this.#reader.get(tables.leaves, leaf);
-    if (found === null || !equalBytes(found, key)) {
-      this.#report("error", `the leaf index does not lead to entry ${index}`);
-    }
     if (format.identityIsLeafHash) return;
-    const identity = await this.#identity(placed, leaf);
-    const known = identity && (await this.#reader.get(tables.antispam, identity));
-    if (!known || !equalBytes(known, key)) {
-      this.#report("error", `the antispam index does not lead to entry ${index}`);
-    }
-  }
-
-  async #identity(placed: Placed, leaf: Uint8Array): Promise<Uint8Array | null> {
     try {
-      return identityOfStored(formats[this.#log.format], placed, leaf);
+      this.#identities.add(index, identityOfStored(format, placed, leaf));
     } catch (thrown) {
       if (!(thrown instanceof Malformed)) throw thrown;
-      this.#report("error", `entry ${placed.index} is malformed: ${thrown.message}`);
-      return null;
+      this.#report("error", `entry ${index} is malformed: ${thrown.message}`);
     }
   }
 
-  /** Stored tiles may be ahead of the page, never behind or different. */
-  async #tiles(): Promise<void> {
-    for (const { key, value } of this.#tree.takeWrites()) {
-      if (value === null) continue;
-      const stored = await this.#reader.get(tables.tiles, key);
-      // Nothing comes behind a full tile; behind another, what a running log has appended since.
-      const isFull = value.length === tileWidth * hashLength;
-      const known = isFull ? stored : stored?.subarray(0, value.length);
-      if (known && equalBytes(known, value)) continue;
-      this.#report("error", `tile ${key[0]}/${uintFrom(key.subarray(1))} is missing or different`);
+  /** What follows from the entries is stored as soon as it is complete, and never changes. */
+  async #rows(wanted: readonly Write[]): Promise<void> {
+    for (const { table, key, value } of wanted) {
+      const stored = await this.#reader.get(table, key);
+      if (stored && value && equalBytes(stored, value)) continue;
+      const what =
+        table === tables.tiles
+          ? `tile ${key[0]}/${uintFrom(key.subarray(1))}`
+          : `the antispam index from entry ${uintFrom(key)} on`;
+      this.#report("error", `${what} is missing or different`);
     }
   }
 

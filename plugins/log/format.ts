@@ -15,7 +15,7 @@ import {
 import type { Signable } from "../../events/hsm.ts";
 import type { Candidate } from "../../events/log.ts";
 import { Failure } from "../../events/failure.ts";
-import { type EntryRow, tables } from "./rows.ts";
+import type { EntryRow } from "./rows.ts";
 
 /** An entry whose place is known. */
 export interface Placed extends EntryRow {
@@ -133,11 +133,6 @@ const rekorV1: LogFormat = {
     },
   },
 };
-
-/** The table in which the identity of an entry leads to its index. */
-export function tableOfIdentity({ identityIsLeafHash }: LogFormat): string {
-  return identityIsLeafHash ? tables.leaves : tables.antispam;
-}
 
 /** Every format there is. */
 export const formats = {

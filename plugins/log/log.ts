@@ -1,7 +1,7 @@
 /** One log: what its asks do. Everything shown lies under the published head. */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { PublicKey } from "../../core/crypto/keys.ts";
-import { equalBytes, uintFrom } from "../../core/formats/encoding.ts";
+import { equalBytes } from "../../core/formats/encoding.ts";
 import { leafHash } from "../../core/formats/merkle.ts";
 import { encodeEntryBundle, tileWidth } from "../../core/formats/tile.ts";
 import type { Envelope } from "../../core/plugin.ts";
@@ -24,17 +24,12 @@ import { freeze } from "./freeze.ts";
 import { finalFailure, isRetired, requireOpen, requireTime } from "./life.ts";
 import { promisesOf } from "./promises.ts";
 import { Publisher } from "./publisher.ts";
-import { entryRows, shown } from "./recent.ts";
-import { decodeEntryRow, tables } from "./rows.ts";
+import { identityOfStored } from "./identity.ts";
+import { shown } from "./recent.ts";
 import { retire } from "./retire.ts";
+import { readPlaced } from "./runs.ts";
 import { sequence } from "./sequencer.ts";
-import {
-  identityOfStored,
-  lastSignedOf,
-  loadLog,
-  type LogState,
-  type LogSurroundings,
-} from "./state.ts";
+import { lastSignedOf, loadLog, type LogState, type LogSurroundings } from "./state.ts";
 
 /** How long a stopping log finishes what it has taken. */
 const drainMs = 5_000;
@@ -157,14 +152,19 @@ export class Log implements AsyncDisposable {
     const { format, pending, sequencerWake } = this.#state;
     this.#checkTakes(candidate);
     const identity = format.identityOf(candidate);
+    const looked = new Set<number>();
     let known = pending.find(identity);
-    if (known === null) {
-      const stored = await this.#lookUp(identity);
+    // Nothing comes between the last look and the pool: what is taken into the log meanwhile is seen by the next.
+    while (known === null) {
+      const next = this.#state.antispam.byIdentity(identity).find((index) => !looked.has(index));
+      if (next === undefined) break;
+      looked.add(next);
+      const stored = await this.#storedAt(BigInt(next), identity);
       if (stored !== null) return await this.#answer(stored, true, prove);
       known = pending.find(identity);
     }
     // Looked at again: the log may have been frozen while we looked into the store.
-    if (known === null) requireOpen(this.#state);
+    if (known === null && looked.size > 0) this.#checkTakes(candidate);
     const entry = known ?? pending.add(identity, candidate);
     if (known === null) sequencerWake.ring();
     const remainingMs = envelope.deadlineAtMs - this.#surroundings.clock.now().getTime();
@@ -212,15 +212,12 @@ export class Log implements AsyncDisposable {
   }
 
   async find(leaf: Uint8Array): Promise<bigint> {
-    const row = await this.#surroundings.store.get(tables.leaves, leaf);
-    const index = row === null ? null : uintFrom(row);
-    if (index === null || index >= this.head().size) {
-      throw new Failure("not-found", "no published entry has this leaf hash");
+    const { antispam, tree } = this.#state;
+    for (const index of antispam.byLeaf(leaf).map(BigInt)) {
+      if (index >= this.head().size) continue;
+      if (equalBytes(await tree.leaf(index), leaf)) return index;
     }
-    if (!equalBytes(await this.#state.tree.leaf(index), leaf)) {
-      throw damaged(`the index names entry ${index} for another one`);
-    }
-    return index;
+    throw new Failure("not-found", "no published entry has this leaf hash");
   }
 
   /** The newest published head. */
@@ -288,31 +285,22 @@ export class Log implements AsyncDisposable {
     requireFits(format, candidate);
   }
 
-  /** The stored entry with this identity. */
-  async #lookUp(identity: Uint8Array): Promise<Published | null> {
-    const { format, pending } = this.#state;
-    const table = format.identityIsLeafHash ? tables.leaves : tables.antispam;
-    using search = pending.search(identity);
-    let row: Uint8Array | null;
-    do {
-      // An entry that left memory for the store while we looked was in neither.
-      search.hasLeft = false;
-      row = await this.#surroundings.store.get(table, identity);
-    } while (row === null && search.hasLeft);
-    // What is on its way has its row already, but is told from memory.
-    if (row === null || pending.find(identity) !== null) return null;
-    const index = uintFrom(row);
+  /** The stored entry at a place, if it is the one with this identity. */
+  async #storedAt(index: bigint, identity: Uint8Array): Promise<Published | null> {
+    const { format, tree, durable } = this.#state;
+    // What is not durable is on its way, and would have been found there.
+    if (index >= durable.size) return null;
+    if (format.identityIsLeafHash && !equalBytes(await tree.leaf(index), identity)) return null;
     const [placed] = await this.#read(index, 1);
+    if (placed === undefined) throw damaged(`entry ${index} is missing`);
+    const leaf = leafHash(placed.entry);
+    if (!equalBytes(identityOfStored(format, placed, leaf), identity)) return null;
     const [promise] = await promisesOf(this.#state, this.#surroundings.store, {
       from: index,
       count: 1,
     });
-    if (placed === undefined || (promise === undefined && format.promise !== null)) {
+    if (promise === undefined && format.promise !== null) {
       throw damaged(`entry ${index} lacks what was promised for it`);
-    }
-    const leaf = leafHash(placed.entry);
-    if (!equalBytes(identityOfStored(format, placed, leaf), identity)) {
-      throw damaged(`the index names entry ${index} for another one`);
     }
     return { ...placed, leafHash: leaf, promise: promise ?? null };
   }
@@ -336,17 +324,13 @@ export class Log implements AsyncDisposable {
   /** Exactly `count` stored entries, each held against the tree. */
   async #read(from: bigint, count: number): Promise<Placed[]> {
     const { tree } = this.#state;
-    const rows = await entryRows(this.#surroundings.store, from, count);
-    if (rows.length !== count) throw damaged(`an entry from ${from} on is missing`);
-    const placed: Placed[] = [];
-    for (const { key, value } of rows) {
-      const index = uintFrom(key);
-      const row = decodeEntryRow(value);
-      if (!equalBytes(leafHash(row.entry), await tree.leaf(index))) {
+    const read = await readPlaced(this.#surroundings.store, from, count);
+    if (read.length !== count) throw damaged(`an entry from ${from} on is missing`);
+    for (const { index, entry } of read) {
+      if (!equalBytes(leafHash(entry), await tree.leaf(index))) {
         throw damaged(`entry ${index} is not what the tree holds`);
       }
-      placed.push({ index, ...row });
     }
-    return placed;
+    return read;
   }
 }

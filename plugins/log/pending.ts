@@ -34,12 +34,6 @@ interface Waiter {
   readonly untilMs: number;
 }
 
-/** Somebody looks for an entry in the store. */
-export interface Search extends Disposable {
-  /** True if the entry has been settled since: who did not find it must look again. */
-  hasLeft: boolean;
-}
-
 /** Where a sequencer takes entries from, and where everybody finds those on their way. */
 export class PendingEntries {
   readonly #byIdentity = new Map<string, Pending>();
@@ -48,27 +42,11 @@ export class PendingEntries {
   #bytes = 0;
   readonly #waiting = new Set<Pending>();
   #sweeper: NodeJS.Timeout | null = null;
-  readonly #searches = new Map<string, Set<Search>>();
   /** Why entries do not get published, for those who run out of time. */
   blockedBy: FailureCode = "log-unavailable";
 
   find(identity: Uint8Array): Pending | null {
     return this.#byIdentity.get(encodeHex(identity)) ?? null;
-  }
-
-  /** Begins to look for an entry in the store; until it is disposed it says whether the entry left memory for the store meanwhile. */
-  search(identity: Uint8Array): Search {
-    const name = encodeHex(identity);
-    const all = this.#searches.get(name) ?? new Set();
-    const search: Search = {
-      hasLeft: false,
-      [Symbol.dispose]: () => {
-        all.delete(search);
-        if (all.size === 0) this.#searches.delete(name);
-      },
-    };
-    this.#searches.set(name, all.add(search));
-    return search;
   }
 
   /** Puts an entry in the pool. @throws {Failure} overloaded */
@@ -130,9 +108,7 @@ export class PendingEntries {
 
   /** Forgets an entry: the store has all of it now. */
   settle(pending: Pending): void {
-    const name = encodeHex(pending.identity);
-    this.#byIdentity.delete(name);
-    for (const search of this.#searches.get(name) ?? []) search.hasLeft = true;
+    this.#byIdentity.delete(encodeHex(pending.identity));
   }
 
   /** Turns away entries of the pool, which are nowhere yet. */

@@ -2,11 +2,8 @@
  * The newest published entries, for those who follow the log: they want each batch soon after it is published, and would have the store
  * look for what has just been in memory, and it be hashed again to be sure of it.
  */
-import type { Store } from "../../core/plugin.ts";
-import type { Row } from "../../core/storage.ts";
 import type { Placed } from "./format.ts";
 import type { Pending } from "./pending.ts";
-import { numberKey, tables } from "./rows.ts";
 
 /** Entries kept, and their bytes. */
 const maxEntries = 1_024;
@@ -49,21 +46,6 @@ export class RecentEntries {
 /** The entry as `readEntries` answers it. */
 export function shown({ index, entry, extraData, integratedAtMs, promise }: RecentEntry) {
   return { index, entry, extraData, integratedAtMs, ...(promise && { promise }) };
-}
-
-/** The rows of `count` entries, as far as there are any. One is looked up faster than it is scanned for. */
-export async function entryRows(
-  store: Pick<Store, "get" | "scan">,
-  from: bigint,
-  count: number,
-): Promise<readonly Row[]> {
-  const key = numberKey(from);
-  if (count === 1) {
-    const value = await store.get(tables.entries, key);
-    return value === null ? [] : [{ key, value }];
-  }
-  const to = numberKey(from + BigInt(count));
-  return await store.scan(tables.entries, { from: key, to, limit: count });
 }
 
 function sizeOf({ entry, extraData }: Placed): number {

@@ -1,5 +1,5 @@
 /**
- * Makes anew what follows from a log's entries: its tiles and its indices. Entries, promises, heads, the intent and what the vault
+ * Makes anew what follows from a log's entries: its tiles and its indices, also those that an earlier release laid out in its way. Entries, promises, heads, the intent and what the vault
  * keeps are never touched; if the entries do not give exactly the trees that were decided on and signed, nothing is written at all.
  * Nobody else may have the log open.
  */
@@ -8,20 +8,15 @@ import { Malformed } from "../../core/formats/malformed.ts";
 import { hashLength, leafHash } from "../../core/formats/merkle.ts";
 import { tileWidth } from "../../core/formats/tile.ts";
 import type { Partition, Write } from "../../core/storage.ts";
-import { formats, type Placed, tableOfIdentity } from "./format.ts";
+import { IdentityRows } from "./antispam.ts";
+import { formats, type LogFormat, type Placed } from "./format.ts";
 import type { TreeToSign } from "./head.ts";
 import type { LogConfig } from "./manifest.ts";
-import {
-  decodeEntryRow,
-  decodeHeadRow,
-  decodeIntent,
-  intentKey,
-  numberKey,
-  tables,
-  tileKey,
-} from "./rows.ts";
-import { identityOfStored } from "./state.ts";
-import { Tree } from "./tree.ts";
+import { identityOfStored } from "./identity.ts";
+import { decodeHeadRow, decodeIntent, intentKey, layout, layoutKey, tables } from "./rows.ts";
+import { lastRun, readPlaced } from "./runs.ts";
+import { straysIn } from "./strays.ts";
+import { Tree, tileReader } from "./tree.ts";
 
 /** What was made anew. */
 export interface Repaired {
@@ -52,7 +47,7 @@ const pageSize = 512;
 export async function repairLog(request: RepairRequest): Promise<Repaired> {
   const { partition, format, signed } = request;
   const intentRow = await partition.get(tables.state, intentKey);
-  const [last] = await partition.scan(tables.entries, { limit: 1, reverse: true });
+  const last = await lastRun(partition);
   if (intentRow === null) {
     if (last !== undefined || (signed?.size ?? 0n) > 0n) {
       throw new Irreparable("the store has lost what the log decided on last; restore it");
@@ -62,23 +57,26 @@ export async function repairLog(request: RepairRequest): Promise<Repaired> {
   const { size, root } = decodeIntent(intentRow);
   const trees = [{ size, root }, ...(signed ? [signed] : []), ...(await newestHead(partition))];
   await requireTrees(partition, trees);
-  const repair = new Repair(partition, { format, intentRow });
+  const repair = new Repair(partition, { format: formats[format], intentRow });
   const onPage = async (placed: readonly Placed[], tree: Tree) =>
-    await repair.page(placed, { tiles: tree.takeWrites(), isLast: tree.size === size });
+    await repair.page(placed, tree.takeWrites());
   await walk(partition, size, { onPage });
-  return { entries: size, ...repair.counts, removed: await repair.removeStrays(size) };
+  const removed = await repair.removeStrays(size);
+  await repair.finish();
+  return { entries: size, ...repair.counts, removed };
 }
 
 class Repair {
   readonly #partition: Partition;
-  readonly #format: LogConfig["format"];
+  readonly #format: LogFormat;
   readonly #intentRow: Uint8Array;
+  readonly #identities = new IdentityRows();
   #tiles = 0;
   #indexed = 0;
 
   constructor(
     partition: Partition,
-    { format, intentRow }: { readonly format: LogConfig["format"]; readonly intentRow: Uint8Array },
+    { format, intentRow }: { readonly format: LogFormat; readonly intentRow: Uint8Array },
   ) {
     this.#partition = partition;
     this.#format = format;
@@ -89,74 +87,41 @@ class Repair {
     return { tiles: this.#tiles, indexed: this.#indexed };
   }
 
-  /** `isLast` if no later page widens the tiles that are not full. */
-  async page(
-    placed: readonly Placed[],
-    { tiles: made, isLast }: { readonly tiles: readonly Write[]; readonly isLast: boolean },
-  ): Promise<void> {
-    const tiles = await this.#different(made, isLast ? equalBytes : isSoFar);
-    const indices = await this.#different(placed.flatMap((one) => this.#rowsOf(one)));
+  async page(placed: readonly Placed[], made: readonly Write[]): Promise<void> {
+    if (!this.#format.identityIsLeafHash) {
+      for (const one of placed) {
+        this.#identities.add(one.index, identityOfStored(this.#format, one, leafHash(one.entry)));
+      }
+    }
+    const tiles = await this.#different(made);
+    const indices = await this.#different(this.#identities.takeWrites());
     this.#tiles += tiles.length;
     this.#indexed += indices.length;
     await this.#commit([...tiles, ...indices]);
   }
 
-  /** Index rows that name no entry, or another one's. */
+  /** Rows that belong to no tree of this size. */
   async removeStrays(size: bigint): Promise<number> {
-    const identities = tableOfIdentity(formats[this.#format]);
     let removed = 0;
-    for (const table of new Set([tables.leaves, identities])) {
-      let from: Uint8Array | undefined;
-      for (let isMore = true; isMore;) {
-        const range = { limit: pageSize, ...(from && { from }) };
-        const rows = await this.#partition.scan(table, range);
-        const strays: Write[] = [];
-        for (const { key, value } of rows) {
-          if (await this.#isOf(table, key, uintFrom(value), size)) continue;
-          strays.push({ table, key, value: null });
-        }
-        removed += strays.length;
-        await this.#commit(strays);
-        const [last] = rows.slice(-1);
-        isMore = rows.length === pageSize;
-        if (last) from = after(last.key);
-      }
+    for await (const strays of straysIn(this.#partition, this.#format, size)) {
+      removed += strays.length;
+      await this.#commit(strays.map(({ table, key }) => ({ table, key, value: null })));
     }
     return removed;
   }
 
-  async #isOf(table: string, key: Uint8Array, index: bigint, size: bigint): Promise<boolean> {
-    if (index >= size) return false;
-    if (table === tables.leaves) {
-      const tile = await this.#partition.get(tables.tiles, tileKey(0, index / BigInt(tileWidth)));
-      const at = Number(index % BigInt(tileWidth)) * hashLength;
-      return tile !== null && equalBytes(tile.subarray(at, at + hashLength), key);
-    }
-    const row = await this.#partition.get(tables.entries, numberKey(index));
-    return row !== null && equalBytes(this.#identityOf({ index, ...decodeEntryRow(row) }), key);
+  /** Says, last of all, that everything is laid out as it is by this release. */
+  async finish(): Promise<void> {
+    await this.#commit(
+      await this.#different([{ table: tables.state, key: layoutKey, value: layout }]),
+    );
   }
 
-  #rowsOf(placed: Placed): Write[] {
-    const value = numberKey(placed.index);
-    const leaf = leafHash(placed.entry);
-    const byLeaf = { table: tables.leaves, key: leaf, value };
-    if (formats[this.#format].identityIsLeafHash) return [byLeaf];
-    const key = this.#identityOf(placed);
-    return [byLeaf, { table: tableOfIdentity(formats[this.#format]), key, value }];
-  }
-
-  #identityOf(placed: Placed): Uint8Array {
-    return identityOfStored(formats[this.#format], placed, leafHash(placed.entry));
-  }
-
-  async #different(
-    writes: readonly Write[],
-    isSame: (stored: Uint8Array, wanted: Uint8Array) => boolean = equalBytes,
-  ): Promise<Write[]> {
+  async #different(writes: readonly Write[]): Promise<Write[]> {
     const different: Write[] = [];
     for (const write of writes) {
       const stored = await this.#partition.get(write.table, write.key);
-      const isGood = stored !== null && write.value !== null && isSame(stored, write.value);
+      const isGood = stored !== null && write.value !== null && equalBytes(stored, write.value);
       if (!isGood) different.push(write);
     }
     return different;
@@ -195,12 +160,14 @@ async function requireTrees(partition: Partition, trees: readonly TreeToSign[]):
 
 /** The first entry that the stored tiles contradict. */
 async function firstDamage(partition: Partition, size: bigint): Promise<string> {
-  for (let index = 0n; index < size; index++) {
-    const row = await partition.get(tables.entries, numberKey(index));
-    const tile = await partition.get(tables.tiles, tileKey(0, index / BigInt(tileWidth)));
-    const at = Number(index % BigInt(tileWidth)) * hashLength;
-    const leaf = tile?.subarray(at, at + hashLength);
-    if (row === null || !leaf || !equalBytes(leafHash(decodeEntryRow(row).entry), leaf)) {
+  const readTile = tileReader(partition);
+  const width = BigInt(tileWidth);
+  for (let from = 0n; from + width <= size; from += width) {
+    const hashes = await readTile(0, from / width).catch(() => null);
+    const placed = hashes === null ? [] : await pageFrom(partition, from, tileWidth);
+    for (const [at, { index, entry }] of placed.entries()) {
+      const leaf = hashes?.subarray(at * hashLength, (at + 1) * hashLength);
+      if (leaf && equalBytes(leafHash(entry), leaf)) continue;
       return `, and entry ${index} is not what its tile says`;
     }
   }
@@ -223,12 +190,9 @@ async function walk(
   const tree = new Tree(async () => null);
   while (tree.size < size) {
     const from = tree.size;
-    const range = { from: numberKey(from), to: numberKey(size), limit: pageSize };
-    const placed: Placed[] = [];
-    for (const { key, value } of await partition.scan(tables.entries, range)) {
-      if (uintFrom(key) !== tree.size) break;
-      const entry = { index: tree.size, ...rowOf(value, tree.size) };
-      placed.push(entry);
+    const left = size - from;
+    const placed = await pageFrom(partition, from, left < pageSize ? Number(left) : pageSize);
+    for (const entry of placed) {
       tree.append(leafHash(entry.entry));
       await onEntry(tree);
     }
@@ -239,29 +203,18 @@ async function walk(
   }
 }
 
-function rowOf(value: Uint8Array, index: bigint) {
+async function pageFrom(partition: Partition, from: bigint, count: number): Promise<Placed[]> {
   try {
-    return decodeEntryRow(value);
+    return await readPlaced(partition, from, count);
   } catch (cause) {
     if (!(cause instanceof Malformed)) throw cause;
-    throw new Irreparable(`entry ${index} cannot be read; restore it`, { cause });
+    throw new Irreparable(`the run of entries at ${from} or behind it cannot be read; restore it`, {
+      cause,
+    });
   }
 }
 
 async function newestHead(partition: Partition): Promise<TreeToSign[]> {
   const [row] = await partition.scan(tables.heads, { limit: 1, reverse: true });
   return row === undefined ? [] : [decodeHeadRow(uintFrom(row.key), row.value)];
-}
-
-/** True if the stored tile is the wanted one, or a later form of it. */
-function isSoFar(stored: Uint8Array, wanted: Uint8Array): boolean {
-  const isFull = wanted.length === tileWidth * hashLength;
-  return equalBytes(isFull ? stored : stored.subarray(0, wanted.length), wanted);
-}
-
-/** The first key behind one. */
-function after(key: Uint8Array): Uint8Array {
-  const next = new Uint8Array(key.length + 1);
-  next.set(key);
-  return next;
 }

@@ -1,13 +1,15 @@
 /**
  * The rows of a log's partition. Keys that are numbers are 8 bytes, big-endian, so that they order as numbers.
  *
- *     entries   index            → u64 integratedAtMs, u32 length of entry, entry, extraData (a chain; subjects)
- *     leaves    leaf hash        → u64 index
- *     antispam  identity         → u64 index                     (CT only: in a Rekor log the leaf hash is the identity)
- *     tiles     u8 level, index  → 1 to 256 hashes
+ *     entries   index of first   → a run of consecutive entries (`runs.ts`)
+ *     leaves    nothing; an earlier release kept leaf hashes here
+ *     antispam  index of first   → the first 6 bytes of the identities of a stretch, in order; only complete ones, and only in a CT log:
+ *                                  in a Rekor log the leaf hash is the identity
+ *     tiles     u8 level, index  → 256 hashes; of level 0, where the index is even, 512: two tiles. Only what is full
  *     promises  index of first   → opaque promise<1..2^16-1>, one after the other, for consecutive entries
  *     heads     size             → u8 has tree head, root, u64 time and opaque signature<0..2^16-1> if so, checkpoint
- *     state     "intent"         → u64 size, root, u64 integratedAtMs of the newest entry
+ *     state     "layout"         → u8 2: what is written here; absent in a log without intent, and in one of an earlier release
+ *               "intent"         → u64 size, root, u64 integratedAtMs of the newest entry
  *               "frozen"         → u64 size, root, u64 time after which nothing is integrated; absent while the log takes entries
  *               "retired"        → u64 time, opaque origin<0..2^16-1>, opaque note name<0..2^16-1>, SubjectPublicKeyInfo; absent
  *                                  while the log's key may be needed
@@ -34,6 +36,14 @@ export const tables = {
   state: "state",
 } as const;
 
+/** Consecutive entries whose hashes are stored together once all are there: two tiles, which fill a page of SQLite's and not a half. */
+export const stretch = 512;
+
+/** Key and value of the row of `state` that says how the rest is to be read. */
+export const layoutKey = encodeUtf8("layout");
+/** See {@link layoutKey}. */
+export const layout = Uint8Array.of(2);
+
 /** Key of the row of `state` that holds the newest tree. */
 export const intentKey = encodeUtf8("intent");
 
@@ -50,7 +60,7 @@ export const numberKey = (number: bigint) => uintBytes(number, 8);
 export const tileKey = (level: number, index: bigint) =>
   concat(Uint8Array.of(level), numberKey(index));
 
-/** An entry as it is stored. */
+/** What is stored of an entry. */
 export interface EntryRow {
   readonly entry: Uint8Array;
   readonly extraData: Uint8Array;
@@ -65,12 +75,7 @@ export interface Intent {
   readonly integratedAtMs: bigint;
 }
 
-/** See {@link decodeEntryRow}. */
-export function encodeEntryRow({ entry, extraData, integratedAtMs }: EntryRow): Uint8Array {
-  return concat(uintBytes(integratedAtMs, 8), uintBytes(entry.length, 4), entry, extraData);
-}
-
-/** @throws {Malformed} */
+/** A row of an earlier release. @throws {Malformed} */
 export function decodeEntryRow(row: Uint8Array): EntryRow {
   const length = Number(uintFrom(row.subarray(8, 12)));
   if (row.length < 12 + length) throw new Malformed("entry row: cut short");

@@ -4,18 +4,21 @@
  * health until it is right again. It changes nothing: `chancery log repair` does, with the instance stopped.
  */
 import { setImmediate as nextTurn, setTimeout as sleep } from "node:timers/promises";
-import { concat, equalBytes, uintFrom } from "../../core/formats/encoding.ts";
+import { equalBytes } from "../../core/formats/encoding.ts";
 import { Malformed } from "../../core/formats/malformed.ts";
 import { hashLength, leafHash } from "../../core/formats/merkle.ts";
 import { tileWidth } from "../../core/formats/tile.ts";
 import type { Context, Store } from "../../core/plugin.ts";
 import type { Metric } from "../../events/contract.ts";
 import { Failure } from "../../events/failure.ts";
-import { formats, tableOfIdentity } from "./format.ts";
+import { formats, type Placed } from "./format.ts";
+import { identityOfStored } from "./identity.ts";
 import type { Log } from "./log.ts";
 import type { LogConfig } from "./manifest.ts";
-import { decodeEntryRow, numberKey, tables, tileKey } from "./rows.ts";
-import { identityOfStored } from "./state.ts";
+import { prefixLength } from "./prefix-index.ts";
+import { numberKey, stretch, tables } from "./rows.ts";
+import { readPlaced } from "./runs.ts";
+import { tileReader } from "./tree.ts";
 
 /** Entries that are looked at in one turn: reads of the store block, and those who ask meanwhile wait for a millisecond at most. */
 const entriesAtOnce = 16;
@@ -42,52 +45,108 @@ export interface Scrubbed {
 export async function scrubTile(scrubbed: Scrubbed, index: bigint): Promise<readonly Damage[]> {
   const { name, log, store } = scrubbed;
   const from = index * BigInt(tileWidth);
-  const left = log.head().size - from;
+  const { size } = log.head();
+  const left = size - from;
   if (left <= 0n) return [];
   const width = left < BigInt(tileWidth) ? Number(left) : tileWidth;
   const found: Damage[] = [];
   const report = (kind: DamagedKind, what: string) => found.push({ log: name, kind, what });
-  const hashes = await expectedHashes(scrubbed, index, width, report);
-  const range = { from: numberKey(from), to: numberKey(from + BigInt(width)), limit: width };
-  const rows = new Map(
-    (await store.scan(tables.entries, range)).map((row) => [uintFrom(row.key), row.value]),
-  );
-  for (let at = 0; at < width; at++) {
-    if (at % entriesAtOnce === 0) await nextTurn();
+  const hashes = await checkTiles(scrubbed, index, { size, report });
+  const good: Placed[] = [];
+  for (let at = 0; at < width;) {
+    await nextTurn();
     const position = from + BigInt(at);
-    const row = rows.get(position);
-    const leaf = hashes.subarray(at * hashLength, (at + 1) * hashLength);
-    const wrong = row === undefined ? "is missing" : wrongWith(row, leaf);
-    if (wrong !== null) report("entry", `entry ${position} ${wrong}`);
-    else if (!(await isIndexed(scrubbed, position, row ?? leaf, leaf))) {
-      report("index", `the index does not lead to entry ${position}`);
+    const read = await readSome(store, position, Math.min(entriesAtOnce, width - at));
+    if (typeof read === "string") {
+      // What lies behind it in this tile is looked at when it is right again.
+      report("entry", read);
+      break;
+    }
+    for (const placed of read) {
+      const leaf = hashes?.subarray(at * hashLength, (at + 1) * hashLength);
+      // Without their tile, entries cannot be judged until it is made again.
+      if (!leaf || equalBytes(leafHash(placed.entry), leaf)) good.push(placed);
+      else report("entry", `entry ${placed.index} is not what the tree holds`);
+      at++;
     }
   }
+  if (isStretchWithin(index, size)) await checkIdentities(scrubbed, from, good, report);
   return found;
 }
 
-/** The leaf hashes of a tile, from the tree; the stored tile and those above that end with it are held against them. */
-async function expectedHashes(
+/** The next entries, or what is wrong with them. */
+async function readSome(
+  store: Scrubbed["store"],
+  from: bigint,
+  count: number,
+): Promise<readonly Placed[] | string> {
+  try {
+    const placed = await readPlaced(store, from, count);
+    return placed.length > 0 ? placed : `entry ${from} is missing`;
+  } catch (thrown) {
+    if (!(thrown instanceof Malformed)) throw thrown;
+    return `entry ${from} or one behind it cannot be read`;
+  }
+}
+
+/** True if the row that has this tile of level 0 is full. */
+function isStretchWithin(index: bigint, size: bigint): boolean {
+  return (index + 2n - (index % 2n)) * BigInt(tileWidth) <= size;
+}
+
+/** The leaf hashes of a tile, from the tree, null if it cannot tell; the stored tile and those above that end with it are held against them. */
+async function checkTiles(
   { log, store }: Scrubbed,
   index: bigint,
-  width: number,
-  report: (kind: DamagedKind, what: string) => void,
-): Promise<Uint8Array> {
+  {
+    size,
+    report,
+  }: { readonly size: bigint; readonly report: (kind: DamagedKind, what: string) => void },
+): Promise<Uint8Array | null> {
+  const readTile = tileReader(store);
   let hashes: Uint8Array | null = null;
   let at = index;
   for (let level = 0; ; level++) {
-    const isFull = level > 0 || width === tileWidth;
-    const expected = await fromTree(log, level, at, isFull ? tileWidth : width);
-    const stored = await store.get(tables.tiles, tileKey(level, at));
-    const isGood = expected !== null && stored !== null && startsWith(stored, expected);
-    if (!isGood) report("tile", `tile ${level}/${at} is missing or different`);
+    const left = (size >> BigInt(8 * level)) - at * BigInt(tileWidth);
+    const isFull = left >= BigInt(tileWidth);
+    const expected = await fromTree(log, level, at, isFull ? tileWidth : Number(left));
     if (level === 0) hashes = expected;
+    const isStored = level === 0 ? isStretchWithin(index, size) : isFull;
+    const stored = isStored ? await readTile(level, at).catch(malformedIsNull) : null;
+    const isGood = expected !== null && stored !== null && equalBytes(stored, expected);
+    if (isStored && !isGood) report("tile", `tile ${level}/${at} is missing or different`);
     // The tile above is full with this one, or will be looked at with a later one.
-    if (!isFull || at % BigInt(tileWidth) !== BigInt(tileWidth - 1)) break;
+    if (!isFull || at % BigInt(tileWidth) !== BigInt(tileWidth - 1)) return hashes;
     at /= BigInt(tileWidth);
   }
-  // Without their tile, entries cannot be judged until it is made again.
-  return hashes ?? (await hashesOfEntries(store, index, width));
+}
+
+function malformedIsNull(thrown: unknown): null {
+  if (thrown instanceof Malformed) return null;
+  throw thrown;
+}
+
+/** Holds what leads to equal entries against the entries. */
+async function checkIdentities(
+  { format: name, store }: Scrubbed,
+  from: bigint,
+  placed: readonly Placed[],
+  report: (kind: DamagedKind, what: string) => void,
+): Promise<void> {
+  const format = formats[name];
+  if (format.identityIsLeafHash) return;
+  const first = from - (from % BigInt(stretch));
+  const row = await store.get(tables.antispam, numberKey(first));
+  if (row?.length !== stretch * prefixLength) {
+    report("index", `the index does not lead to entry ${from} and those behind it`);
+    return;
+  }
+  for (const one of placed) {
+    const at = Number(one.index - first) * prefixLength;
+    const identity = identityOfStored(format, one, leafHash(one.entry));
+    if (startsWith(identity, row.subarray(at, at + prefixLength))) continue;
+    report("index", `the index does not lead to entry ${one.index}`);
+  }
 }
 
 async function fromTree(
@@ -103,46 +162,6 @@ async function fromTree(
     if (thrown instanceof Malformed) return null;
     throw thrown;
   }
-}
-
-async function hashesOfEntries(
-  store: Scrubbed["store"],
-  index: bigint,
-  width: number,
-): Promise<Uint8Array> {
-  const from = index * BigInt(tileWidth);
-  const range = { from: numberKey(from), to: numberKey(from + BigInt(width)), limit: width };
-  const hashes: Uint8Array[] = [];
-  for (const { value } of await store.scan(tables.entries, range)) {
-    hashes.push(leafHash(decodeEntryRow(value).entry));
-  }
-  return concat(...hashes);
-}
-
-function wrongWith(row: Uint8Array, leaf: Uint8Array): string | null {
-  try {
-    const { entry } = decodeEntryRow(row);
-    return equalBytes(leafHash(entry), leaf) ? null : "is not what the tree holds";
-  } catch (thrown) {
-    if (thrown instanceof Malformed) return "cannot be read";
-    throw thrown;
-  }
-}
-
-async function isIndexed(
-  { format, store }: Scrubbed,
-  index: bigint,
-  row: Uint8Array,
-  leaf: Uint8Array,
-): Promise<boolean> {
-  const key = numberKey(index);
-  const { identityIsLeafHash } = formats[format];
-  const byLeaf = await store.get(tables.leaves, leaf);
-  if (byLeaf === null || !equalBytes(byLeaf, key)) return false;
-  if (identityIsLeafHash) return true;
-  const identity = identityOfStored(formats[format], { index, ...decodeEntryRow(row) }, leaf);
-  const byIdentity = await store.get(tableOfIdentity(formats[format]), identity);
-  return byIdentity !== null && equalBytes(byIdentity, key);
 }
 
 function startsWith(bytes: Uint8Array, prefix: Uint8Array): boolean {

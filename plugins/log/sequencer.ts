@@ -13,11 +13,12 @@ import { Failure } from "../../events/failure.ts";
 import { entriesAppended } from "../../events/log.ts";
 import type { Pending } from "./pending.ts";
 import {
-  encodeEntryRow,
   encodeHeadRow,
   encodeIntent,
   encodePromises,
   intentKey,
+  layout,
+  layoutKey,
   numberKey,
   tables,
 } from "./rows.ts";
@@ -31,6 +32,8 @@ import {
 } from "./state.ts";
 
 const maxBatchEntries = 512;
+/** Promises of about 72 bytes that make a row of 2 KiB: a page of 16 KiB takes seven of these, but not two of 8 KiB. */
+const promisesInRow = 27;
 const maxBatchBytes = 4 * 1024 * 1024;
 
 const patienceStepMs = 20;
@@ -91,11 +94,16 @@ async function commitBatch(state: LogState, surroundings: LogSurroundings): Prom
   state.unsaved = nothingUnsaved();
   state.saving = unsaved;
   const from = state.tree.size;
+  for (const pending of batch) place(state, pending, atMs);
   const writes = [
-    ...batch.flatMap((pending) => place(state, pending, atMs)),
+    ...state.newestRun.takeWrites(),
     ...state.tree.takeWrites(),
+    ...state.antispam.takeWrites(),
     ...unsavedWrites(unsaved),
   ];
+  if (state.intentRow === null) {
+    writes.push({ table: tables.state, key: layoutKey, value: layout });
+  }
   const to = state.tree.size;
   const intent = { size: to, root: await state.tree.root(), integratedAtMs: atMs };
   const intentRow = encodeIntent(intent);
@@ -134,25 +142,18 @@ async function timeFor(
   return null;
 }
 
-/** Puts an entry into the tree and gives the rows to store it. */
-function place(state: LogState, pending: Pending, integratedAtMs: bigint): Write[] {
-  const { tree, format } = state;
+/** Puts an entry into the tree and everything that has rows of its own to write. */
+function place(state: LogState, pending: Pending, integratedAtMs: bigint): void {
+  const { tree, format, antispam, newestRun } = state;
   if (pending.candidate === null) throw new TypeError("an entry of the pool has no candidate");
   const index = tree.size;
   const placed = { index, integratedAtMs, ...format.form(pending.candidate, integratedAtMs) };
   const leaf = format.identityIsLeafHash ? pending.identity : leafHash(placed.entry);
   tree.append(leaf);
+  newestRun.append(placed);
+  antispam.add(index, { leaf, identity: pending.identity });
   pending.placed = placed;
   pending.leafHash = leaf;
-  const key = numberKey(index);
-  const writes: Write[] = [
-    { table: tables.entries, key, value: encodeEntryRow(placed) },
-    { table: tables.leaves, key: leaf, value: key },
-  ];
-  if (!format.identityIsLeafHash) {
-    writes.push({ table: tables.antispam, key: pending.identity, value: key });
-  }
-  return writes;
 }
 
 function unsavedWrites({ heads, promises }: Unsaved): Write[] {
@@ -162,12 +163,18 @@ function unsavedWrites({ heads, promises }: Unsaved): Write[] {
       key: numberKey(head.size),
       value: encodeHeadRow(head),
     })),
-    ...promises.map(({ from, promises: run }) => ({
-      table: tables.promises,
-      key: numberKey(from),
-      value: encodePromises(run),
-    })),
+    ...promises.flatMap(promiseRows),
   ];
+}
+
+/** Rows small enough that several fit a page of the storage. */
+function promiseRows({ from, promises }: Unsaved["promises"][number]): Write[] {
+  const rows: Write[] = [];
+  for (let at = 0; at < promises.length; at += promisesInRow) {
+    const value = encodePromises(promises.slice(at, at + promisesInRow));
+    rows.push({ table: tables.promises, key: numberKey(from + BigInt(at)), value });
+  }
+  return rows;
 }
 
 function breakDown(state: LogState, { journal }: LogSurroundings, thrown: unknown): void {

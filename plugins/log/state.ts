@@ -4,33 +4,34 @@ import type { SteadyClock } from "../../core/clock.ts";
 import { equalBytes, uintFrom } from "../../core/formats/encoding.ts";
 import { Malformed } from "../../core/formats/malformed.ts";
 import { emptyRoot, leafHash } from "../../core/formats/merkle.ts";
-import { parseMerkleTreeLeaf } from "../../core/formats/sct.ts";
-import { tileWidth } from "../../core/formats/tile.ts";
 import { describeKey, lastSigned, type sign } from "../../events/hsm.ts";
 import { Failure } from "../../events/failure.ts";
 import type { entriesAppended, Head } from "../../events/log.ts";
 import type { Schema } from "../../events/contract.ts";
+import { Antispam } from "./antispam.ts";
 import { formats, type LogFormat, type Placed } from "./format.ts";
+import { identityOfStored } from "./identity.ts";
 import { checkHead, headKeyOf, type HeadKey, type TreeToSign } from "./head.ts";
 import { type Life, readLife, readRetirement } from "./life.ts";
 import type { LogConfig } from "./manifest.ts";
 import { PendingEntries, type Pending } from "./pending.ts";
 import {
-  decodeEntryRow,
   decodeHeadRow,
   decodeIntent,
   decodePromises,
   frozenKey,
   intentKey,
-  numberKey,
+  layout,
+  layoutKey,
   retiredKey,
+  stretch,
   tables,
-  tileKey,
   type Intent,
 } from "./rows.ts";
 import { RecentEntries } from "./recent.ts";
+import { lastRun, NewestRun, readPlaced } from "./runs.ts";
 import { Signal } from "./signal.ts";
-import { Tree } from "./tree.ts";
+import { Tree, tileReader } from "./tree.ts";
 
 /** The asks of the vault a log puts. */
 type VaultAsk = typeof sign | typeof describeKey | typeof lastSigned;
@@ -54,6 +55,10 @@ export interface LogState {
   readonly key: HeadKey;
   readonly tree: Tree;
   readonly pending: PendingEntries;
+  /** Finds what is in the tree. */
+  readonly antispam: Antispam;
+  /** Where entries are stored next. */
+  readonly newestRun: NewestRun;
   /** The intent as it is stored, which the next commit expects to find; null before the first. */
   intentRow: Uint8Array | null;
   /** The newest tree that is durable. Its root is the only one of its size that may be signed. */
@@ -123,11 +128,11 @@ export async function loadLog(
     const durable: Intent = intentRow
       ? decodeIntent(intentRow)
       : { size: 0n, root: emptyRoot(), integratedAtMs: 0n };
-    const readTile = async (level: number, index: bigint) =>
-      await store.get(tables.tiles, tileKey(level, index));
-    const tree = await Tree.load(durable.size, readTile);
+    if (intentRow !== null) await requireLayout(store, config);
+    const newest = await newestEntries(store, durable.size);
+    const leaves = newest.map(({ entry }) => leafHash(entry));
+    const tree = await Tree.load(durable.size, leaves, tileReader(store));
     await checkTree(tree, durable, signed, config);
-    await checkLastEntries(store, tree);
     const published = await newestHead(store, tree, { format, key });
     if (published !== null) checkGuard(published, signed, config);
     const pending = new PendingEntries();
@@ -138,6 +143,8 @@ export async function loadLog(
       key,
       tree,
       pending,
+      antispam: await Antispam.load(store, format, { size: durable.size, newest }),
+      newestRun: NewestRun.of(await lastRun(store)),
       intentRow,
       durable,
       published,
@@ -190,7 +197,7 @@ async function checkTree(
     );
   }
   if (!equalBytes(await tree.root(), durable.root)) {
-    throw new Malformed("the tiles do not give the root of the intent");
+    throw new Malformed("tiles and entries do not give the root of the intent");
   }
   if (!equalBytes(await tree.root(signed.size), signed.root)) {
     throw new Failure(
@@ -211,23 +218,24 @@ function checkGuard(published: Head, signed: TreeToSign, { name }: LogConfig): v
   );
 }
 
-/** The newest tile's leaves, from the entries themselves. */
-async function checkLastEntries(store: LogSurroundings["store"], tree: Tree): Promise<void> {
-  const { size } = tree;
-  if (size === 0n) return;
-  const from = ((size - 1n) / BigInt(tileWidth)) * BigInt(tileWidth);
-  const rows = await store.scan(tables.entries, { from: numberKey(from), limit: tileWidth + 1 });
-  if (BigInt(rows.length) !== size - from) {
-    throw new Malformed(
-      `there are ${rows.length} entries from ${from} on instead of ${size - from}`,
-    );
-  }
-  for (const [at, { value }] of rows.entries()) {
-    const index = from + BigInt(at);
-    if (!equalBytes(leafHash(decodeEntryRow(value).entry), await tree.leaf(index))) {
-      throw new Malformed(`entry ${index} is not what the tree holds`);
-    }
-  }
+/** @throws {Failure} log-unavailable unless the store is laid out as it is by this release */
+async function requireLayout(store: LogSurroundings["store"], { name }: LogConfig): Promise<void> {
+  const found = await store.get(tables.state, layoutKey);
+  if (found !== null && equalBytes(found, layout)) return;
+  throw new Failure(
+    "log-unavailable",
+    `log "${name}": its store is laid out as by an earlier release; it is made over by saying, with the instance stopped: chancery log repair ${name}`,
+  );
+}
+
+/** The entries behind the last complete stretch: nothing else is stored of them. */
+async function newestEntries(store: LogSurroundings["store"], size: bigint): Promise<Placed[]> {
+  const from = size - (size % BigInt(stretch));
+  const newest = await readPlaced(store, from, stretch + 1);
+  if (BigInt(newest.length) === size - from) return newest;
+  throw new Malformed(
+    `there are ${newest.length} entries from ${from} on instead of ${size - from}`,
+  );
 }
 
 async function newestHead(
@@ -257,27 +265,13 @@ async function adoptUnpromised(
   if (next > size) throw new Malformed(`there are promises up to ${next}, beyond the tree`);
   const adopted: Pending[] = [];
   while (next < size) {
-    const rows = await store.scan(tables.entries, { from: numberKey(next), limit: adoptedAtOnce });
-    for (const { key, value } of rows) {
-      const index = uintFrom(key);
-      if (index !== next) throw new Malformed(`entry ${next} is missing`);
-      next++;
-      const placed: Placed = { index, ...decodeEntryRow(value) };
+    const read = await readPlaced(store, next, adoptedAtOnce);
+    if (read.length === 0) throw new Malformed(`entry ${next} is missing`);
+    for (const placed of read) {
       const leaf = leafHash(placed.entry);
       adopted.push(pending.adopt(identityOfStored(format, placed, leaf), leaf, placed));
     }
-    if (rows.length === 0) throw new Malformed(`entry ${next} is missing`);
+    next += BigInt(read.length);
   }
   return adopted;
-}
-
-/** What the candidate's identity was. */
-export function identityOfStored(
-  format: LogFormat,
-  { entry, extraData }: Placed,
-  leaf: Uint8Array,
-): Uint8Array {
-  if (format.identityIsLeafHash) return leaf;
-  const { timestampMs: _time, extensions: _none, ...candidate } = parseMerkleTreeLeaf(entry);
-  return format.identityOf({ ...candidate, extraData });
 }

@@ -1,45 +1,55 @@
-/** The indices read backwards: every row must lead to an entry, and that entry must be its own. */
-import { equalBytes, uintFrom } from "../../core/formats/encoding.ts";
-import { Malformed } from "../../core/formats/malformed.ts";
-import { leafHash } from "../../core/formats/merkle.ts";
-import type { Reader } from "../../core/storage.ts";
-import { formats, tableOfIdentity } from "./format.ts";
+/** What is stored that no tree of the log's size has: rows beyond its end, between others, or of an earlier release. */
+import { uintFrom } from "../../core/formats/encoding.ts";
+import { hashLength } from "../../core/formats/merkle.ts";
+import { tileWidth } from "../../core/formats/tile.ts";
+import type { Reader, Row } from "../../core/storage.ts";
+import { formats, type LogFormat } from "./format.ts";
 import type { LogConfig } from "./manifest.ts";
-import { decodeEntryRow, intentKey, decodeIntent, numberKey, tables } from "./rows.ts";
-import { identityOfStored } from "./state.ts";
+import { decodeIntent, intentKey, stretch, tables } from "./rows.ts";
 
-const pageSize = 512;
+const pageSize = 256;
+const numberLength = 8;
 
 /** What is looked at, and who is told. */
 interface StraysQuestion {
   readonly format: LogConfig["format"];
-  /** Entries that were decided on when the check began; the rows of newer ones are a running log's. */
-  readonly size: bigint;
   readonly report: (text: string) => void;
 }
 
-/** Checks every row of the indices. */
-export async function checkStrays(reader: Reader, question: StraysQuestion): Promise<void> {
-  const { format, size, report } = question;
-  for (const table of new Set([tables.leaves, tableOfIdentity(formats[format])])) {
-    let from = new Uint8Array();
-    let rows = 0n;
+/** Where a row is. */
+interface Stray {
+  readonly table: string;
+  readonly key: Uint8Array;
+}
+
+/** Reports every row of tiles and indices that is none of the log's. */
+export async function checkStrays(reader: Reader, { format, report }: StraysQuestion) {
+  const found: Stray[] = [];
+  for await (const strays of straysIn(reader, formats[format], null)) found.push(...strays);
+  for (const { table, key } of found) {
+    report(`the table ${table} has a row ${key.toHex()} that belongs to no tree of the log`);
+  }
+}
+
+/** Pages of rows that do not belong to a tree of `size`, or with null of the size that is decided on when they are read. */
+export async function* straysIn(
+  reader: Reader,
+  format: LogFormat,
+  size: bigint | null,
+): AsyncGenerator<readonly Stray[]> {
+  for (const table of [tables.leaves, tables.antispam, tables.tiles]) {
+    let from: Uint8Array | undefined;
     for (let isMore = true; isMore;) {
-      const page = await reader.scan(table, { limit: pageSize, ...(from.length > 0 && { from }) });
-      for (const { key, value } of page) {
-        const index = uintFrom(value);
-        if (index < size) rows++;
-        else if (index >= (await sizeNow(reader)))
-          report(`the index ${table} leads to entry ${index}, which is not there`);
-        if (index < size && !(await isOwn(reader, { table, key, index, format }))) {
-          report(`the index ${table} leads to entry ${index} from another one`);
-        }
-      }
-      const [last] = page.slice(-1);
-      isMore = page.length === pageSize;
+      const rows = await reader.scan(table, { limit: pageSize, ...(from && { from }) });
+      // After the rows: a running log has decided on everything that it has stored.
+      const now = size ?? (await sizeNow(reader));
+      yield rows.flatMap((row) =>
+        isOwn(table, row, format, now) ? [] : [{ table, key: row.key }],
+      );
+      const last = rows.at(-1);
+      isMore = rows.length === pageSize;
       if (last) from = Uint8Array.from([...last.key, 0]);
     }
-    if (rows !== size) report(`the index ${table} has ${rows} rows for ${size} entries`);
   }
 }
 
@@ -48,25 +58,25 @@ async function sizeNow(reader: Reader): Promise<bigint> {
   return row === null ? 0n : decodeIntent(row).size;
 }
 
-async function isOwn(
-  reader: Reader,
-  at: {
-    readonly table: string;
-    readonly key: Uint8Array;
-    readonly index: bigint;
-    readonly format: LogConfig["format"];
-  },
-): Promise<boolean> {
-  const { table, key, index, format } = at;
-  const row = await reader.get(tables.entries, numberKey(index));
-  if (row === null) return false;
-  try {
-    const entry = { index, ...decodeEntryRow(row) };
-    const leaf = leafHash(entry.entry);
-    const own = table === tables.leaves ? leaf : identityOfStored(formats[format], entry, leaf);
-    return equalBytes(own, key);
-  } catch (thrown) {
-    if (thrown instanceof Malformed) return false;
-    throw thrown;
+function isOwn(table: string, { key, value }: Row, format: LogFormat, size: bigint): boolean {
+  switch (table) {
+    case tables.antispam:
+      if (format.identityIsLeafHash || key.length !== numberLength) return false;
+      return isWithin(uintFrom(key), stretch, size);
+    case tables.tiles: {
+      if (key.length !== 1 + numberLength) return false;
+      const [level = 0] = key;
+      const inRow = value.length / (tileWidth * hashLength);
+      const width = BigInt(tileWidth) ** BigInt(level + 1);
+      const first = uintFrom(key.subarray(1)) * width;
+      return inRow === (level === 0 ? 2 : 1) && isWithin(first, inRow * Number(width), size);
+    }
+    default:
+      return false;
   }
+}
+
+/** True if so many entries from the first on are there, and rows of so many may begin with it. */
+function isWithin(first: bigint, count: number, size: bigint): boolean {
+  return first % BigInt(count) === 0n && first + BigInt(count) <= size;
 }

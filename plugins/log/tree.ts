@@ -2,7 +2,7 @@
  * A log's Merkle tree in tiles. The right edge is in memory, with every interior node; what lies left of it is read from the store
  * when a proof needs it, and is believed only if it leads to the hash its parent tile holds, up to the edge.
  */
-import { equalBytes } from "../../core/formats/encoding.ts";
+import { concat, equalBytes } from "../../core/formats/encoding.ts";
 import { Malformed } from "../../core/formats/malformed.ts";
 import {
   consistencyPath,
@@ -15,12 +15,17 @@ import {
   type NodeAt,
 } from "../../core/formats/merkle.ts";
 import { tileWidth } from "../../core/formats/tile.ts";
-import type { Write } from "../../core/storage.ts";
-import { tables, tileKey } from "./rows.ts";
+import type { Reader, Write } from "../../core/storage.ts";
+import { stretch, tables, tileKey } from "./rows.ts";
 
 /** Levels of the tree in one tile: 2^8 = 256. */
 const tileHeight = 8;
+/** Of each level. */
 const cachedTiles = 512;
+/** From this level on, nodes are in enough proofs of a batch that one copy serves all of them. */
+const sharedFromLevel = 3;
+const maxCopies = 4_096;
+const maxLevels = 64;
 /** Larger trees than this count in bigints alone. */
 const maxInMemory = 2n ** 31n;
 
@@ -87,26 +92,37 @@ export class Tree {
   #size = 0n;
   readonly #edge: Tile[] = [];
   readonly #read: ReadTile;
-  /** Full tiles, in the order they came. */
-  readonly #cache = new Map<string, Tile>();
-  /** Tiles changed since {@link takeWrites}; full ones among them are in no other place. */
-  #changed = new Map<string, { level: number; index: bigint; tile: Tile }>();
+  /** Full tiles of each level by index, in the order they came. */
+  readonly #cache: Map<number, Tile>[] = [];
+  /** Nodes of proofs for {@link #copiesOfSize}. */
+  readonly #copies = new Map<number, Uint8Array>();
+  #copiesOfSize = 0;
+  /** Full tiles that {@link takeWrites} has not given yet: they are in no other place. */
+  #unstored: { readonly level: number; readonly index: bigint; readonly tile: Tile }[] = [];
 
   constructor(read: ReadTile) {
     this.#read = read;
   }
 
-  /** The stored tree of `size` leaves. @throws {Malformed} if a tile of its right edge is missing or has another width. */
-  static async load(size: bigint, read: ReadTile): Promise<Tree> {
+  /**
+   * The stored tree of `size` leaves, of which `newest` are those behind the last complete stretch. Its right edge is recomputed from the full
+   * tiles below it, and from them.
+   *
+   * @throws {Malformed} if a full tile of these is missing
+   */
+  static async load(size: bigint, newest: readonly Uint8Array[], read: ReadTile): Promise<Tree> {
     const tree = new Tree(read);
-    tree.#size = size;
-    for (let level = 0; size >> BigInt(level * tileHeight) > 0n; level++) {
-      const hashes = size >> BigInt(level * tileHeight);
-      const width = Number(hashes % BigInt(tileWidth));
-      tree.#edge.push(
-        width === 0 ? new Tile() : await readEdge(read, level, hashes / BigInt(tileWidth), width),
-      );
+    tree.#size = size - BigInt(newest.length);
+    for (let level = 0; tree.#size >> BigInt(level * tileHeight) > 0n; level++) {
+      const hashes = tree.#size >> BigInt(level * tileHeight);
+      const edge = new Tile();
+      const first = hashes - (hashes % BigInt(tileWidth));
+      for (let index = first; level > 0 && index < hashes; index++) {
+        edge.push((await readFull(read, level - 1, index)).root());
+      }
+      tree.#edge.push(edge);
     }
+    for (const leaf of newest) tree.append(leaf);
     return tree;
   }
 
@@ -121,24 +137,36 @@ export class Tree {
     for (let level = 0; ; level++) {
       const tile = (this.#edge[level] ??= new Tile());
       tile.push(hash);
-      const tileIndex = index / BigInt(tileWidth);
-      this.#changed.set(`${level}/${tileIndex}`, { level, index: tileIndex, tile });
       if (!tile.isFull()) return;
+      const tileIndex = index / BigInt(tileWidth);
+      this.#unstored.push({ level, index: tileIndex, tile });
       this.#edge[level] = new Tile();
       hash = tile.root();
       index = tileIndex;
     }
   }
 
-  /** Rows for every tile changed since the last call. */
+  /** Rows for every tile that has become full since the last call; of level 0, for two together. */
   takeWrites(): Write[] {
-    const changed = this.#changed;
-    this.#changed = new Map();
     const writes: Write[] = [];
-    for (const [key, { level, index, tile }] of changed) {
-      writes.push({ table: tables.tiles, key: tileKey(level, index), value: tile.bytes() });
-      // A full tile has left the edge, and the store has it only once the commit is through: keep it as the newest in the cache.
-      if (tile.isFull()) this.#keep(key, tile);
+    const unstored = this.#unstored;
+    // The first of two waits for the second.
+    const isAlone = ({ level, index }: (typeof unstored)[number]) =>
+      level === 0 && index % 2n === 0n && this.#size < (index + 2n) * BigInt(tileWidth);
+    this.#unstored = unstored.filter(isAlone);
+    for (const one of unstored) {
+      const { level, index, tile } = one;
+      if (isAlone(one)) continue;
+      // The store has it only once the commit is through: keep it as the newest in the cache.
+      this.#keep(level, index, tile);
+      if (level > 0) {
+        writes.push({ table: tables.tiles, key: tileKey(level, index), value: tile.bytes() });
+      } else if (index % 2n === 1n) {
+        const first = this.#inMemory(0, index - 1n);
+        if (first === null) throw new TypeError("a tile was written without the one before it");
+        const value = concat(first.bytes(), tile.bytes());
+        writes.push({ table: tables.tiles, key: tileKey(0, index - 1n), value });
+      }
     }
     return writes;
   }
@@ -181,14 +209,41 @@ export class Tree {
     while (to - from > 1) {
       const middle = from + halfOf(to - from);
       const isLeft = index < middle;
-      const root = isLeft ? this.#rootInMemory(middle, to) : this.#rootInMemory(from, middle);
+      const root = isLeft
+        ? this.#shared({ from: middle, to }, size)
+        : this.#shared({ from, to: middle }, size);
       if (root === null) return null;
-      // A copy: what is in a tile must not change under whoever gets it, nor be kept alive by it.
-      proof.push(root.slice());
+      proof.push(root);
       if (isLeft) to = middle;
       else from = middle;
     }
     return proof.reverse();
+  }
+
+  /**
+   * {@link #rootInMemory}, as a copy: what is in a tile must not change under whoever gets it, nor be kept alive by it. The copies of what
+   * is high up are in the proofs of all entries of a batch, and made once.
+   */
+  #shared(
+    { from, to }: { readonly from: number; readonly to: number },
+    size: number,
+  ): Uint8Array | null {
+    const level = levelOf(to - from);
+    const isPerfect = to - from === 2 ** level;
+    if (isPerfect && level < sharedFromLevel) {
+      return this.#rootInMemory(from, to)?.slice() ?? null;
+    }
+    if (this.#copiesOfSize !== size || this.#copies.size > maxCopies) {
+      this.#copies.clear();
+      this.#copiesOfSize = size;
+    }
+    // Of the ranges that begin alike, one at most is not perfect: it ends with the tree.
+    const key = from * maxLevels + (isPerfect ? level : maxLevels - 1);
+    const known = this.#copies.get(key);
+    if (known !== undefined) return known;
+    const copy = this.#rootInMemory(from, to)?.slice() ?? null;
+    if (copy !== null) this.#copies.set(key, copy);
+    return copy;
   }
 
   /** RFC 6962 §2.1: the root over leaves `from` to `to`, of a subtree that is part of a proof. */
@@ -241,28 +296,29 @@ export class Tree {
   #inMemory(level: number, index: bigint | number): Tile | null {
     const edgeIndex = Math.floor(Number(this.#size) / 2 ** ((level + 1) * tileHeight));
     if (Number(index) === edgeIndex) return this.#edge[level] ?? null;
-    const key = `${level}/${index}`;
-    return this.#cache.get(key) ?? this.#changed.get(key)?.tile ?? null;
+    const cached = this.#cache[level]?.get(Number(index));
+    if (cached !== undefined) return cached;
+    const isIt = (one: { level: number; index: bigint }) =>
+      one.level === level && one.index === BigInt(index);
+    return this.#unstored.find(isIt)?.tile ?? null;
   }
 
   async #loadTile(level: number, index: bigint): Promise<Tile> {
-    const bytes = await this.#read(level, index);
-    if (bytes === null) throw new Malformed(`tile ${level}/${index} is missing`);
-    const tile = Tile.of(bytes);
-    if (!tile.isFull()) throw new Malformed(`tile ${level}/${index} is not full`);
+    const tile = await readFull(this.#read, level, index);
     const parent = await this.#node({ level: (level + 1) * tileHeight, index });
     if (!equalBytes(tile.root(), parent)) {
       throw new Malformed(`tile ${level}/${index} does not lead to its parent`);
     }
-    this.#keep(`${level}/${index}`, tile);
+    this.#keep(level, index, tile);
     return tile;
   }
 
-  #keep(key: string, tile: Tile): void {
-    this.#cache.delete(key);
-    this.#cache.set(key, tile);
-    const oldest = this.#cache.keys().next().value;
-    if (this.#cache.size > cachedTiles && oldest !== undefined) this.#cache.delete(oldest);
+  #keep(level: number, index: bigint, tile: Tile): void {
+    const cache = (this.#cache[level] ??= new Map());
+    cache.delete(Number(index));
+    cache.set(Number(index), tile);
+    const oldest = cache.keys().next().value;
+    if (cache.size > cachedTiles && oldest !== undefined) cache.delete(oldest);
   }
 }
 
@@ -288,12 +344,22 @@ function nodeInTile({ level, index }: NodeAt) {
   };
 }
 
-async function readEdge(read: ReadTile, level: number, index: bigint, width: number) {
+async function readFull(read: ReadTile, level: number, index: bigint): Promise<Tile> {
   const bytes = await read(level, index);
   if (bytes === null) throw new Malformed(`tile ${level}/${index} is missing`);
   const tile = Tile.of(bytes);
-  if (tile.width !== width) {
-    throw new Malformed(`tile ${level}/${index} has ${tile.width} hashes instead of ${width}`);
-  }
+  if (!tile.isFull()) throw new Malformed(`tile ${level}/${index} is not full`);
   return tile;
+}
+
+/** Reads a full tile from the row that has it; null if there is none. */
+export function tileReader(store: Pick<Reader, "get">): ReadTile {
+  return async (level, index) => {
+    if (level > 0) return await store.get(tables.tiles, tileKey(level, index));
+    const row = await store.get(tables.tiles, tileKey(level, index - (index % 2n)));
+    if (row === null) return null;
+    if (row.length !== stretch * hashLength) throw new Malformed(`tile 0/${index}: length`);
+    const from = index % 2n === 0n ? 0 : tileWidth * hashLength;
+    return row.subarray(from, from + tileWidth * hashLength);
+  };
 }

@@ -6,7 +6,7 @@ import { DatabaseSync } from "node:sqlite";
 import type { Ground } from "./ground.ts";
 import { patience } from "./patience.ts";
 import type { Random } from "./random.ts";
-import { type LedgerRow, readVault, readVaultFile } from "./raw.ts";
+import { entriesOf, type LedgerRow, readVault, readVaultFile } from "./raw.ts";
 import { expectRefusal } from "./refusals.ts";
 import { run as runFsck } from "../../config/fsck-command.ts";
 
@@ -24,7 +24,7 @@ const guarded = [
  * tree heads, and what is known of certificates.
  */
 const guardedRows: { readonly [table: string]: string } = {
-  table_entries: '"key", substr("value", 1, 12 + entryLength("value")) FROM "table_entries"',
+  table_entries: '"key", guardedEntries("value") FROM "table_entries"',
   stream_facts: '"sequence" FROM "stream_facts"',
   ledger: "* FROM ledger",
   heads: "key, size, root FROM heads",
@@ -195,10 +195,11 @@ function content(path: string): ReadonlyMap<string, string> {
       .prepare("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")
       .all()
       .map((row) => String(row["name"]));
-    database.function("entryLength", (value) => {
-      const { buffer, byteOffset } = value as Uint8Array;
-      return new DataView(buffer, byteOffset).getUint32(8);
-    });
+    database.function("guardedEntries", (value) =>
+      entriesOf(value as Uint8Array)
+        .map(({ atMs, entry }) => `${atMs} ${entry.toHex()}`)
+        .join("\n"),
+    );
     return new Map(
       tables.map((table) => {
         const query = `SELECT ${guardedRows[table] ?? `* FROM "${table}"`}`;

@@ -26,9 +26,15 @@ export interface LedgerRow {
   }[];
 }
 
+/** An entry, and when it came. */
+export interface RawEntry {
+  readonly atMs: bigint;
+  readonly entry: Uint8Array;
+}
+
 /** A log's rows. */
 export interface RawLog {
-  readonly entries: readonly { readonly atMs: bigint; readonly entry: Uint8Array }[];
+  readonly entries: readonly RawEntry[];
   /** False if the indices are not 0, 1, 2, … */
   readonly contiguous: boolean;
   readonly heads: readonly {
@@ -120,17 +126,43 @@ export function databaseOf(ask: (sql: string) => string): RawStore {
 /** Reads a log. */
 export function readLog(store: RawStore, name: string): RawLog {
   let contiguous = true;
-  const entries = store.rows(`log-${name}`, "entries").map(({ key, value }, at) => {
-    contiguous &&= Number(view(key).getBigUint64(0)) === at;
-    const length = view(value).getUint32(8);
-    return { atMs: view(value).getBigUint64(0), entry: value.subarray(12, 12 + length) };
-  });
+  const entries: RawEntry[] = [];
+  for (const { key, value } of store.rows(`log-${name}`, "entries")) {
+    contiguous &&= Number(view(key).getBigUint64(0)) === entries.length;
+    entries.push(...entriesOf(value));
+  }
   const heads = store.rows(`log-${name}`, "heads").map(({ key, value }) => ({
     size: Number(view(key).getBigUint64(0)),
     root: value.subarray(1, 33).toHex(),
     timestampMs: value[0] === 1 ? view(value).getBigUint64(33) : null,
   }));
   return { entries, contiguous, heads };
+}
+
+/**
+ * The entries of a row, which is a byte 1, the time of the first, and for each of them three numbers in base 128 (milliseconds since the
+ * one before, the length of the entry, and of what lies beside it), the entry, and what lies beside it.
+ */
+export function entriesOf(row: Uint8Array): readonly RawEntry[] {
+  if (row[0] !== 1) throw new Error("entries: not of this layout");
+  let at = 9;
+  const number = (): number => {
+    for (let result = 0, factor = 1; ; factor *= 128) {
+      const byte = row[at++];
+      if (byte === undefined) throw new Error("entries: cut short");
+      result += (byte % 128) * factor;
+      if (byte < 128) return result;
+    }
+  };
+  const entries: RawEntry[] = [];
+  for (let atMs = Number(view(row).getBigUint64(1)); at < row.length;) {
+    atMs += number();
+    const [length, beside] = [number(), number()];
+    entries.push({ atMs: BigInt(atMs), entry: row.subarray(at, at + length) });
+    at += length + beside;
+    if (at > row.length) throw new Error("entries: cut short");
+  }
+  return entries;
 }
 
 /** Reads `<home>/vault/vault.db`. */

@@ -1,7 +1,7 @@
 /** Filled logs, the places of what they have stored, and changes to it behind their backs. */
 import { afterEach } from "vitest";
 import type { Partition, Reader } from "../../core/storage.ts";
-import { numberKey, tables } from "../../plugins/log/rows.ts";
+import { tables } from "../../plugins/log/rows.ts";
 import { body, LogBench, precertificate } from "./log-fixture.ts";
 
 const shape = { tables: [...Object.values(tables), "cursors"], streams: ["facts"] };
@@ -42,16 +42,6 @@ export interface Place {
 
 /** The row with a key. */
 export const at = (table: string, key: Uint8Array): Place => ({ table, key: async () => key });
-/** The row of an index that leads to an entry. */
-export const rowOf = (table: string, index: bigint): Place => ({
-  table,
-  async key(rows) {
-    const all = await rows.scan(table, { limit: 10_000 });
-    const wanted = numberKey(index).toHex();
-    return all.find(({ value }) => value.toHex() === wanted)?.key ?? new Uint8Array(1);
-  },
-});
-
 /** Changes a row of a stopped log; null removes it. */
 export async function damage(
   bench: LogBench,

@@ -5,8 +5,8 @@ import "../support/matchers.ts";
 import { type Commit, Conflict, type Partition, type StorageDriver } from "../../core/storage.ts";
 import { ExitCode } from "../../core/exit-codes.ts";
 import { exitCodeFor } from "../../core/run.ts";
-import { findLeaf, latestHead } from "../../events/log.ts";
-import { intentKey, numberKey, tables, tileKey } from "../../plugins/log/rows.ts";
+import { latestHead } from "../../events/log.ts";
+import { tables } from "../../plugins/log/rows.ts";
 import { memoryStorage } from "../support/memory-storage.ts";
 import { body, LogBench, precertificate } from "./log-fixture.ts";
 import type { Fault } from "./log-vault.ts";
@@ -219,32 +219,6 @@ test("stays down visibly when somebody else has written the log", async () => {
   await bench.stop();
 });
 
-test.for([
-  ["rekor-v1", tables.leaves],
-  ["rfc6962", tables.antispam],
-] as const)(
-  "never answers with an entry that a changed index names: %s",
-  async ([format, table]) => {
-    const bench = new LogBench(format);
-    const entry = format === "rfc6962" ? precertificate : body;
-    await bench.start();
-    const first = await bench.append(entry(0));
-    await bench.append(entry(1));
-    await bench.stop();
-    await using reader = await bench.driver.openReader("log-one");
-    for (const { key } of await reader.scan(table, { limit: 2 })) {
-      await damage(bench, table, key, () => numberKey(1n));
-    }
-    await bench.start();
-    await expect(bench.append(entry(0))).toFailWith("log-unavailable");
-    if (format === "rekor-v1") {
-      const question = { log: "one", leafHash: first.leafHash };
-      await expect(bench.ask(findLeaf, question)).toFailWith("log-unavailable");
-    }
-    await bench.stop();
-  },
-);
-
 test("refuses to start on a store of another history", async () => {
   const bench = new LogBench("rekor-v1");
   await bench.start();
@@ -256,69 +230,4 @@ test("refuses to start on a store of another history", async () => {
   await other.stop();
   bench.storage = other.driver;
   await expect(bench.start()).rejects.toThrow(/another tree|damaged/);
-});
-
-const shape = {
-  tables: [...Object.values(tables), "cursors"],
-  streams: ["facts"],
-};
-
-/** Changes one row behind the log's back. */
-async function damage(
-  bench: LogBench,
-  table: string,
-  key: Uint8Array,
-  change: (value: Uint8Array) => Uint8Array | null,
-): Promise<void> {
-  await using partition = await bench.driver.open("log-one", shape);
-  const value = await partition.get(table, key);
-  expect(value).not.toBeNull();
-  await partition.commit({ writes: [{ table, key, value: change(value ?? new Uint8Array()) }] });
-}
-
-const flip = (value: Uint8Array) =>
-  value.map((byte, at) => (at === value.length - 1 ? byte ^ 1 : byte));
-
-test.for([
-  ["an entry", tables.entries, numberKey(2n), flip],
-  ["an entry that is gone", tables.entries, numberKey(2n), () => null],
-  ["a tile", tables.tiles, tileKey(0, 0n), flip],
-  ["a tile that is gone", tables.tiles, tileKey(0, 0n), () => null],
-  ["a tile cut short", tables.tiles, tileKey(0, 0n), (value: Uint8Array) => value.subarray(32)],
-  ["the intent's time", tables.state, intentKey, flip],
-  [
-    "the intent's root",
-    tables.state,
-    intentKey,
-    (value: Uint8Array) => value.map((byte, at) => (at === 9 ? byte ^ 1 : byte)),
-  ],
-  ["the head", tables.heads, numberKey(3n), flip],
-  ["the promises", tables.promises, numberKey(2n), flip],
-] as const)("finds damage to %s", async ([what, table, key, change]) => {
-  const bench = new LogBench("rekor-v1");
-  await bench.start();
-  for (let n = 0; n < 3; n++) await bench.append(body(n));
-  expect(await bench.fsck()).toEqual([]);
-  await damage(bench, table, key, change);
-  const findings = await bench.fsck();
-  expect(findings.filter(({ severity }) => severity === "error").length).toBeGreaterThan(0);
-  // What the right edge, the head and the intent do not commit to is found by fsck alone.
-  if (what === "the promises" || what === "the intent's time") return;
-  await expect(bench.start()).rejects.toThrow(/damaged/);
-});
-
-test.for([
-  ["the leaf index", "rekor-v1", tables.leaves],
-  ["the leaf index", "rfc6962", tables.leaves],
-  ["the antispam index", "rfc6962", tables.antispam],
-] as const)("fsck finds %s incomplete in a log of format %s", async ([, format, table]) => {
-  const bench = new LogBench(format);
-  await bench.start();
-  for (let n = 0; n < 3; n++)
-    await bench.append(format === "rfc6962" ? precertificate(n) : body(n));
-  await bench.stop();
-  await using reader = await bench.driver.openReader("log-one");
-  const [row] = await reader.scan(table, { limit: 1 });
-  await damage(bench, table, row?.key ?? new Uint8Array(), () => null);
-  expect((await bench.fsck()).map(({ severity }) => severity)).toEqual(["error"]);
 });

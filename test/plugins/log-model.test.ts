@@ -29,13 +29,18 @@ const step = fc.oneof(
     weight: 8,
     arbitrary: fc.record({ append: fc.array(fc.nat(400), { minLength: 1, maxLength: 40 }) }),
   },
-  { weight: 2, arbitrary: fc.record({ many: fc.integer({ min: 200, max: 300 }) }) },
+  // So many that rows of tiles and of the antispam index become complete, and are read at the next start.
+  {
+    weight: 2,
+    arbitrary: fc.record({ many: fc.integer({ min: 200, max: 300 }), after: fc.nat(900) }),
+  },
   { weight: 1, arbitrary: fc.constant({ restart: true }) },
   { weight: 3, arbitrary: fc.record({ prove: fc.tuple(fc.nat(), fc.nat(), fc.nat()) }) },
 );
 type Step = {
   append?: number[];
   many?: number;
+  after?: number;
   restart?: boolean;
   prove?: [number, number, number];
 };
@@ -51,10 +56,10 @@ test.prop([kinds, fc.array(step, { minLength: 1, maxLength: 8 })], { numRuns: 25
     await bench.start();
     try {
       for (const one of steps as Step[]) {
-        const { append, many, restart, prove } = one;
+        const { append, many, after = 0, restart, prove } = one;
         if (restart === true) await bench.restart();
         const names =
-          append ?? (many === undefined ? [] : Array.from({ length: many }, (_, at) => at));
+          append ?? (many === undefined ? [] : Array.from({ length: many }, (_, at) => after + at));
         await appendAll(bench, model, names, candidate);
         if (prove !== undefined) await proveOne(bench, model, prove);
       }

@@ -8,16 +8,29 @@ import { Scrubber, scrubTile } from "../../plugins/log/scrubber.ts";
 import { silentJournal } from "../support/boot.ts";
 import { memoryStorage } from "../support/memory-storage.ts";
 import "../support/matchers.ts";
-import { at, benches, filled, formats, type Place, rowOf } from "./log-damage.ts";
+import { at, benches, filled, formats, type Place } from "./log-damage.ts";
 import { body, LogBench } from "./log-fixture.ts";
 
-const places: readonly (readonly [Place, string, string])[] = [
-  [at(tables.entries, numberKey(2n)), "entry", "entry 2 "],
-  [at(tables.entries, numberKey(299n)), "entry", "entry 299 "],
-  [at(tables.tiles, tileKey(0, 0n)), "tile", "tile 0/0 "],
-  [at(tables.tiles, tileKey(0, 1n)), "tile", "tile 0/1 "],
-  [rowOf(tables.leaves, 9n), "index", "the index does not lead to entry 9"],
+const tilesGone = ["tile 0/0 ", "tile 0/1 "];
+const placesOf = (format: (typeof formats)[number]): readonly Damaged[] => [
+  [
+    at(tables.entries, numberKey(0n)),
+    "entry",
+    // Larger entries fill more than one run.
+    format === "rfc6962" ? ["entry 0 "] : ["entry 0 ", "entry 256 ", "entry 512 "],
+  ],
+  [at(tables.tiles, tileKey(0, 0n)), "tile", tilesGone],
+  ...(format === "rfc6962"
+    ? ([
+        [
+          at(tables.antispam, numberKey(0n)),
+          "index",
+          [0, 256].map((n) => `the index does not lead to entry ${n} and`),
+        ],
+      ] as const)
+    : []),
 ];
+type Damaged = readonly [Place, string, readonly string[]];
 /** What a log reads, with rows that are changed or gone. */
 function overlay(reader: Reader) {
   const damaged = new Map<string, Uint8Array | null>();
@@ -41,7 +54,7 @@ function overlay(reader: Reader) {
 test.for(formats)(
   "%s: the scrubber names what is wrong while the log runs, until it is right again",
   async (format) => {
-    const bench = await filled(format, 300);
+    const bench = await filled(format, 600);
     const reader = await bench.driver.openReader("log-one");
     const { damaged, store } = overlay(reader);
     const head = (await bench.ask(latestHead, { log: "one" })).head;
@@ -58,28 +71,28 @@ test.for(formats)(
       clock: { now: () => new Date(0) },
       journal: { ...silentJournal, error: (_event, fields) => void told.push(fields ?? {}) },
     });
-    const pass = async () => [await scrubber.step(), await scrubber.step()];
-    expect(await pass()).toEqual([256, 44]);
+    const pass = async () => [await scrubber.step(), await scrubber.step(), await scrubber.step()];
+    expect(await pass()).toEqual([256, 256, 88]);
     expect([scrubber.trouble, scrubber.damages()]).toEqual([null, []]);
 
-    for (const [{ table, key }, kind, what] of places) {
+    for (const [{ table, key }, kind, all] of placesOf(format)) {
       const row = await key(reader);
       for (const value of [null, new Uint8Array(8)]) {
         told.length = 0;
         damaged.set(`${table} ${row.toHex()}`, value);
         await pass();
         await pass();
-        expect(scrubber.damages(), what).toEqual([
-          { log: "one", kind, what: expect.stringContaining(what) },
-        ]);
+        expect(scrubber.damages()).toEqual(
+          all.map((what) => ({ log: "one", kind, what: expect.stringContaining(what) })),
+        );
         // Told once, however often it is seen.
-        expect(told).toHaveLength(1);
+        expect(told).toHaveLength(all.length);
         expect(scrubber.trouble).toContain(
           kind === "entry" ? "replica or backup" : "log repair one",
         );
         const gauge = scrubber.metrics().find(({ name }) => name === "chancery_log_damages");
         expect(gauge?.values.filter(({ value }) => value > 0)).toEqual([
-          { labels: { kind }, value: 1 },
+          { labels: { kind }, value: all.length },
         ]);
         damaged.clear();
         await pass();
@@ -87,6 +100,18 @@ test.for(formats)(
       }
     }
     expect(await scrubTile(scrubbed, 10n)).toEqual([]);
+    // One byte of many: what it belongs to is named.
+    const changed = async (table: string, byte: number) => {
+      const row = (await reader.get(table, numberKey(0n))) ?? new Uint8Array();
+      damaged.set(`${table} ${numberKey(0n).toHex()}`, row.with(byte, (row[byte] ?? 0) ^ 1));
+      return (await scrubTile(scrubbed, 0n)).map(({ what }) => what);
+    };
+    expect(await changed(tables.entries, 12 + 4)).toEqual(["entry 0 is not what the tree holds"]);
+    damaged.clear();
+    if (format === "rfc6962") {
+      const found = await changed(tables.antispam, 9 * 6);
+      expect(found).toEqual(["the index does not lead to entry 9"]);
+    }
   },
 );
 
@@ -103,19 +128,19 @@ test("a running log reads itself, and what it finds is its health", async () => 
       return {
         ...bound(partition),
         get: async (table, key) =>
-          isDamaged && table === tables.leaves ? null : await partition.get(table, key),
+          isDamaged && table === tables.tiles ? null : await partition.get(table, key),
       };
     },
   };
   bench.storage = damaging;
   await bench.start();
-  await bench.append(body(1));
+  await Promise.all(Array.from({ length: 512 }, async (_, n) => await bench.append(body(n))));
   const health = () => bench.installation?.health()["log"];
   expect(health()).toEqual({ status: "ok" });
   isDamaged = true;
   await expect.poll(health).toMatchObject({
     status: "degraded",
-    reason: expect.stringContaining("the index does not lead to entry 0"),
+    reason: expect.stringContaining("tile 0/"),
   });
   isDamaged = false;
   await expect.poll(health).toEqual({ status: "ok" });

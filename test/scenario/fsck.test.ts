@@ -162,7 +162,7 @@ const cases: readonly (readonly [string, Damage, RegExp])[] = [
   [
     "a chain that is cut",
     sql(ct, 'UPDATE "table_entries" SET "value" = substr("value", 1, length("value") - 9)'),
-    /the chain beside entry 0: .*cut off/,
+    /cannot be checked: run: cut short/,
   ],
   [
     "a fact that is none",
@@ -232,15 +232,16 @@ function copyOfHome(): string {
 
 test("tiles and indices are repaired from the entries, and a damaged entry is not", async () => {
   const copy = copyOfHome();
-  for (const table of ["tiles", "leaves", "antispam"]) {
-    sql(ct, `DELETE FROM "table_${table}"`)(copy);
-  }
+  // As an earlier release left a log: with a row for each leaf, and nothing that says how it is laid out.
+  sql(ct, `DELETE FROM "table_state" WHERE "key" = CAST('layout' AS BLOB)`)(copy);
+  sql(ct, `INSERT INTO "table_leaves" VALUES (zeroblob(32), zeroblob(8))`)(copy);
+  sql(ct, `INSERT INTO "table_tiles" VALUES (zeroblob(9), zeroblob(32))`)(copy);
   expect(await fsck(copy)).toMatchObject({ clean: false });
   const repair = async () => await runRepair(["ct", "--json"], terminalOf(copy).terminal);
   expect(await repair()).toBe(0);
   expect(await fsck(copy)).toMatchObject({ clean: true });
   sql(ct, 'UPDATE "table_entries" SET "value" = flipAt("value", 30)')(copy);
-  await expect(repair()).rejects.toThrow(/not what its tile says.*nothing was changed/);
+  await expect(repair()).rejects.toThrow(/do not give the tree of 1.*nothing was changed/);
 });
 
 test.for(cases)("%s is noticed", async ([, damage, text]) => {

@@ -1,0 +1,114 @@
+/** Entries in runs: whatever was appended is read again, by place and by batch, across restarts; what is damaged is refused. */
+import { expect, test as it } from "vitest";
+import { encodeUtf8, uintBytes } from "../../core/formats/encoding.ts";
+import { Malformed } from "../../core/formats/malformed.ts";
+import { numberKey, tables } from "../../plugins/log/rows.ts";
+import { decodeRun, lastRun, NewestRun, readPlaced } from "../../plugins/log/runs.ts";
+import { fc, test } from "../support/fixed-draws.ts";
+import { memoryStorage } from "../support/memory-storage.ts";
+
+const shape = { tables: Object.values(tables), streams: [] };
+
+const entry = fc.record({
+  length: fc.oneof(fc.nat(300), fc.nat(5_000), fc.nat(65_535)),
+  extra: fc.oneof(fc.constant(0), fc.nat(3_000)),
+  laterMs: fc.oneof(fc.constant(0), fc.nat(10_000)),
+});
+/** After each batch, whether the log is started again. */
+const batch = fc.record({
+  entries: fc.array(entry, { minLength: 1, maxLength: 30 }),
+  restart: fc.boolean(),
+});
+
+test.prop([fc.array(batch, { minLength: 1, maxLength: 8 })], { numRuns: 40 })(
+  "what was appended is read again",
+  async (batches) => {
+    await using storage = memoryStorage();
+    await storage.create("log", shape);
+    await using partition = await storage.open("log", shape);
+    const all: {
+      index: bigint;
+      entry: Uint8Array;
+      extraData: Uint8Array;
+      integratedAtMs: bigint;
+    }[] = [];
+    let run = NewestRun.of(undefined);
+    let atMs = 1_700_000_000_000;
+    for (const { entries, restart } of batches) {
+      for (const { length, extra, laterMs } of entries) {
+        atMs += laterMs;
+        const fill = all.length % 251;
+        const placed = {
+          index: BigInt(all.length),
+          entry: new Uint8Array(length).fill(fill),
+          extraData: new Uint8Array(extra).fill(fill ^ 255),
+          integratedAtMs: BigInt(atMs),
+        };
+        run.append(placed);
+        all.push(placed);
+      }
+      await partition.commit({ writes: run.takeWrites() });
+      expect(run.takeWrites()).toEqual([]);
+      if (restart) run = NewestRun.of(await lastRun(partition));
+    }
+    expect(await readPlaced(partition, 0n, all.length + 5)).toEqual(all);
+    for (let at = 0; at < all.length; at += 7) {
+      expect(await readPlaced(partition, BigInt(at), 3)).toEqual(all.slice(at, at + 3));
+    }
+    expect(await readPlaced(partition, BigInt(all.length), 1)).toEqual([]);
+    // No row is larger than what a storage takes, nor are they many.
+    const rows = await partition.scan(tables.entries, { limit: 10_000 });
+    expect(Math.max(...rows.map(({ value }) => value.length))).toBeLessThan(256 * 1024);
+  },
+);
+
+function filledRun(): { key: Uint8Array; value: Uint8Array } {
+  const run = NewestRun.of(undefined);
+  for (let index = 5n; index < 8n; index++) {
+    const entryOf = encodeUtf8(`entry ${index}`);
+    run.append({ index, entry: entryOf, extraData: new Uint8Array(2), integratedAtMs: index });
+  }
+  const [row] = run.takeWrites();
+  return { key: row?.key ?? new Uint8Array(), value: row?.value ?? new Uint8Array() };
+}
+
+it("refuses a run that is cut short anywhere, or of a version it does not know", () => {
+  const { key, value } = filledRun();
+  expect(decodeRun({ key, value }).map(({ index }) => index)).toEqual([5n, 6n, 7n]);
+  const ends = new Set([0, 1, 2, 3].map((n) => 9 + n * 12));
+  for (let length = 0; length < value.length; length++) {
+    // Between two entries nothing shows: that one is missing, its index tells.
+    if (length > 9 && ends.has(length)) continue;
+    expect(() => decodeRun({ key, value: value.subarray(0, length) })).toThrow(Malformed);
+  }
+  expect(() => decodeRun({ key, value: value.with(0, 2) })).toThrow(Malformed);
+  const endless = Uint8Array.of(...value.subarray(0, 9), ...new Uint8Array(20).fill(255));
+  expect(() => decodeRun({ key, value: endless })).toThrow(Malformed);
+});
+
+it("reads the rows of an earlier release, among its own, and stops at a gap", async () => {
+  await using storage = memoryStorage();
+  await storage.create("log", shape);
+  await using partition = await storage.open("log", shape);
+  const old = (text: string) =>
+    Uint8Array.of(...uintBytes(9, 8), ...uintBytes(text.length, 4), ...encodeUtf8(`${text}chain`));
+  const { key, value } = filledRun();
+  const writes = [3n, 4n, 9n].map((index) => ({
+    table: tables.entries,
+    key: numberKey(index),
+    value: old(`old ${index}`),
+  }));
+  await partition.commit({ writes: [...writes, { table: tables.entries, key, value }] });
+  const read = await readPlaced(partition, 3n, 20);
+  expect(read.map(({ index }) => index)).toEqual([3n, 4n, 5n, 6n, 7n]);
+  expect(read[0]).toEqual({
+    index: 3n,
+    entry: encodeUtf8("old 3"),
+    extraData: encodeUtf8("chain"),
+    integratedAtMs: 9n,
+  });
+  expect(await readPlaced(partition, 8n, 1)).toEqual([]);
+  expect(await readPlaced(partition, 2n, 1)).toEqual([]);
+  // Nothing is added to what an earlier release has written.
+  expect(NewestRun.of(await lastRun(partition)).takeWrites()).toEqual([]);
+});
