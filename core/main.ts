@@ -23,12 +23,16 @@ async function main(): Promise<void> {
   const { pinoJournal } = await import("./pino-journal.ts");
   const { exitCodeFor, parseProcessArguments, startProcess } = await import("./run.ts");
   const { flushCompileCache } = await import("node:module");
+  const { setFlagsFromString } = await import("node:v8");
   const { loadHome } = await import("../config/load.ts");
   const { Superseded } = await import("./storage.ts");
   const leave = (code: number): never => process.exit(code);
   const reasonOf = (thrown: unknown): string =>
     thrown instanceof Error ? thrown.message : String(thrown);
 
+  // How large the young generation may be is said to this thread, which has it by now. Left in force, it would outweigh what each
+  // thread that is started later is given for its own.
+  setFlagsFromString("--max-semi-space-size=0");
   const args = usable(parseProcessArguments, reasonOf) ?? leave(ExitCode.usage);
   const journal = pinoJournal(args.process);
   const core = journal("core");

@@ -127,10 +127,7 @@ export class WritingThread implements AsyncDisposable {
     await this.#worker.terminate();
   }
 
-  async #answer(
-    order: ThreadOrder,
-    transfer: readonly ArrayBuffer[] = [],
-  ): Promise<ThreadAnswer> {
+  async #answer(order: ThreadOrder, transfer: readonly ArrayBuffer[] = []): Promise<ThreadAnswer> {
     const answer = await new Promise<ThreadAnswer>((resolve, reject) => {
       if (this.#ended !== null) {
         reject(this.#ended);
