@@ -4,9 +4,14 @@
  * journal when all its plugins answer, drains on SIGTERM or SIGINT, answers `{ping: n}` on an IPC channel with `{pong: n}`, and
  * never goes on after an error that nobody expected.
  */
+import { setFlagsFromString } from "node:v8";
 import { unsuitableNode } from "./node-version.ts";
 
 const longestDrainMs = 30_000;
+
+// How large the young generation may be is said to this thread, which has it by now. Left in force, it would outweigh what each thread
+// that is started later is given for its own. Before anything is loaded: what was compiled under other flags is compiled again.
+setFlagsFromString("--max-semi-space-size=0");
 
 const unsuitable = unsuitableNode(process.version);
 if (unsuitable === null) await main();
@@ -23,16 +28,12 @@ async function main(): Promise<void> {
   const { pinoJournal } = await import("./pino-journal.ts");
   const { exitCodeFor, parseProcessArguments, startProcess } = await import("./run.ts");
   const { flushCompileCache } = await import("node:module");
-  const { setFlagsFromString } = await import("node:v8");
   const { loadHome } = await import("../config/load.ts");
   const { Superseded } = await import("./storage.ts");
   const leave = (code: number): never => process.exit(code);
   const reasonOf = (thrown: unknown): string =>
     thrown instanceof Error ? thrown.message : String(thrown);
 
-  // How large the young generation may be is said to this thread, which has it by now. Left in force, it would outweigh what each
-  // thread that is started later is given for its own.
-  setFlagsFromString("--max-semi-space-size=0");
   const args = usable(parseProcessArguments, reasonOf) ?? leave(ExitCode.usage);
   const journal = pinoJournal(args.process);
   const core = journal("core");
