@@ -4,9 +4,14 @@
  * journal when all its plugins answer, drains on SIGTERM or SIGINT, answers `{ping: n}` on an IPC channel with `{pong: n}`, and
  * never goes on after an error that nobody expected.
  */
+import { setFlagsFromString } from "node:v8";
 import { unsuitableNode } from "./node-version.ts";
 
 const longestDrainMs = 30_000;
+
+// How large the young generation may be is said to this thread, which has it by now. Left in force, it would outweigh what each thread
+// that is started later is given for its own. Before anything is loaded: what was compiled under other flags is compiled again.
+setFlagsFromString("--max-semi-space-size=0");
 
 const unsuitable = unsuitableNode(process.version);
 if (unsuitable === null) await main();

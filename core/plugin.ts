@@ -79,6 +79,8 @@ interface Keeps {
   readonly partitioned?: boolean;
   /** True if most of it is values of a thousand bytes and more; a hint for storage, of which nothing else depends. */
   readonly largeValues?: boolean;
+  /** True if no request waits for its commits, or few do: storage may do other work first. A hint, too. */
+  readonly patient?: boolean;
 }
 
 /** A resource outside the bus. `internet` gives `fetch`, `disk` gives `home`. */

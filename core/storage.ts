@@ -83,6 +83,8 @@ export interface PartitionShape {
   readonly streams: readonly string[];
   /** True if most of it will be values of a thousand bytes and more: a driver may lay it out for them when it is created. */
   readonly largeValues?: boolean;
+  /** True if its commits may wait for other work of the driver's, for as long as a disk needs for some megabytes. */
+  readonly patient?: boolean;
 }
 
 /** A place that keeps partitions. */

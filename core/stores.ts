@@ -126,6 +126,7 @@ function shapeOf({ keeps }: Manifest): PartitionShape {
     tables: [...(keeps?.tables ?? []), cursorTable],
     streams: [...(keeps?.streams ?? []), factStream],
     ...(keeps?.largeValues === true && { largeValues: true }),
+    ...(keeps?.patient === true && { patient: true }),
   };
 }
 

@@ -21,6 +21,6 @@ export const audit = definePlugin({
     signInsRefused,
     entriesAppended,
   ],
-  keeps: { tables: Object.values(tables), streams: [recordStream] },
+  keeps: { tables: Object.values(tables), streams: [recordStream], patient: true },
   reaches: [],
 });

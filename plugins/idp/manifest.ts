@@ -79,7 +79,7 @@ export const idp = definePlugin({
   needs: [sign, describeKey],
   emits: [idTokenIssued, signInsRefused],
   follows: [],
-  keeps: { tables: [] },
+  keeps: { tables: [], patient: true },
   reaches: ["disk", "listen", "internet"],
 });
 

@@ -18,8 +18,11 @@ export class IndexUnavailable extends Error {
 const maxWaiting = 512;
 const searches: readonly (keyof Calls)[] = ["find", "count"];
 
-/** What a thread may have of memory besides its buffers. */
-const maxHeapMiB = 192;
+/**
+ * What a thread may have of memory besides its buffers. What it makes of an entry is soon garbage: a young generation as large as that of
+ * the thread that answers requests would only take longer to fill.
+ */
+const threadLimits = { maxOldGenerationSizeMb: 192, maxYoungGenerationSizeMb: 6 };
 
 /** The thread. */
 export class IndexThread implements AsyncDisposable {
@@ -62,7 +65,7 @@ export class IndexThread implements AsyncDisposable {
     const worker = new Worker(new URL("./thread.ts", import.meta.url), {
       name: "search index",
       workerData: { path: this.#path },
-      resourceLimits: { maxOldGenerationSizeMb: maxHeapMiB },
+      resourceLimits: threadLimits,
     });
     let reason = "the thread of the index ended";
     worker.unref();

@@ -1,7 +1,7 @@
 /** When write-ahead logs are moved into their files, and when commits have to wait for it. */
 import { setTimeout as sleep } from "node:timers/promises";
-import { Worker } from "node:worker_threads";
 import type { CheckpointDone, CheckpointOrder } from "./sqlite-checkpointer.ts";
+import type { Threads, WritingThread } from "./threads.ts";
 
 /** How long a failed or partial attempt is given before the next, while commits wait. */
 const retryMs = 20;
@@ -13,15 +13,20 @@ interface Wal {
   resume: (() => void) | null;
 }
 
-/** The write-ahead logs of one driver's partitions. The thread is started when it is first needed. */
-export class Checkpoints implements AsyncDisposable {
+/** The write-ahead logs of one driver's partitions. */
+export class Checkpoints {
   readonly #softBytes: number;
   readonly #hardBytes: number;
   readonly #wals = new Map<string, Wal>();
-  readonly #waiting = new Map<string, ((done: CheckpointDone) => void)[]>();
-  #worker: Worker | null = null;
+  readonly #threads: Threads;
+  /** The thread that has a connection to the file. */
+  readonly #moving = new Map<string, WritingThread>();
 
-  constructor(bounds: { readonly walSoftBytes: number; readonly walHardBytes: number }) {
+  constructor(
+    threads: Threads,
+    bounds: { readonly walSoftBytes: number; readonly walHardBytes: number },
+  ) {
+    this.#threads = threads;
     this.#softBytes = bounds.walSoftBytes;
     this.#hardBytes = bounds.walHardBytes;
   }
@@ -47,18 +52,17 @@ export class Checkpoints implements AsyncDisposable {
   /** Lets go of the file, so that its writer is the last to close it. */
   async close(path: string, name: string): Promise<void> {
     this.#wals.delete(path);
-    if (this.#worker !== null) await this.#order({ path, name, close: true });
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#worker?.terminate();
-    this.#worker = null;
+    const thread = this.#moving.get(path);
+    if (thread === undefined) return;
+    await this.#order(thread, { path, name, close: true });
+    this.#moving.delete(path);
+    await thread.release(path);
   }
 
   /** Once in the background; as long as commits wait, until the log is empty. */
   async #move(path: string, name: string, wal: Wal): Promise<void> {
-    for (;;) {
-      const { emptied } = await this.#order({ path, name });
+    while (this.#wals.has(path)) {
+      const { emptied } = await this.#order(this.#threadFor(path), { path, name });
       // Only a pause lets the log become empty: otherwise the writer has added to it meanwhile.
       if (emptied || !this.#wals.has(path)) wal.bytes = 0;
       if (wal.bytes < this.#hardBytes) break;
@@ -70,34 +74,16 @@ export class Checkpoints implements AsyncDisposable {
     resume?.();
   }
 
-  async #order(order: CheckpointOrder): Promise<CheckpointDone> {
-    const worker = (this.#worker ??= this.#start());
-    return await new Promise((resolve) => {
-      this.#waiting.set(order.path, [...(this.#waiting.get(order.path) ?? []), resolve]);
-      worker.postMessage(order);
-    });
+  #threadFor(path: string): WritingThread {
+    const known = this.#moving.get(path);
+    if (known !== undefined && !known.hasEnded) return known;
+    const thread = this.#threads.hold(path, true);
+    this.#moving.set(path, thread);
+    return thread;
   }
 
-  #start(): Worker {
-    const worker = new Worker(new URL("./sqlite-checkpointer.ts", import.meta.url), {
-      name: "storage checkpoints",
-      resourceLimits: { maxYoungGenerationSizeMb: 4 },
-    });
-    worker.unref();
-    worker.on("message", (done: CheckpointDone) => {
-      const [first, ...rest] = this.#waiting.get(done.path) ?? [];
-      this.#waiting.set(done.path, rest);
-      first?.(done);
-    });
-    // Without it the logs grow to the hard bound, where commits wait: the next order starts a new thread.
-    worker.on("error", () => undefined);
-    worker.on("exit", () => {
-      this.#worker = null;
-      for (const [path, waiting] of this.#waiting) {
-        for (const resolve of waiting) resolve({ path, emptied: false, closed: true });
-      }
-      this.#waiting.clear();
-    });
-    return worker;
+  /** Where the thread has died, nothing was moved: the logs grow to the hard bound, and the next order starts another thread. */
+  async #order(thread: WritingThread, order: CheckpointOrder): Promise<CheckpointDone> {
+    return await thread.checkpoint(order).catch(() => ({ emptied: false }));
   }
 }

@@ -1,15 +1,12 @@
-/** The calling thread's side of a writing thread: one group on its way at a time, the next one gathering meanwhile. */
-import { once } from "node:events";
-import { Worker } from "node:worker_threads";
-import { Conflict, type Commit, type Committed, type PartitionShape } from "../../core/storage.ts";
+/** The calling thread's side of writing one partition: one group on its way at a time, the next one gathering meanwhile. */
+import { Conflict, type Commit, type Committed } from "../../core/storage.ts";
 import type { Checkpoints } from "./checkpoints.ts";
 import { packGroup, type CommitOutcome, type GroupOutcome } from "./group.ts";
-import type { WriterOrder, WriterStart } from "./sqlite-writer.ts";
+import type { WriterStart } from "./sqlite-writer.ts";
+import type { Threads, WritingThread } from "./threads.ts";
 
 /** What one transaction may carry; more waits for the next. */
 const maxGroupBytes = 32 * 1024 * 1024;
-/** A thread that only writes needs no young generation to speak of. */
-const threadLimits = { maxYoungGenerationSizeMb: 4 };
 
 interface Waiting {
   readonly commit: Commit;
@@ -20,43 +17,36 @@ interface Waiting {
 
 /** Commits of one partition, in the order they are called. */
 export class CommitQueue implements AsyncDisposable {
-  readonly #worker: Worker;
-  readonly #shape: PartitionShape;
-  readonly #path: string;
-  readonly #name: string;
+  readonly #thread: WritingThread;
+  readonly #start: WriterStart;
   readonly #checkpoints: Checkpoints;
   #gathering: Waiting[] = [];
   #sent: readonly Waiting[] = [];
   #scheduled = false;
   #failed: Error | null = null;
   #idle: (() => void) | null = null;
+  #closing: Promise<void> | null = null;
 
-  /** Starts the thread and waits until it holds the lock and its settings are proven. */
-  static async start(start: WriterStart, checkpoints: Checkpoints): Promise<CommitQueue> {
-    const worker = new Worker(new URL("./sqlite-writer.ts", import.meta.url), {
-      workerData: start,
-      name: `storage ${start.name}`,
-      resourceLimits: threadLimits,
-    });
+  /** Has the partition opened by the thread that will write it. */
+  static async open(
+    start: WriterStart,
+    threads: Threads,
+    checkpoints: Checkpoints,
+  ): Promise<CommitQueue> {
+    const thread = threads.hold(start.path, start.shape.patient === true);
     try {
-      // An error thrown while the thread starts arrives as the event "error", which rejects this.
-      await once(worker, "message");
+      await thread.open(start);
     } catch (thrown) {
-      await worker.terminate();
+      await thread.release(start.path);
       throw thrown;
     }
-    return new CommitQueue(worker, start, checkpoints);
+    return new CommitQueue(thread, start, checkpoints);
   }
 
-  private constructor(worker: Worker, start: WriterStart, checkpoints: Checkpoints) {
-    this.#worker = worker;
-    this.#shape = start.shape;
-    this.#path = start.path;
-    this.#name = start.name;
+  private constructor(thread: WritingThread, start: WriterStart, checkpoints: Checkpoints) {
+    this.#thread = thread;
+    this.#start = start;
     this.#checkpoints = checkpoints;
-    worker.on("message", (outcome: GroupOutcome) => this.#settle(outcome));
-    worker.on("error", (cause) => this.#fail("the writing thread died", cause));
-    worker.on("exit", () => this.#fail("the writing thread has ended"));
   }
 
   /** See `Partition.commit`. */
@@ -68,17 +58,20 @@ export class CommitQueue implements AsyncDisposable {
     });
   }
 
-  /** Writes what was called, then ends the thread. */
+  /** Writes what was called, then lets go of partition and thread; once, because another may have opened the partition since. */
   async [Symbol.asyncDispose](): Promise<void> {
+    await (this.#closing ??= this.#close());
+  }
+
+  async #close(): Promise<void> {
     if (this.#failed === null && this.#busy()) {
       await new Promise<void>((resolve) => (this.#idle = resolve));
     }
-    this.#failed ??= new Error(`partition "${this.#name}" is closed`);
-    await this.#checkpoints.close(this.#path, this.#name);
-    if (this.#worker.threadId === -1) return;
-    const ended = once(this.#worker, "exit");
-    this.#worker.postMessage({ close: true } satisfies WriterOrder);
-    await ended;
+    const { path, name } = this.#start;
+    this.#failed ??= new Error(`partition "${name}" is closed`);
+    await this.#checkpoints.close(path, name);
+    if (!this.#thread.hasEnded) await this.#thread.close(path);
+    await this.#thread.release(path);
   }
 
   #busy(): boolean {
@@ -98,16 +91,16 @@ export class CommitQueue implements AsyncDisposable {
   #send(): void {
     if (this.#sent.length > 0 || this.#gathering.length === 0 || this.#failed !== null) return;
     // The bound of the write-ahead log: nothing is written until it has been moved into the file.
-    if (!this.#checkpoints.admits(this.#path, () => this.#send())) return;
+    if (!this.#checkpoints.admits(this.#start.path, () => this.#send())) return;
     this.#sent = this.#takeGroup();
     const group = packGroup(
-      this.#shape,
+      this.#start.shape,
       this.#sent.map(({ commit }) => commit),
     );
-    this.#worker.postMessage({ group } satisfies WriterOrder, [
-      group.layout.buffer,
-      group.bytes.buffer,
-    ]);
+    this.#thread.write(this.#start.path, group).then(
+      (outcome) => this.#settle(outcome),
+      (cause: unknown) => this.#fail(reasonOf(cause), cause),
+    );
   }
 
   #takeGroup(): readonly Waiting[] {
@@ -128,7 +121,7 @@ export class CommitQueue implements AsyncDisposable {
     }
     const sent = this.#sent;
     this.#sent = [];
-    this.#checkpoints.grown(this.#path, this.#name, outcome.walBytes);
+    this.#checkpoints.grown(this.#start.path, this.#start.name, outcome.walBytes);
     for (const [at, waiting] of sent.entries()) settleOne(waiting, outcome.outcomes[at]);
     // What those who waited commit next, in this turn, goes with what has gathered meanwhile.
     if (this.#gathering.length > 0) this.#sendSoon();
@@ -137,7 +130,7 @@ export class CommitQueue implements AsyncDisposable {
 
   #fail(reason: string, cause?: unknown): void {
     this.#failed ??= new Error(
-      `partition "${this.#name}": ${reason}; whether the last commits took place is unknown, restart to find out`,
+      `partition "${this.#start.name}": ${reason}; whether the last commits took place is unknown, restart to find out`,
       { cause },
     );
     const lost = [...this.#sent, ...this.#gathering];
@@ -146,6 +139,10 @@ export class CommitQueue implements AsyncDisposable {
     for (const { reject } of lost) reject(this.#failed);
     this.#idle?.();
   }
+}
+
+function reasonOf(thrown: unknown): string {
+  return thrown instanceof Error ? thrown.message : String(thrown);
 }
 
 function settleOne(waiting: Waiting, outcome: CommitOutcome | undefined): void {

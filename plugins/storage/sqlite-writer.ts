@@ -1,10 +1,8 @@
 /**
- * The thread that writes one partition. A message is a group of commits; it becomes one transaction and one fsync, and is answered
- * only after COMMIT has returned. The first error makes the outcome unknown, and nothing is written after it.
+ * What writes one partition, in a thread. A group of commits becomes one transaction and one fsync, and is answered only after COMMIT has
+ * returned. The first error makes the outcome unknown, and nothing is written after it.
  */
-import { flushCompileCache } from "node:module";
-import type { DatabaseSync, StatementSync } from "node:sqlite";
-import { parentPort, workerData } from "node:worker_threads";
+import type { StatementSync } from "node:sqlite";
 import type { PartitionShape } from "../../core/storage.ts";
 import {
   unpackGroup,
@@ -15,7 +13,7 @@ import {
 } from "./group.ts";
 import { openWriter, streamName, tableName, takeLock, walMeter } from "./sqlite-file.ts";
 
-/** What the thread is started with. */
+/** The partition. */
 export interface WriterStart {
   readonly path: string;
   readonly lockPath: string;
@@ -23,29 +21,10 @@ export interface WriterStart {
   readonly shape: PartitionShape;
 }
 
-/** What the thread is told: a group to write, or to close and end. */
-export type WriterOrder = { readonly group: Group } | { readonly close: true };
-
-function run(port: NonNullable<typeof parentPort>, start: WriterStart): void {
-  // Opened before the answer, so that a wrong setting or a held lock fails the open and not the first commit.
-  const lock = takeLock(start.lockPath, start.name);
-  const writer = new Writer(openWriter(start.path, start.name, start.shape), start.shape);
-  port.postMessage("open");
-  // So that the next thread of this kind, in the very first run too, finds it compiled and loads no compiler.
-  flushCompileCache();
-  port.on("message", (order: WriterOrder) => {
-    if ("group" in order) {
-      port.postMessage(writer.write(order.group));
-      return;
-    }
-    writer.close();
-    lock.close();
-    port.close();
-  });
-}
-
-class Writer {
-  readonly #database: DatabaseSync;
+/** Writes one partition. */
+export class SqliteWriter implements Disposable {
+  /** The lock, and the connection above it. */
+  readonly #held: DisposableStack;
   readonly #gets: readonly StatementSync[];
   readonly #sets: readonly StatementSync[];
   readonly #deletes: readonly StatementSync[];
@@ -56,12 +35,20 @@ class Writer {
   readonly #walBytes: () => number;
   #failed: string | null = null;
 
-  constructor(database: DatabaseSync, { tables, streams }: PartitionShape) {
+  /** @throws if another writes the partition, or if the file is not what it should be. */
+  constructor({ path, lockPath, name, shape }: WriterStart) {
+    // Nothing of a partition that could not be opened outlives this: the thread may live on.
+    using held = new DisposableStack();
+    const lock = takeLock(lockPath, name);
+    held.defer(() => lock.close());
+    const database = openWriter(path, name, shape);
+    // A transaction left open by an error is rolled back with the connection.
+    held.defer(() => database.close());
+    const { tables, streams } = shape;
     const each = (names: readonly string[], sql: (name: string) => string) =>
       names.map((name) => database.prepare(sql(name)));
     const t = tables.map(tableName);
     const s = streams.map(streamName);
-    this.#database = database;
     this.#begin = database.prepare("BEGIN IMMEDIATE");
     this.#commit = database.prepare("COMMIT");
     const meter = walMeter(database, "NOOP");
@@ -73,8 +60,10 @@ class Writer {
     this.#lengths = each(s, (name) => `SELECT coalesce(max("sequence"), 0) AS n FROM ${name}`).map(
       (statement) => Number(statement.get()?.["n"]),
     );
+    this.#held = held.move();
   }
 
+  /** Commits a group. */
   write(group: Group): GroupOutcome {
     if (this.#failed !== null) return { unknown: this.#failed };
     try {
@@ -90,9 +79,8 @@ class Writer {
     }
   }
 
-  close(): void {
-    // A transaction left open by an error is rolled back with the connection.
-    this.#database.close();
+  [Symbol.dispose](): void {
+    this.#held.dispose();
   }
 
   /** All expectations first, so that a conflict has nothing to undo. */
@@ -126,6 +114,3 @@ function same(found: unknown, expected: Uint8Array | null): boolean {
   if (found === null || expected === null) return found === expected;
   return found instanceof Uint8Array && Buffer.compare(found, expected) === 0;
 }
-
-// Last, because the class above must exist by then.
-if (parentPort !== null) run(parentPort, workerData as WriterStart); // the one who starts this thread gives exactly that

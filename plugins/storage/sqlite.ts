@@ -1,7 +1,7 @@
 /**
- * The SQLite storage driver. Each open partition has a thread that writes (WAL, `synchronous=FULL`); all commits called while the
- * previous transaction was being synced become the next transaction. Reads run on the calling thread over a connection that
- * cannot write. One more thread moves the write-ahead logs into the files.
+ * The SQLite storage driver. A few threads write (WAL, `synchronous=FULL`), each for several partitions; all commits of a partition that
+ * are called while its previous transaction was being synced become the next one. Reads run on the calling thread over a connection that
+ * cannot write.
  */
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
@@ -12,6 +12,7 @@ import { Checkpoints } from "./checkpoints.ts";
 import { CommitQueue } from "./commit-queue.ts";
 import { createFile, requireFile } from "./sqlite-file.ts";
 import { SqliteReader } from "./sqlite-reader.ts";
+import { Threads } from "./threads.ts";
 
 /** Where the files are, and when the write-ahead log is moved and when it pushes back. */
 export interface SqliteOptions {
@@ -27,7 +28,8 @@ const mebibyte = 1024 * 1024;
 /** A driver on `<directory>/<partition>.db`; the directory is made with the first partition. */
 export function sqliteDriver(options: SqliteOptions): StorageDriver {
   const { directory, walSoftBytes = 8 * mebibyte, walHardBytes = 128 * mebibyte } = options;
-  const checkpoints = new Checkpoints({ walSoftBytes, walHardBytes });
+  const threads = new Threads();
+  const checkpoints = new Checkpoints(threads, { walSoftBytes, walHardBytes });
   const open = new Set<AsyncDisposable>();
   const pathOf = (name: string) => {
     checkPartitionName(name);
@@ -46,8 +48,9 @@ export function sqliteDriver(options: SqliteOptions): StorageDriver {
       checkShape(shape);
       // Here too, because an error from the writing thread loses its class on the way.
       requireFile(path, name);
-      const queue = await CommitQueue.start(
+      const queue = await CommitQueue.open(
         { path, lockPath: join(directory, `${name}.lock`), name, shape },
+        threads,
         checkpoints,
       );
       const partition = new ComposedPartition(new SqliteReader(path, name), queue, shape);
@@ -62,7 +65,7 @@ export function sqliteDriver(options: SqliteOptions): StorageDriver {
     async [Symbol.asyncDispose]() {
       for (const opened of open) await opened[Symbol.asyncDispose]();
       open.clear();
-      await checkpoints[Symbol.asyncDispose]();
+      await threads[Symbol.asyncDispose]();
     },
   };
 }

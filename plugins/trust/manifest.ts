@@ -31,7 +31,7 @@ export const trust = definePlugin({
   needs: [sign, describeKey],
   emits: [],
   follows: [],
-  keeps: { tables: ["files", "versions"] },
+  keeps: { tables: ["files", "versions"], patient: true },
   reaches: ["disk"],
 });
 

@@ -1,0 +1,149 @@
+/**
+ * The threads that write. Each costs some 10 MiB, whatever it does, so there are three at most and partitions share them. While one
+ * partition's transaction is being synced, those beside it wait. So partitions that are patient share one thread among themselves, and
+ * with it what takes longest, moving write-ahead logs; the others are spread over two, in the order in which they are opened.
+ */
+import { Worker } from "node:worker_threads";
+import type { Group, GroupOutcome } from "./group.ts";
+import type { CheckpointDone, CheckpointOrder } from "./sqlite-checkpointer.ts";
+import type { ThreadAnswer, ThreadOrder } from "./sqlite-thread.ts";
+import type { WriterStart } from "./sqlite-writer.ts";
+
+/** Threads for partitions that are not patient. */
+const mostHurried = 2;
+/** A thread that only writes needs no young generation to speak of. */
+const threadLimits = { maxYoungGenerationSizeMb: 4 };
+
+/** The threads of one driver. Each is started when it is first needed, and ends with the last that it works for. */
+export class Threads implements AsyncDisposable {
+  #hurried: readonly WritingThread[] = [];
+  #patient: WritingThread | null = null;
+
+  /** The thread that is to work for `path`, which it does until that is released. */
+  hold(path: string, isPatient: boolean): WritingThread {
+    const thread = isPatient ? this.#patientThread() : this.#hurriedThread();
+    thread.hold(path);
+    return thread;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const threads = [...this.#hurried, ...(this.#patient === null ? [] : [this.#patient])];
+    for (const thread of threads) await thread[Symbol.asyncDispose]();
+  }
+
+  #patientThread(): WritingThread {
+    if (this.#patient === null || this.#patient.hasEnded) {
+      this.#patient = new WritingThread("storage, patient");
+    }
+    return this.#patient;
+  }
+
+  /** A new one, or of as many as there may be the one that works for the fewest. */
+  #hurriedThread(): WritingThread {
+    this.#hurried = this.#hurried.filter(({ hasEnded }) => !hasEnded);
+    const [first, ...others] = this.#hurried;
+    if (first !== undefined && this.#hurried.length >= mostHurried) {
+      return others.reduce((least, thread) => (thread.load < least.load ? thread : least), first);
+    }
+    const thread = new WritingThread("storage");
+    this.#hurried = [...this.#hurried, thread];
+    return thread;
+  }
+}
+
+interface Waiting {
+  readonly resolve: (answer: ThreadAnswer) => void;
+  readonly reject: (reason: Error) => void;
+}
+
+/** One thread. Every method rejects once it has died, and what was under way then is in doubt. */
+export class WritingThread implements AsyncDisposable {
+  readonly #worker: Worker;
+  readonly #held = new Map<string, number>();
+  /** In the order of their orders, which is the order of the answers. */
+  #waiting: Waiting[] = [];
+  #ended: Error | null = null;
+
+  constructor(name: string) {
+    this.#worker = new Worker(new URL("./sqlite-thread.ts", import.meta.url), {
+      name,
+      resourceLimits: threadLimits,
+    });
+    this.#worker.on("message", (answer: ThreadAnswer) => this.#waiting.shift()?.resolve(answer));
+    this.#worker.on("error", (cause) => this.#end("the writing thread died", cause));
+    this.#worker.on("exit", () => this.#end("the writing thread has ended"));
+  }
+
+  /** True if it does nothing more for anybody. */
+  get hasEnded(): boolean {
+    return this.#ended !== null;
+  }
+
+  /** How many it works for. */
+  get load(): number {
+    return this.#held.size;
+  }
+
+  /** Counts one who uses the thread for `path`. */
+  hold(path: string): void {
+    this.#held.set(path, (this.#held.get(path) ?? 0) + 1);
+  }
+
+  /** The thread ends when nobody uses it any more. */
+  async release(path: string): Promise<void> {
+    const left = (this.#held.get(path) ?? 1) - 1;
+    if (left > 0) this.#held.set(path, left);
+    else this.#held.delete(path);
+    if (this.#held.size === 0) await this[Symbol.asyncDispose]();
+  }
+
+  /** Resolves when the lock is held and the settings are proven. */
+  async open(start: WriterStart): Promise<void> {
+    await this.#answer({ open: start });
+  }
+
+  /** Hands a group over to be one transaction. */
+  async write(path: string, write: Group): Promise<GroupOutcome> {
+    const answer = await this.#answer({ write, path }, [write.layout.buffer, write.bytes.buffer]);
+    if ("written" in answer) return answer.written;
+    throw new Error("storage: a group was not answered");
+  }
+
+  /** Closes the partition and lets go of its lock. */
+  async close(path: string): Promise<void> {
+    await this.#answer({ close: path });
+  }
+
+  /** Moves a write-ahead log, or lets go of its file. */
+  async checkpoint(order: CheckpointOrder): Promise<CheckpointDone> {
+    const answer = await this.#answer({ checkpoint: order });
+    if ("moved" in answer) return answer.moved;
+    throw new Error("storage: a checkpoint was not answered");
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#end("the writing thread has ended");
+    // Nothing is open any more, or nobody is left who would close it: dying in a transaction is nothing to SQLite.
+    await this.#worker.terminate();
+  }
+
+  async #answer(order: ThreadOrder, transfer: readonly ArrayBuffer[] = []): Promise<ThreadAnswer> {
+    const answer = await new Promise<ThreadAnswer>((resolve, reject) => {
+      if (this.#ended !== null) {
+        reject(this.#ended);
+        return;
+      }
+      this.#waiting.push({ resolve, reject });
+      this.#worker.postMessage(order, transfer);
+    });
+    if ("error" in answer) throw new Error(answer.error);
+    return answer;
+  }
+
+  #end(reason: string, cause?: unknown): void {
+    this.#ended ??= new Error(reason, { cause });
+    const lost = this.#waiting;
+    this.#waiting = [];
+    for (const { reject } of lost) reject(this.#ended);
+  }
+}
