@@ -235,7 +235,13 @@ function nameIn(certificate: Certificate) {
   const names = findExtension(certificate, extensionOids.subjectAltName);
   const san = names && readSubjectAltNames(names)[0]?.value;
   const extensions = readFulcioExtensions(certificate);
-  return { san, oidcIssuer: extensions[fulcioArcs.issuerV2] ?? extensions[fulcioArcs.issuer] };
+  const oidcIssuer = extensions[fulcioArcs.issuerV2] ?? extensions[fulcioArcs.issuer];
+  return { san: recordable(san), oidcIssuer: recordable(oidcIssuer) };
+}
+
+/** A text that a record may hold: one with what I-JSON does not have (RFC 7493 §2.1), which a certificate of anybody's may, could not be read again. */
+function recordable(name: string | undefined): string | undefined {
+  return name === undefined || /\p{Noncharacter_Code_Point}/u.test(name) ? undefined : name;
 }
 
 function sha256(bytes: Uint8Array): string {
