@@ -3,7 +3,7 @@
  * primitive in its one encoding; everything inside a constructed element checked at once, so that no BER hides in a part nobody
  * looks at.
  */
-import { decodeUtf8, equalBytes } from "./encoding.ts";
+import { decodeUtf8, equalRange } from "./encoding.ts";
 import { Malformed } from "./malformed.ts";
 
 /** Tags used by the formats here (X.680 §8.6), constructed bit included. */
@@ -41,9 +41,14 @@ const maxDepth = 64;
 
 /** Reads exactly one element, and everything inside it. @throws {Malformed} on anything that is not DER, or left over. */
 export function readDer(bytes: Uint8Array): DerElement {
+  checkDer(bytes);
+  return new Element(bytes, 0);
+}
+
+/** Checks that the bytes are exactly one element, and everything inside it. @throws {Malformed} as {@link readDer} */
+export function checkDer(bytes: Uint8Array): void {
   const end = checkElement(bytes, 0, bytes.length, maxDepth);
   if (end !== bytes.length) throw new Malformed("der: trailing bytes");
-  return new Element(bytes, 0);
 }
 
 /** Identifiers by a digest of their content; another one of the same digest takes the place. It is no state that anybody could see. */
@@ -53,18 +58,20 @@ const dottedSlots = 256;
 const longestKept = 24;
 
 /**
- * The dotted form of an object identifier's content. The same few come again and again, so their forms are kept.
+ * The dotted form of an object identifier, whose content lies in `bytes`. The same few come again and again, so their forms are kept.
  *
  * @throws {Malformed} if an arc is 2^53 or more.
  */
-export function dottedOid(content: Uint8Array): string {
-  if (content.length > longestKept) return formatOid(content);
-  let slot = content.length;
-  for (const byte of content) slot = (slot * 31 + byte) % dottedSlots;
+export function dottedOid(bytes: Uint8Array, from: number, to: number): string {
+  const length = to - from;
+  if (length > longestKept) return formatOid(bytes.subarray(from, to));
+  let slot = length;
+  for (let at = from; at < to; at++) slot = (slot * 31 + (bytes[at] ?? 0)) % dottedSlots;
   const known = dotted[slot];
-  if (known !== undefined && equalBytes(known.content, content)) return known.text;
+  if (known !== undefined && equalRange(bytes, from, to, known.content)) return known.text;
+  const content = bytes.slice(from, to);
   const text = formatOid(content);
-  dotted[slot] = { content: content.slice(), text };
+  dotted[slot] = { content, text };
   return text;
 }
 
@@ -138,13 +145,18 @@ class Element implements DerElement {
 }
 
 /** Where the content of a checked element begins. */
-function contentFrom(bytes: Uint8Array, start: number): number {
+export function contentFrom(bytes: Uint8Array, start: number): number {
   const first = bytes[start + 1] ?? 0;
   return start + 2 + (first < 0x80 ? 0 : first & 0x7f);
 }
 
+/** The content of a checked BOOLEAN. */
+export function isTrue(octet: number | undefined): boolean {
+  return octet === 0xff;
+}
+
 /** The length of a checked element's content. */
-function contentLength(bytes: Uint8Array, start: number): number {
+export function contentLength(bytes: Uint8Array, start: number): number {
   const first = bytes[start + 1] ?? 0;
   if (first < 0x80) return first;
   let length = 0;

@@ -2,7 +2,7 @@
  * DER, the distinguished encoding of ASN.1 (ITU-T X.690, 2021, §8 and §10-§11). The writer is made for the hot path: an element
  * is written once into an array of its exact size. The reader accepts nothing but DER and reads whole inputs only.
  */
-import { type DerElement, dottedOid, tags } from "./der-element.ts";
+import { type DerElement, dottedOid, isTrue, tags } from "./der-element.ts";
 import { allocate } from "./allocate.ts";
 import { concat, decodeUtf8, encodeUtf8, uintBytes, uintFrom } from "./encoding.ts";
 import { Malformed } from "./malformed.ts";
@@ -123,7 +123,8 @@ export function implicit(n: number, content: Uint8Array, isConstructed = false):
 
 /** The dotted form of an OBJECT IDENTIFIER. */
 export function readOid(element: DerElement): string {
-  return dottedOid(expectTag(element, tags.oid, "object identifier").content);
+  const { content } = expectTag(element, tags.oid, "object identifier");
+  return dottedOid(content, 0, content.length);
 }
 
 /** A signed INTEGER. */
@@ -141,7 +142,7 @@ export function readUnsigned(element: DerElement): Uint8Array {
 
 /** A BOOLEAN. */
 export function readBoolean(element: DerElement): boolean {
-  return expectTag(element, tags.boolean, "boolean").content[0] === 0xff;
+  return isTrue(expectTag(element, tags.boolean, "boolean").content[0]);
 }
 
 /** A BIT STRING of whole octets. */
@@ -168,47 +169,53 @@ export function readAscii(element: DerElement): string {
 }
 
 /** A UTCTime or GeneralizedTime in DER (X.690 §11.7, §11.8). */
-export function readTime(element: DerElement): Date {
-  const { tag, content } = element;
+export function readTime({ tag, content }: DerElement): Date {
+  return timeIn(tag, content, 0, content.length);
+}
+
+/** The time whose content lies in `bytes`, of an element with this tag. @throws {Malformed} */
+export function timeIn(tag: number, bytes: Uint8Array, from: number, to: number): Date {
   const isUtc = tag === tags.utcTime;
-  if (!isUtc) expectTag(element, tags.generalizedTime, "time");
-  const at = isUtc ? 0 : 2;
-  const century = isUtc ? -1 : readDigits(content, 0);
-  const years = readDigits(content, at);
-  const fraction = readFraction(content, at + 12);
+  if (!isUtc && tag !== tags.generalizedTime) throw new Malformed("der: expected time");
+  const at = isUtc ? from : from + 2;
+  const century = isUtc ? -1 : readDigits(bytes, from, to);
+  const years = readDigits(bytes, at, to);
+  const fraction = readFraction(bytes, at + 12, to);
   if (fraction === null || (isUtc && fraction !== 0)) throw new Malformed("der: not a time");
-  const month = readDigits(content, at + 2);
-  const day = readDigits(content, at + 4);
-  const hour = readDigits(content, at + 6);
-  const minute = readDigits(content, at + 8);
-  const second = readDigits(content, at + 10);
+  const month = readDigits(bytes, at + 2, to);
+  const day = readDigits(bytes, at + 4, to);
+  const hour = readDigits(bytes, at + 6, to);
+  const minute = readDigits(bytes, at + 8, to);
+  const second = readDigits(bytes, at + 10, to);
   const year = isUtc ? years + (years < 50 ? 2000 : 1900) : century * 100 + years;
-  const time = new Date(Date.UTC(0, month - 1, day, hour, minute, second));
-  // Date.UTC takes the years 0 to 99 for 1900 to 1999, and 29 February is looked at in the year it is in.
-  time.setUTCFullYear(year, month - 1, day);
-  // Date wraps 31 April to 1 May and 23:59:60 to the next day; only a real time reads back as it was written.
-  const isReal =
-    time.getUTCMonth() === month - 1 &&
-    time.getUTCDate() === day &&
-    time.getUTCHours() === hour &&
-    time.getUTCMinutes() === minute &&
-    time.getUTCSeconds() === second;
+  // Date would wrap 31 April to 1 May and 23:59:60 to the next day.
+  const isReal = day >= 1 && day <= daysIn(year, month) && hour < 24 && minute < 60 && second < 60;
   if (!isReal) throw new Malformed("der: no such time");
-  if (fraction > 0) time.setUTCMilliseconds(fraction);
+  const time = new Date(Date.UTC(year, month - 1, day, hour, minute, second, fraction));
+  // Date.UTC takes the years 0 to 99 for 1900 to 1999.
+  if (year < 100) time.setUTCFullYear(year, month - 1, day);
   return time;
 }
 
-/** Two decimal digits. @throws {Malformed} */
-function readDigits(bytes: Uint8Array, at: number): number {
+const monthDays = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+
+/** Days of a month in the Gregorian calendar; none of one that does not exist. */
+function daysIn(year: number, month: number): number {
+  const isLeap = year % 4 === 0 && (year % 100 !== 0 || year % 400 === 0);
+  return month === 2 && isLeap ? 29 : (monthDays[month - 1] ?? 0);
+}
+
+/** Two decimal digits before `to`. @throws {Malformed} */
+function readDigits(bytes: Uint8Array, at: number, to: number): number {
   const [tens, ones] = [(bytes[at] ?? 0) - 0x30, (bytes[at + 1] ?? 0) - 0x30];
-  if (tens >= 0 && tens <= 9 && ones >= 0 && ones <= 9) return tens * 10 + ones;
+  if (at + 2 <= to && tens >= 0 && tens <= 9 && ones >= 0 && ones <= 9) return tens * 10 + ones;
   throw new Malformed("der: not a time");
 }
 
 /** What follows the seconds: "Z", after a fraction of one to nine digits that ends in no zero if there is one. Milliseconds; null if it is neither. */
-function readFraction(bytes: Uint8Array, at: number): number | null {
-  if (bytes[at] === 0x5a && bytes.length === at + 1) return 0;
-  const text = /^\.(\d{0,8}[1-9])Z$/.exec(latin1(bytes.subarray(at)));
+function readFraction(bytes: Uint8Array, at: number, to: number): number | null {
+  if (bytes[at] === 0x5a && to === at + 1) return 0;
+  const text = /^\.(\d{0,8}[1-9])Z$/.exec(latin1(bytes.subarray(at, to)));
   return text === null ? null : Math.trunc(Number(`0.${text[1] ?? "0"}`) * 1000);
 }
 

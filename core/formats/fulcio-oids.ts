@@ -70,14 +70,28 @@ export function readFulcioExtensions(certificate: {
   readonly extensions: readonly Extension[];
 }): Readonly<{ [arc: number]: string }> {
   const values: { [arc: number]: string } = {};
-  for (const { oid, value } of certificate.extensions) {
-    if (!oid.startsWith(`${fulcioArc}.`)) continue;
-    const arc = Number(oid.slice(fulcioArc.length + 1));
-    if (!isArc(arc)) continue;
-    values[arc] = arc <= lastRawArc ? decodeUtf8(value) : der.readUtf8(der.readDer(value));
+  for (const extension of certificate.extensions) {
+    const read = readFulcioExtension(extension);
+    if (read !== null) values[read.arc] = read.value;
   }
   return values;
 }
+
+/** The value of one extension; null if it is none of Fulcio's. @throws {Malformed} if it is not encoded as its arc demands. */
+export function readFulcioExtension({
+  oid,
+  value,
+}: Extension): { readonly arc: number; readonly value: string } | null {
+  if (!oid.startsWith(arcPrefix)) return null;
+  const arc = Number(oid.slice(arcPrefix.length));
+  if (!isArc(arc)) return null;
+  return {
+    arc,
+    value: arc <= lastRawArc ? decodeUtf8(value) : der.readUtf8(der.readDer(value)),
+  };
+}
+
+const arcPrefix = `${fulcioArc}.`;
 
 /** True for the arc numbers of extensions known here. */
 function isArc(arc: number): boolean {

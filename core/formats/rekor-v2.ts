@@ -117,33 +117,33 @@ export function parseCreateEntryRequest(bytes: Uint8Array): HashedRekordV2 | Dss
 
 /** The canonical body: RFC 8785 JSON. */
 export function canonicalBodyV2(entry: SignedNoteV2 | DsseBodyV2): Uint8Array {
-  const { kind } = entry;
-  const spec: JsonValue =
-    kind === "hashedrekord"
-      ? { hashedRekordV002: hashedRekordJson(entry) }
-      : {
-          dsseV002: {
-            payloadHash: { algorithm: names.sha256, digest: encodeBase64(entry.payloadHash) },
-            signatures: entry.signatures.map(signatureJson),
-          },
-        };
+  if (entry.kind === "hashedrekord") return encodeUtf8(hashedRekordText(entry));
+  const { kind, payloadHash, signatures } = entry;
+  const spec: JsonValue = {
+    dsseV002: {
+      payloadHash: { algorithm: names.sha256, digest: encodeBase64(payloadHash) },
+      signatures: signatures.map(signatureJson),
+    },
+  };
   return encodeUtf8(canonicalize({ apiVersion: rekorV2Version, kind, spec }));
 }
 
 const keyDetails = Object.keys(acceptedKeyDetails) as readonly KeyDetails[]; // keys of a const object are its key type
 
-function hashedRekordJson({ digest, signature, verifier }: SignedNoteV2): JsonValue {
-  const { keyDetails: details } = verifier;
+/** Written out, because nearly all entries are of this kind: the members in their order, and values that need no escaping. */
+function hashedRekordText({ digest, signature, verifier }: SignedNoteV2): string {
+  const { kind, rawBytes, keyDetails: details } = verifier;
   const algorithm = names[details === "PKIX_ED25519" ? "sha256" : acceptedKeyDetails[details].hash];
-  return {
-    data: { algorithm, digest: encodeBase64(digest) },
-    signature: signatureJson({ content: signature, verifier }),
-  };
+  return (
+    `{"apiVersion":"${rekorV2Version}","kind":"hashedrekord","spec":{"hashedRekordV002":{"data":{"algorithm":"${algorithm}",` +
+    `"digest":"${encodeBase64(digest)}"},"signature":{"content":"${encodeBase64(signature)}","verifier":{"keyDetails":"${details}",` +
+    `"${kind}":{"rawBytes":"${encodeBase64(rawBytes)}"}}}}}}`
+  );
 }
 
 function signatureJson(signature: {
   readonly content: Uint8Array;
-  readonly verifier: SignedNoteV2["verifier"];
+  readonly verifier: VerifierV2;
 }): JsonValue {
   const { kind, rawBytes, keyDetails: details } = signature.verifier;
   return {
@@ -222,6 +222,10 @@ function members<const Names extends readonly string[]>(
 ): Readonly<Record<Names[number], Field>> {
   if (value === null || typeof value !== "object" || Array.isArray(value)) {
     throw new Malformed(`rekor v2: ${where}: expected an object`);
+  }
+  // The common spelling needs no other names.
+  if (Object.keys(value).every((name) => wanted.includes(name))) {
+    return readMembers(value, `rekor v2: ${where}`, wanted);
   }
   const renamed: Record<string, JsonValue> = {};
   for (const [name, member] of Object.entries(value)) {

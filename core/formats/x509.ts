@@ -3,6 +3,7 @@
  * means is decided by whoever reads it.
  */
 import * as der from "./der.ts";
+import { DerCursor } from "./der-cursor.ts";
 import { digestOf } from "./digest.ts";
 import { concat, encodeUtf8 } from "./encoding.ts";
 import { Malformed } from "./malformed.ts";
@@ -80,21 +81,40 @@ const maxSerialOctets = 20;
 
 /** @throws {Malformed} unless `bytes` are one certificate in DER, inner and outer algorithm equal. */
 export function parseCertificate(bytes: Uint8Array): Certificate {
-  const outer = der.walk(der.readDer(bytes), "certificate");
-  const tbsElement = outer.take("tbsCertificate", der.tags.sequence);
-  const algorithm = outer.take("signatureAlgorithm", der.tags.sequence);
-  const signature = der.readBitString(outer.take("signature"));
-  outer.end();
-  const { tbs, algorithm: inner } = readTbs(tbsElement);
-  if (Buffer.compare(inner.encoded, algorithm.encoded) !== 0) {
-    throw new Malformed("certificate: inner and outer signature algorithm differ");
-  }
-  return { ...tbs, der: bytes, tbs: tbsElement.encoded, signature };
+  const at = new DerCursor(bytes);
+  at.take("certificate");
+  const outer = at.enter("certificate");
+  at.take("tbsCertificate", der.tags.sequence);
+  const tbs = at.encoded();
+  const { fields, algorithm } = readTbs(at);
+  at.take("signatureAlgorithm", der.tags.sequence);
+  const isSame = at.is(algorithm);
+  at.take("signature");
+  const signature = at.bitString();
+  at.leave(outer, "");
+  if (!isSame) throw new Malformed("certificate: inner and outer signature algorithm differ");
+  const { serial, issuer, subject, notBefore, notAfter, publicKey } = fields;
+  const { signatureAlgorithm, extensions } = fields;
+  return {
+    serial,
+    issuer,
+    subject,
+    notBefore,
+    notAfter,
+    publicKey,
+    signatureAlgorithm,
+    extensions,
+    der: bytes,
+    tbs,
+    signature,
+  };
 }
 
 /** @throws {Malformed} unless `bytes` are one TBSCertificate in DER. */
 export function parseTbs(bytes: Uint8Array): TbsCertificate {
-  return readTbs(der.readDer(bytes)).tbs;
+  const at = new DerCursor(bytes);
+  at.take("tbsCertificate");
+  return readTbs(at).fields;
 }
 
 /** A version 3 TBSCertificate. @throws {Malformed} if the serial has more than 20 octets. */
@@ -258,68 +278,90 @@ function formatExtension({ oid, critical, value }: Extension): Uint8Array {
  *   issuer Name, validity SEQUENCE { Time, Time }, subject Name, subjectPublicKeyInfo SEQUENCE,
  *   issuerUniqueID [1] OPTIONAL, subjectUniqueID [2] OPTIONAL, extensions [3] EXPLICIT OPTIONAL }
  */
-function readTbs(element: der.DerElement): {
-  readonly tbs: TbsCertificate;
-  readonly algorithm: der.DerElement;
+function readTbs(at: DerCursor): {
+  readonly fields: TbsCertificate;
+  /** AlgorithmIdentifier. */
+  readonly algorithm: Uint8Array;
 } {
-  const fields = der.walk(element, "tbsCertificate");
-  const version = fields.maybe(0xa0);
-  const isThree = version !== null && Buffer.compare(version.encoded, versionThree) === 0;
-  if (version !== null && !isThree) throw new Malformed("certificate: neither version 1 nor 3");
-  const serial = readSerial(fields.take("serialNumber"));
-  const algorithm = fields.take("signature", der.tags.sequence);
-  const issuer = fields.take("issuer", der.tags.sequence).encoded;
-  const validity = der.walk(fields.take("validity"), "validity");
-  const notBefore = readValidityTime(validity.take("notBefore"));
-  const notAfter = readValidityTime(validity.take("notAfter"));
-  validity.end();
-  const subject = fields.take("subject", der.tags.sequence).encoded;
-  const publicKey = fields.take("subjectPublicKeyInfo", der.tags.sequence).encoded;
-  const extensions = readExtensions(fields.maybe(0xa3));
-  fields.end();
+  const { what: whole } = at;
+  const outer = at.enter("tbsCertificate");
+  const hasVersion = at.maybe(0xa0);
+  const isThree = hasVersion && at.is(versionThree);
+  if (hasVersion && !isThree) throw new Malformed("certificate: neither version 1 nor 3");
+  at.take("serialNumber");
+  const serial = readSerial(at);
+  at.take("signature", der.tags.sequence);
+  const algorithm = at.encoded();
+  const signatureAlgorithm = readIdentifier(at);
+  at.take("issuer", der.tags.sequence);
+  const issuer = at.encoded();
+  at.take("validity");
+  const fields = at.enter("validity");
+  const notBefore = readValidityTime(at, "notBefore");
+  const notAfter = readValidityTime(at, "notAfter");
+  at.leave(fields, "tbsCertificate");
+  at.take("subject", der.tags.sequence);
+  const subject = at.encoded();
+  at.take("subjectPublicKeyInfo", der.tags.sequence);
+  const publicKey = at.encoded();
+  const extensions = at.maybe(0xa3) ? readExtensions(at) : [];
+  at.leave(outer, whole);
   if (!isThree && extensions.length > 0) {
     throw new Malformed("certificate: extensions in version 1");
   }
-  const signatureAlgorithm = der.readOid(der.walk(algorithm, "algorithm").take("identifier"));
   const names = { issuer, subject, publicKey, signatureAlgorithm };
-  return { tbs: { serial, notBefore, notAfter, ...names, extensions }, algorithm };
+  return { fields: { serial, notBefore, notAfter, ...names, extensions }, algorithm };
 }
 
-function readSerial(element: der.DerElement): Uint8Array {
-  const serial = der.readUnsigned(element);
-  if (element.content.length > maxSerialOctets) throw new Malformed("certificate: serial too long");
+function readIdentifier(at: DerCursor): string {
+  const outer = at.enter("algorithm");
+  at.take("identifier");
+  const oid = at.oid();
+  at.skip(outer, "tbsCertificate");
+  return oid;
+}
+
+function readSerial(at: DerCursor): Uint8Array {
+  const serial = at.unsigned();
+  if (at.to - at.from > maxSerialOctets) throw new Malformed("certificate: serial too long");
   return serial;
 }
 
-function readValidityTime(element: der.DerElement): Date {
-  const at = der.readTime(element);
-  // RFC 5280 §4.1.2.5: no fractions, and GeneralizedTime only from 2050 on.
-  if (Buffer.compare(der.time(at), element.encoded) !== 0) {
+/** RFC 5280 §4.1.2.5: UTCTime, which goes to 2049 and is in its one form if it is DER; GeneralizedTime only outside of its years, without fractions. */
+function readValidityTime(at: DerCursor, part: string): Date {
+  at.take(part);
+  const time = der.timeIn(at.tag, at.bytes, at.from, at.to);
+  if (at.tag !== der.tags.utcTime && !at.is(der.time(time))) {
     throw new Malformed("certificate: time in the wrong form");
   }
-  return at;
+  return time;
 }
 
-function readExtensions(element: der.DerElement | null): readonly Extension[] {
-  if (element === null) return [];
-  const outer = der.walk(element, "extensions", 0xa3);
-  const list = outer.take("list", der.tags.sequence).children();
-  outer.end();
-  if (list.length === 0) throw new Malformed("certificate: empty extensions");
-  const extensions = list.map(readExtension);
+function readExtensions(at: DerCursor): readonly Extension[] {
+  const outer = at.enter("extensions", 0xa3);
+  at.take("list", der.tags.sequence);
+  const inner = at.enter("extensions");
+  if (at.isDone) throw new Malformed("certificate: empty extensions");
+  const extensions: Extension[] = [];
+  while (!at.isDone) extensions.push(readExtension(at));
+  at.leave(inner, "extensions");
+  at.leave(outer, "tbsCertificate");
   if (new Set(extensions.map(({ oid }) => oid)).size !== extensions.length) {
     throw new Malformed("certificate: an extension twice");
   }
   return extensions;
 }
 
-function readExtension(element: der.DerElement): Extension {
-  const fields = der.walk(element, "extension");
-  const oid = der.readOid(fields.take("identifier"));
-  const flag = fields.maybe(der.tags.boolean);
-  const value = der.readOctetString(fields.take("value"));
-  fields.end();
-  const critical = flag !== null && der.readBoolean(flag);
-  if (flag !== null && !critical) throw new Malformed("extension: default written out");
+function readExtension(at: DerCursor): Extension {
+  at.take("extension");
+  const outer = at.enter("extension");
+  at.take("identifier");
+  const oid = at.oid();
+  const isWritten = at.maybe(der.tags.boolean);
+  const critical = isWritten && at.boolean();
+  at.take("value");
+  const value = at.octetString();
+  at.leave(outer, "extensions");
+  if (isWritten && !critical) throw new Malformed("extension: default written out");
   return { oid, critical, value };
 }

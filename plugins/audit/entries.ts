@@ -3,7 +3,11 @@ import { hash } from "node:crypto";
 import * as v from "valibot";
 import { decodeBase64, decodeUtf8, encodeHex } from "../../core/formats/encoding.ts";
 import { fulcioArcs, readFulcioExtensions } from "../../core/formats/fulcio-oids.ts";
-import { parseJsonBytes } from "../../core/formats/json.ts";
+import {
+  type HashedRekordText,
+  readHashedRekordText,
+} from "../../core/formats/hashed-rekord-text.ts";
+import { parseJson } from "../../core/formats/json.ts";
 import { Malformed } from "../../core/formats/malformed.ts";
 import { leafHash } from "../../core/formats/merkle.ts";
 import { parsePemBlocks } from "../../core/formats/pem.ts";
@@ -119,7 +123,10 @@ type Body = v.InferOutput<typeof rekorBody>;
 
 function readBody(bytes: Uint8Array) {
   try {
-    const read = v.safeParse(rekorBody, parseJsonBytes(bytes));
+    const written = decodeUtf8(bytes);
+    const known = readHashedRekordText(written);
+    if (known !== null) return readHashedRekord(known);
+    const read = v.safeParse(rekorBody, parseJson(written));
     if (!read.success) return unreadable;
     const { kind, apiVersion, spec } = read.output;
     return { type: `${kind} ${apiVersion}`, digests: digestsOf(spec), signers: signersOf(spec) };
@@ -127,6 +134,22 @@ function readBody(bytes: Uint8Array) {
     if (!(thrown instanceof Malformed)) throw thrown;
     return unreadable;
   }
+}
+
+/** What nearly all entries are. */
+function readHashedRekord({ version, kind, algorithm, digest, verifier }: HashedRekordText) {
+  const value = kind === null ? digest : hexOf(digest);
+  const digests: Digest[] = [];
+  // Hex of whole octets.
+  if (value.length % 2 === 0) {
+    digests.push({ of: "artifact", algorithm: algorithm.replace("SHA2_", "sha"), value });
+  }
+  const signer = kind === null ? signerInPem(verifier) : signerInDer(kind, decodeBase64(verifier));
+  return { type: `hashedrekord ${version}`, digests, signers: [signer] };
+}
+
+function signerInDer(kind: "x509Certificate" | "publicKey", bytes: Uint8Array): Signer {
+  return kind === "publicKey" ? keyOf(bytes) : signerOf(bytes);
 }
 
 const unreadable = { type: "unknown", digests: [], signers: [] };
@@ -212,7 +235,13 @@ function nameIn(certificate: Certificate) {
   const names = findExtension(certificate, extensionOids.subjectAltName);
   const san = names && readSubjectAltNames(names)[0]?.value;
   const extensions = readFulcioExtensions(certificate);
-  return { san, oidcIssuer: extensions[fulcioArcs.issuerV2] ?? extensions[fulcioArcs.issuer] };
+  const oidcIssuer = extensions[fulcioArcs.issuerV2] ?? extensions[fulcioArcs.issuer];
+  return { san: recordable(san), oidcIssuer: recordable(oidcIssuer) };
+}
+
+/** A text that a record may hold: one with what I-JSON does not have (RFC 7493 §2.1), which a certificate of anybody's may, could not be read again. */
+function recordable(name: string | undefined): string | undefined {
+  return name === undefined || /\p{Noncharacter_Code_Point}/u.test(name) ? undefined : name;
 }
 
 function sha256(bytes: Uint8Array): string {

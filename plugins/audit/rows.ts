@@ -9,13 +9,7 @@
  */
 import { hash } from "node:crypto";
 import * as v from "valibot";
-import {
-  concat,
-  decodeUtf8,
-  encodeUtf8,
-  uintBytes,
-  uintFrom,
-} from "../../core/formats/encoding.ts";
+import { decodeUtf8, encodeUtf8, uintBytes, uintFrom } from "../../core/formats/encoding.ts";
 import { parseJson } from "../../core/formats/json.ts";
 import type { Body } from "./record.ts";
 
@@ -59,14 +53,21 @@ const tagBytes = { serial: 1, fingerprint: 2, digest: 3, name: 4, place: 5 } as 
 
 /** What the keys of all records that have `value` under `tag` begin with. */
 export function indexPrefix(tag: Tag, value: string): Uint8Array {
-  const digest = Uint8Array.fromHex(hash("sha256", value, "hex"));
-  return concat(Uint8Array.of(tagBytes[tag]), digest);
+  return indexKey(tag, value, 0).subarray(0, prefixLength);
 }
 
 /** The key of one record's row. */
 export function indexKey(tag: Tag, value: string, sequence: number): Uint8Array {
-  return concat(indexPrefix(tag, value), uintBytes(sequence, 8));
+  const key = new Uint8Array(keyLength);
+  key[0] = tagBytes[tag];
+  key.set(hash("sha256", value, "buffer"), 1);
+  key.set(uintBytes(sequence, keyLength - prefixLength), prefixLength);
+  return key;
 }
+
+/** Tag and SHA-256; then the sequence, in eight bytes. */
+const prefixLength = 33;
+const keyLength = 41;
 
 /** The sequence that a key ends with. */
 export function sequenceIn(key: Uint8Array): number {

@@ -39,13 +39,15 @@ async function entryAt(ask: RekorContext["ask"], shard: Shard, index: bigint): P
   const { logId, head } = await ask(latestHead, { log });
   const { proof } = await ask(proveInclusion, { log, index, size: head.size });
   const inclusion = { head, proof };
-  return formatEntry(shard, { ...entry, body: entry.entry, logId, inclusion });
+  const { entry: body } = entry;
+  return formatEntry(shard, { ...entry, leafHash: leafHash(body), body, logId, inclusion });
 }
 
 /** What a `LogEntry` is made of. */
 export interface Logged {
   /** Inside its shard. */
   readonly index: bigint;
+  readonly leafHash: Uint8Array;
   readonly body: Uint8Array;
   readonly logId: Uint8Array;
   readonly integratedAtMs: bigint;
@@ -55,14 +57,14 @@ export interface Logged {
 
 /** The entry as the bus carries it. @throws {Failure} log-unavailable if the log is not the one that is configured. */
 export function formatEntry({ treeId, firstIndex }: Shard, logged: Logged): LogEntry {
-  const { index, body, logId, integratedAtMs, promise, inclusion } = logged;
+  const { index, leafHash: hash, body, logId, integratedAtMs, promise, inclusion } = logged;
   checkTree(inclusion.head, treeId);
   if (promise === undefined) {
     throw new Failure("log-unavailable", "the log gives no signed entry timestamps: not rekor-v1");
   }
   const { size, root, checkpoint } = inclusion.head;
   return {
-    entryId: entryId(treeId, leafHash(body)),
+    entryId: entryId(treeId, hash),
     logIndex: firstIndex + index,
     logId,
     integratedTimeSeconds: integratedAtMs / 1_000n,

@@ -4,10 +4,15 @@
  */
 import { decodeBase64, decodeUtf8, encodeHex } from "../../core/formats/encoding.ts";
 import { sha256 } from "../../core/crypto/hash.ts";
+import { DerCursor } from "../../core/formats/der-cursor.ts";
 import * as der from "../../core/formats/der.ts";
-import { fulcioArc, readFulcioExtensions } from "../../core/formats/fulcio-oids.ts";
+import { fulcioArc, readFulcioExtension } from "../../core/formats/fulcio-oids.ts";
 import { readSubjects } from "../../core/formats/in-toto-subjects.ts";
-import { type JsonValue, parseJsonBytes } from "../../core/formats/json.ts";
+import {
+  type HashedRekordText,
+  readHashedRekordText,
+} from "../../core/formats/hashed-rekord-text.ts";
+import { type JsonValue, parseJson } from "../../core/formats/json.ts";
 import { Malformed } from "../../core/formats/malformed.ts";
 import { parsePemBlocks } from "../../core/formats/pem.ts";
 import { storedKeySpki } from "../../core/formats/rekor-rekord.ts";
@@ -94,7 +99,10 @@ function describeLeaf(entry: Uint8Array): Described {
 }
 
 function describeBody(entry: Uint8Array): Described {
-  const body = parseJsonBytes(entry);
+  const written = decodeUtf8(entry);
+  const known = readHashedRekordText(written);
+  if (known !== null) return describeHashedRekord(known);
+  const body = parseJson(written);
   const spec = at(body, "spec");
   const v2 = at(spec, "hashedRekordV002") ?? at(spec, "dsseV002");
   return {
@@ -105,6 +113,27 @@ function describeBody(entry: Uint8Array): Described {
     digests: (v2 === undefined ? digestsOf(spec) : digestsOfV2(v2)).slice(0, maxSigners),
     signers: (v2 === undefined ? signersOf(spec) : signersOfV2(v2)).slice(0, maxSigners),
   };
+}
+
+function describeHashedRekord(body: HashedRekordText): Described {
+  const { version, kind, algorithm, verifier } = body;
+  const hex = version === "0.0.1" ? body.digest : readable(() => hexOf(body.digest));
+  const signer = readable(() =>
+    kind === null ? signerInPem(verifier) : signerInDer(kind, decodeBase64(verifier)),
+  );
+  return {
+    kind: `hashedrekord ${version}`,
+    digests: digestMember("artifact", algorithm.replace("SHA2_", "sha"), hex ?? ""),
+    signers: signer === null ? [] : [signer],
+  };
+}
+
+function hexOf(base64: string): string {
+  return encodeHex(decodeBase64(base64));
+}
+
+function signerInDer(kind: "x509Certificate" | "publicKey", bytes: Uint8Array): Signer {
+  return kind === "publicKey" ? keySigner(bytes) : certificateSigner(bytes);
 }
 
 /** hashedrekord and rekord have `data`, dsse its hashes itself, intoto in `content`. */
@@ -121,6 +150,10 @@ function hashMember(of: Digest["of"], member: JsonValue | undefined): Digest[] {
   const algorithm = textAt(member, "algorithm");
   const value = textAt(member, "value");
   if (algorithm === undefined || value === undefined) return [];
+  return digestMember(of, algorithm, value);
+}
+
+function digestMember(of: Digest["of"], algorithm: string, value: string): Digest[] {
   if (!/^(?:[0-9a-fA-F]{2}){1,64}$/.test(value)) return [];
   return [{ of, algorithm: algorithm.toLowerCase().slice(0, 16), value: value.toLowerCase() }];
 }
@@ -192,11 +225,24 @@ function subjectOf(certificate: TbsCertificate): Signer {
 function namesIn(certificate: TbsCertificate): readonly Name[] {
   const extension = findExtension(certificate, extensionOids.subjectAltName);
   if (extension === undefined) return [];
-  const names = readable(() => readSubjectAltNames(extension)) ?? [];
+  const names = readable(() => readSubjectAltNames(extension));
+  // Most certificates have one name, and it was read.
+  if (names?.length === 1 && isOnlyName(extension.value)) {
+    return names.filter(({ value }) => value !== "");
+  }
   const others = readable(() => der.readDer(extension.value).children()) ?? [];
-  return [...names, ...others.flatMap((name) => readable(() => hostName(name)) ?? [])]
+  return [...(names ?? []), ...others.flatMap((name) => readable(() => hostName(name)) ?? [])]
     .filter(({ value }) => value !== "")
     .slice(0, maxNames);
+}
+
+/** True if the names, which are DER, are one. */
+function isOnlyName(names: Uint8Array): boolean {
+  const list = new DerCursor(names);
+  list.take("names");
+  list.enter("names");
+  list.take("name");
+  return list.isDone;
 }
 
 /** dNSName and iPAddress (RFC 5280 §4.2.1.6), which no identity here has. */
@@ -213,14 +259,14 @@ function hostName(name: der.DerElement): Name[] {
 function extensionsIn(certificate: TbsCertificate): Signer["extensions"] {
   const values: { [arc: string]: string } = {};
   for (const extension of certificate.extensions) {
-    if (!extension.oid.startsWith(`${fulcioArc}.`)) continue;
-    const read = readable(() => readFulcioExtensions({ extensions: [extension] })) ?? {};
-    for (const [arc, value] of Object.entries(read)) {
-      if (value !== "" && typeof value === "string") values[arc] ??= value;
-    }
+    if (!extension.oid.startsWith(fulcioPrefix)) continue;
+    const read = readable(() => readFulcioExtension(extension));
+    if (read !== null && read.value !== "") values[read.arc] ??= read.value;
   }
   return values;
 }
+
+const fulcioPrefix = `${fulcioArc}.`;
 
 function at(value: JsonValue | undefined, ...path: readonly string[]): JsonValue | undefined {
   let here = value;

@@ -3,7 +3,6 @@
  * values that nearly every entry has another of (digests, keys, commits, runs) are kept as short prefixes of a hash.
  */
 import { hash } from "node:crypto";
-import { uintFrom } from "../../core/formats/encoding.ts";
 import { fulcioArcs } from "../../core/formats/fulcio-oids.ts";
 
 /** Fields kept as text, with the numbers they have in the index. */
@@ -52,5 +51,5 @@ const keyBytes = 5;
 /** The key of a value that is kept as a hash: its first 40 bits. Equal keys are no proof: whoever finds by one reads the entry. */
 export function hashedKey(name: string, value: string): number {
   const digest = hash("sha256", `${name}\0${value}`, "buffer");
-  return firstHashedKey + Number(uintFrom(digest.subarray(0, keyBytes)));
+  return firstHashedKey + digest.readUIntBE(0, keyBytes);
 }

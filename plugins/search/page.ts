@@ -79,6 +79,32 @@ export function readPage(page: Uint8Array, base: number): Pairs {
   return { keys: keys.subarray(0, count), indices: indices.subarray(0, count) };
 }
 
+/**
+ * Indices of the pairs of one key, in their order. Nothing is made of the pairs before them, and what comes after is not read: whoever
+ * looks for a key looks in dozens of pages.
+ *
+ * @throws {Malformed} if the page is not as it was written.
+ */
+export function findInPage(page: Uint8Array, base: number, wanted: number): readonly number[] {
+  checkSeal(page);
+  const found: number[] = [];
+  const reader = new NumberReader(page, checkLength);
+  let key = 0;
+  let index = base;
+  while (!reader.isDone) {
+    key += reader.next();
+    if (key > wanted) break;
+    if (key < wanted) {
+      reader.skip();
+    } else {
+      // The first pair of a key says the index itself, those that follow the way from the one before.
+      index += reader.next();
+      found.push(index);
+    }
+  }
+  return found;
+}
+
 /** Fills in the checksum that the first four bytes are for. */
 export function sealed(bytes: Uint8Array): Uint8Array {
   new DataView(bytes.buffer, bytes.byteOffset).setUint32(0, crc32(bytes.subarray(checkLength)));
@@ -122,6 +148,13 @@ export class NumberReader {
 
   get isDone(): boolean {
     return this.#at >= this.#bytes.length;
+  }
+
+  /** Passes over a number. */
+  skip(): void {
+    while ((this.#bytes[this.#at] ?? 0) >= 128) this.#at++;
+    if (this.isDone) throw new Malformed("search index: a page is cut short");
+    this.#at++;
   }
 
   next(): number {

@@ -3,13 +3,14 @@ import { entryId } from "../../core/formats/rekor-entry.ts";
 import type { AnswerOf, QuestionOf } from "../../events/contract.ts";
 import { type Head, latestHead, proveInclusion, readEntries } from "../../events/log.ts";
 import type { searchEntries, SearchHit } from "../../events/search.ts";
+import { areFew, type Checked, checkEntries } from "./checked.ts";
 import type { IndexThread } from "./client.ts";
 import { formatCursor, parseCursor } from "./cursor.ts";
 import { type Described, subjectsBeside } from "./describe.ts";
 import type { Bounds, Place } from "./evaluate.ts";
 import type { Followed } from "./follower.ts";
 import type { SearchContext } from "./manifest.ts";
-import type { Asked, Checked } from "./thread.ts";
+import type { Asked } from "./thread.ts";
 
 /** Bytes of hits on a page, as JSON: a whole answer stays below 100 kB. */
 const maxHitsBytes = 64_000;
@@ -98,7 +99,9 @@ export async function readPlaces(
     return row === undefined || place === undefined ? [] : [{ row, place }];
   });
   const entries = read.map(({ row }) => ({ entry: row.entry, subjects: subjectsBeside(row) }));
-  const all = await thread.call("check", { asked, entries });
+  const all = areFew(entries)
+    ? checkEntries(asked.conditions, entries)
+    : await thread.call("check", { asked, entries });
   return read.flatMap(({ row, place }, at) => {
     const checked = all[at];
     return checked ? [{ place, atMs: row.integratedAtMs, checked }] : [];

@@ -5,7 +5,7 @@
  */
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { bytesOf, IndexDamaged } from "./database.ts";
-import { PageWriter, type Pairs, readPage } from "./page.ts";
+import { findInPage, PageWriter, type Pairs, readPage } from "./page.ts";
 import { segmentEntries } from "./segment.ts";
 
 /** Runs that become one of the next level. */
@@ -139,9 +139,7 @@ export class Run {
 
   /** One page. */
   page(number: number): Pairs {
-    const row = this.#read.get(this.id * pagesPerRun + number);
-    if (row === undefined) throw new IndexDamaged("a page is missing");
-    return readPage(bytesOf(row["data"]), this.first);
+    return readPage(this.#pageBytes(number), this.first);
   }
 
   /** Indices in `span` with this key, in the order asked for. */
@@ -150,14 +148,18 @@ export class Run {
     const from = this.#pageOf(key, low);
     const to = this.#pageOf(key, high - 1);
     for (let step = 0; step <= to - from; step++) {
-      const { keys, indices } = this.page(newestFirst ? to - step : from + step);
-      const found: number[] = [];
-      for (let at = lowerBound(keys, key); keys[at] === key; at++) {
-        const index = indices[at] ?? 0;
-        if (index >= low && index < high) found.push(index);
-      }
+      const page = this.#pageBytes(newestFirst ? to - step : from + step);
+      const found = findInPage(page, this.first, key).filter(
+        (index) => index >= low && index < high,
+      );
       yield* newestFirst ? found.toReversed() : found;
     }
+  }
+
+  #pageBytes(number: number): Uint8Array {
+    const row = this.#read.get(this.id * pagesPerRun + number);
+    if (row === undefined) throw new IndexDamaged("a page is missing");
+    return bytesOf(row["data"]);
   }
 
   /** The last page that begins at or before the pair. */
@@ -174,18 +176,6 @@ export class Run {
     }
     return Math.max(0, low - 1);
   }
-}
-
-/** Where the first number that is not below `key` stands. */
-function lowerBound(keys: Float64Array, key: number): number {
-  let low = 0;
-  let high = keys.length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if ((keys[middle] ?? 0) < key) low = middle + 1;
-    else high = middle;
-  }
-  return low;
 }
 
 function prepare(database: DatabaseSync) {

@@ -4,7 +4,8 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import { parentPort, workerData } from "node:worker_threads";
 import { leafHash } from "../../core/formats/merkle.ts";
 import { isDamage, lockIndex, removeIndex } from "./database.ts";
-import { describeEntry, type Described } from "./describe.ts";
+import { type Checked, checkEntries, type Read } from "./checked.ts";
+import { describeEntry } from "./describe.ts";
 import { Engine, type Extent, type LogEntry } from "./engine.ts";
 import type { Bounds, Counted, PlacesFound, Search } from "./evaluate.ts";
 import { type Condition, readConditions } from "./filter.ts";
@@ -16,11 +17,6 @@ export interface Asked {
   readonly log?: string | undefined;
   readonly sinceMs?: number | undefined;
   readonly untilMs?: number | undefined;
-}
-
-/** An entry that was held against a filter. */
-export interface Checked extends Described {
-  readonly leafHash: Uint8Array;
 }
 
 /** What the thread does. */
@@ -43,7 +39,7 @@ export interface Calls {
   /** Null for each entry that the filter did not mean. */
   check(of: {
     readonly asked: Asked;
-    readonly entries: readonly Pick<LogEntry, "entry" | "subjects">[];
+    readonly entries: readonly Read[];
   }): readonly (Checked | null)[];
   rebuild(of: Record<string, never>): void;
 }
@@ -106,11 +102,7 @@ class Desk implements Calls {
   }
 
   check({ asked, entries }: Parameters<Calls["check"]>[0]): readonly (Checked | null)[] {
-    const wanted = readConditions(asked.conditions);
-    return entries.map(({ entry, subjects }) => {
-      const described = describeEntry(entry, subjects);
-      return wanted.isTrueOf(described) ? { ...described, leafHash: leafHash(entry) } : null;
-    });
+    return checkEntries(asked.conditions, entries);
   }
 
   rebuild(): void {

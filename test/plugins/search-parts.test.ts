@@ -3,7 +3,7 @@ import { fc, test as property } from "../support/fixed-draws.ts";
 import { expect, test } from "vitest";
 import { formatCursor, parseCursor } from "../../plugins/search/cursor.ts";
 import { readConditions } from "../../plugins/search/filter.ts";
-import { PageWriter, readPage } from "../../plugins/search/page.ts";
+import { findInPage, PageWriter, readPage, sealed } from "../../plugins/search/page.ts";
 import { parsePattern } from "../../plugins/search/wildcard.ts";
 
 test.for([
@@ -48,12 +48,36 @@ property.prop([
   expect(read).toEqual(sorted);
 });
 
+property.prop([
+  fc.uniqueArray(fc.tuple(fc.nat(12), fc.nat(2_000)), { maxLength: 300, selector: String }),
+  fc.nat(13),
+])("what is found in a page is what reading all of it finds", (pairs, wanted) => {
+  const writer = new PageWriter(7);
+  for (const [key, index] of pairs.toSorted(([a, i], [b, j]) => a - b || i - j)) {
+    writer.add(key, index + 7);
+  }
+  const page = writer.take();
+  const { keys, indices } = readPage(page, 7);
+  const expected = [...indices].filter((_index, at) => keys[at] === wanted);
+  expect(findInPage(page, 7, wanted)).toEqual(expected);
+});
+
 test("a page with a flipped bit is noticed", () => {
   const writer = new PageWriter(0);
   writer.add(1, 1);
   const page = writer.take();
   page[5] = (page[5] ?? 0) ^ 1;
   expect(() => readPage(page, 0)).toThrow("damaged");
+  expect(() => findInPage(page, 0, 1)).toThrow("damaged");
+});
+
+test("a page that ends inside a pair is noticed", () => {
+  for (const numbers of [[1], [1, 200]]) {
+    const bytes = sealed(Uint8Array.of(0, 0, 0, 0, ...numbers));
+    for (const wanted of [1, 5]) {
+      expect(() => findInPage(bytes, 0, wanted), String(numbers)).toThrow("cut short");
+    }
+  }
 });
 
 test("a cursor is good for the search it came from, and for no other", () => {

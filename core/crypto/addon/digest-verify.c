@@ -6,11 +6,15 @@
  * signature in DER, RSA is PKCS#1 v1.5. Anything that is not a valid signature is false; only misuse throws.
  */
 #include "addon.h"
+#include <openssl/ec.h>
+#include <openssl/ecdsa.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
+#include <openssl/obj_mac.h>
 #include <openssl/opensslv.h>
 #include <openssl/rsa.h>
 #include <openssl/x509.h>
+#include <pthread.h>
 #include <string.h>
 
 bool get_bytes(napi_env env, napi_value value, struct bytes *out) {
@@ -23,8 +27,43 @@ bool get_bytes(napi_env env, napi_value value, struct bytes *out) {
   return type == napi_uint8_array;
 }
 
+/* The only SubjectPublicKeyInfo of a point of P-256, up to that point, which is not compressed (RFC 5480 §2). */
+static const unsigned char p256_head[] = {0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01,
+                                          0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00};
+enum { p256_point = 65 };
+
+/* Made once and only read afterwards, by whichever thread. NULL without memory. */
+static EC_GROUP *p256 = NULL;
+static pthread_once_t p256_once = PTHREAD_ONCE_INIT;
+static void make_p256(void) { p256 = EC_GROUP_new_by_curve_name(NID_X9_62_prime256v1); }
+
+static bool is_p256(struct bytes spki) {
+  return spki.length == sizeof p256_head + p256_point && memcmp(spki.data, p256_head, sizeof p256_head) == 0 &&
+         spki.data[sizeof p256_head] == 0x04 && pthread_once(&p256_once, make_p256) == 0 && p256 != NULL;
+}
+
+/*
+ * What OpenSSL comes to in the end for this kind of key, without its decoders and providers, which take a third of the time. A point that
+ * is not on the curve is refused where it is read, and ECDSA_verify refuses a signature that is not in its one encoding.
+ */
+static bool is_valid_p256(struct bytes spki, struct bytes digest, struct bytes signature) {
+  bool valid = false;
+  EC_POINT *point = EC_POINT_new(p256);
+  EC_KEY *key = EC_KEY_new();
+  if (point == NULL || key == NULL) goto done;
+  if (EC_POINT_oct2point(p256, point, spki.data + sizeof p256_head, p256_point, NULL) != 1) goto done;
+  if (EC_KEY_set_group(key, p256) != 1 || EC_KEY_set_public_key(key, point) != 1) goto done;
+  valid = ECDSA_verify(0, digest.data, (int)digest.length, signature.data, (int)signature.length, key) == 1;
+done:
+  EC_KEY_free(key);
+  EC_POINT_free(point);
+  ERR_clear_error();
+  return valid;
+}
+
 /* One for valid, zero for everything else; leaves no error in OpenSSL's queue for node to trip over. */
 static bool is_valid(struct bytes spki, const EVP_MD *hash, struct bytes digest, struct bytes signature) {
+  if (is_p256(spki)) return is_valid_p256(spki, digest, signature);
   bool valid = false;
   const unsigned char *at = spki.data;
   EVP_PKEY_CTX *context = NULL;

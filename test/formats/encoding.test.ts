@@ -1,0 +1,48 @@
+/** Base64 has one spelling for the same bytes here, and everything else is refused. */
+import { fc, test as property } from "../support/fixed-draws.ts";
+import { describe, expect, test } from "vitest";
+import { decodeBase64, encodeBase64 } from "../../core/formats/encoding.ts";
+import { Malformed } from "../../core/formats/malformed.ts";
+
+/** Whether a text is base64 as Node writes it. */
+const isCanonical = (text: string): boolean =>
+  Buffer.from(text, "base64").toString("base64") === text;
+
+describe("base64", () => {
+  /** Letters with and without low bits, padding, white space, and letters of the other alphabet. */
+  const letters = ["A", "Q", "g", "B", "=", " ", "\n", "-"];
+
+  test("of up to five characters is read exactly if it is the one spelling of its bytes", () => {
+    let texts = [""];
+    for (let length = 1; length <= 5; length++) {
+      texts = texts.flatMap((text) => letters.map((letter) => text + letter));
+      const wrong = texts.filter((text) => isCanonical(text) !== isRead(text));
+      expect(wrong).toEqual([]);
+    }
+  });
+
+  property.prop([fc.uint8Array({ maxLength: 6_000 })])("is read back", (bytes) => {
+    expect(decodeBase64(encodeBase64(bytes))).toEqual(bytes);
+  });
+
+  property.prop([
+    fc.uint8Array({ minLength: 1, maxLength: 300 }),
+    fc.nat(),
+    fc.constantFrom(...letters),
+  ])("with a character more is refused, or says something else", (bytes, at, letter) => {
+    const text = encodeBase64(bytes);
+    const place = at % (text.length + 1);
+    const longer = text.slice(0, place) + letter + text.slice(place);
+    expect(isRead(longer)).toBe(isCanonical(longer));
+  });
+});
+
+function isRead(text: string): boolean {
+  try {
+    decodeBase64(text);
+    return true;
+  } catch (thrown) {
+    if (!(thrown instanceof Malformed)) throw thrown;
+    return false;
+  }
+}
