@@ -114,7 +114,7 @@ test("who is in the configuration is asked for keys, by REST and gRPC, and where
   expectNoStray();
 });
 
-test("an issuer in the configuration that lies sends nobody elsewhere, and gets nobody a certificate", async () => {
+test("TC-F3 an issuer in the configuration that lies sends nobody elsewhere, and gets nobody a certificate", async () => {
   const before = house.signatures();
   for (const [iss, lie] of house.outside.lying) {
     const { status } = await send(asking(await token(iss), "body"));
@@ -127,7 +127,7 @@ test("an issuer in the configuration that lies sends nobody elsewhere, and gets 
   expectNoStray();
 });
 
-test("a token chooses nobody whom we ask, neither by its issuer nor by its header", async () => {
+test("TC-F2 TC-J3 a token chooses nobody whom we ask, neither by its issuer nor by its header", async () => {
   const { egress, resolved } = house.outside;
   const { reached } = egress;
   const [connections, names] = [reached.length, resolved.size];
