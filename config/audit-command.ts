@@ -100,8 +100,15 @@ export async function refusals(args: readonly string[], terminal: Terminal): Pro
   const parsed = parseArguments(args, { operands: [], values, switches: ["json"] });
   const span = spanOf(parsed);
   return await withTrail(terminal, async ({ reader }) => {
+    let some = false;
     for await (const one of readRefusals(reader, span)) {
+      some = true;
       terminal.print(parsed.has("json") ? JSON.stringify(one) : showCounted(one));
+    }
+    if (!some && !parsed.has("json")) {
+      terminal.print(
+        "Nobody was refused in that time without being known. Who is known and refused: chancery what IDENTITY --since TIME.",
+      );
     }
     return exitCodes.ok;
   });

@@ -170,15 +170,30 @@ async function discover({
     { id_token_signed_response_alg: "RS256" },
     clientSecret === null ? oauth.None() : withSecret(clientSecret),
     {
-      [oauth.customFetch]: guarded(fetch),
+      [oauth.customFetch]: guarded(fetch, upstream),
       // Whether plain http is allowed is the guarded client's to say: to loopback, if the configuration says so.
       execute: [oauth.enableNonRepudiationChecks, oauth.allowInsecureRequests],
     },
   );
-  if (configuration.serverMetadata().issuer !== upstream.issuer) {
+  const { issuer, token_endpoint: tokens, jwks_uri: keys } = configuration.serverMetadata();
+  if (issuer !== upstream.issuer) {
     throw new Error("the upstream provider calls itself by another name");
   }
+  for (const url of [tokens, keys]) if (url !== undefined) requireConfigured(url, upstream);
   return configuration;
+}
+
+/**
+ * What the provider says of itself must not choose whom we ask, and who gets the client's secret.
+ *
+ * @throws unless the address is of an origin that the configuration names.
+ */
+function requireConfigured(url: string, { issuer, origins }: Upstream): void {
+  const origin = URL.canParse(url) ? new URL(url).origin : "no address";
+  if (origin === new URL(issuer).origin || origins.includes(origin)) return;
+  throw new Error(
+    `the upstream provider names ${origin}, which is not its own origin: if it is right, add it to idp.upstream.origins`,
+  );
 }
 
 /** In the form where the provider takes that: of Basic credentials not all know how they are escaped (RFC 6749 §2.3.1). */
@@ -191,8 +206,9 @@ function withSecret(secret: string): oauth.ClientAuth {
 }
 
 /** The guarded outbound client as the library calls one. */
-function guarded(fetch: OutboundFetch): oauth.CustomFetch {
+function guarded(fetch: OutboundFetch, upstream: Upstream): oauth.CustomFetch {
   return async (url, { method, headers, body }) => {
+    requireConfigured(url, upstream);
     const post =
       method === "POST"
         ? {

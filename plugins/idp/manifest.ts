@@ -14,6 +14,7 @@ const url = v.pipe(
   v.string(),
   v.regex(/^https?:\/\/[a-z0-9.-]+(?::\d{1,5})?(?:\/[!-~]*[!-.0-~])?$/),
 );
+const origin = v.pipe(v.string(), v.regex(/^https?:\/\/[a-z0-9.-]+(?::\d{1,5})?$/));
 /** A file below the home. */
 const file = v.pipe(v.string(), v.regex(/^[a-z0-9-]+(?:\/[a-z0-9.-]+)*$/), v.excludes(".."));
 
@@ -21,6 +22,8 @@ const file = v.pipe(v.string(), v.regex(/^[a-z0-9-]+(?:\/[a-z0-9.-]+)*$/), v.exc
 const upstream = v.strictObject({
   /** Its issuer identifier, exactly as its tokens say it. */
   issuer: url,
+  /** Origins besides the issuer's own that its token endpoint and its keys may have, as with Google; nothing else is asked. */
+  origins: v.optional(v.pipe(v.array(origin), v.maxLength(8)), []),
   clientId: v.pipe(v.string(), v.minLength(1), v.maxLength(256)),
   /** The secret's file below the home; absent for a public client. */
   clientSecretFile: v.optional(file),

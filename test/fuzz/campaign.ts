@@ -30,6 +30,16 @@ const volleyMiB = 64;
 
 /** Runs a campaign. @throws with seed, path and the smallest volley found if a rule is broken. */
 export async function fuzz(house: House, { seed, cases, atOnce }: Campaign): Promise<Tally> {
+  const { egress } = house.outside;
+  return await egress.unwatched(async () => {
+    const tally = await shoot(house, { seed, cases, atOnce });
+    // Nothing that was sent made anybody go where the configuration does not lead.
+    expect(egress.strays).toEqual([]);
+    return tally;
+  });
+}
+
+async function shoot(house: House, { seed, cases, atOnce }: Campaign): Promise<Tally> {
   const where = { host: "127.0.0.1", port: house.port };
   const rows = await doorRows(http1(where), house.home);
   using stored = new Stored(house.home);

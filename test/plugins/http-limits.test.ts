@@ -114,7 +114,7 @@ it("leaves connections beyond its limit, and lives", async () => {
   await expect.poll(health).toBe(200);
 });
 
-it("drops an idle connection and one that sends its header slowly", async () => {
+it("TC-H1 drops an idle connection and one that sends its header slowly", async () => {
   door = await bootDoor({ limits: { idleTimeoutMs: 300, headersTimeoutMs: 200 } });
   const idle = connect(at(door.port));
   await once(idle.resume(), "close");

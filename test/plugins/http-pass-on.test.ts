@@ -45,7 +45,7 @@ test.each([1, 100, 180])("finds the sign-in of a home whose path is %d longer", 
   expect(server).toBeDefined();
 });
 
-test("tells the sign-in what it must know, and nothing that a client could say in our name", async () => {
+test("TC-H6 tells the sign-in what it must know, and nothing that a client could say in our name", async () => {
   const { promise, resolve } = Promise.withResolvers<IncomingMessage["headers"]>();
   await using _server = await listening(folder, async (request, response) => {
     resolve(request.headers);

@@ -285,7 +285,7 @@ it("serves the embedded provider", async () => {
   expect([unarmed.response.status, JSON.parse(unarmed.text).error]).toEqual([400, "invalid_grant"]);
 });
 
-it("tells that it is alive, ready, and for demonstration", async () => {
+it("TC-H6 tells that it is alive, ready, and for demonstration", async () => {
   expect((await get("/healthz")).text).toBe('{"status":"SERVING"}');
   expect((await get("/ping")).text).toBe(".");
   const ready = await get("/readyz");

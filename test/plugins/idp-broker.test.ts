@@ -161,3 +161,27 @@ test("a provider that calls itself by another name is not asked to sign anybody 
   expect([answer.status, answer.location]).toEqual([502, ""]);
   expect(answer.body).toContain("cannot be reached");
 });
+
+test.each(["token_endpoint", "jwks_uri"])(
+  "a provider does not choose who else is asked: its %s is its own, or of an origin in the configuration",
+  async (member) => {
+    await using other = await startUpstream();
+    await using elsewhere = await startUpstream();
+    const path = member === "jwks_uri" ? "/jwks" : "/token";
+    other.behaviour.document = { [member]: `${elsewhere.issuer}${path}` };
+    const about = { issuer: other.issuer, clientId: "chancery", name: "Other" };
+    const led = async (upstream: object) => {
+      await using apart = await bootSignIn({ upstream });
+      const own = apart.visitor();
+      const { seen } = await apart.begin(own);
+      const link = /href="([^"]+\/upstream)"/.exec(seen.body)?.[1] ?? "";
+      const { status } = await own.get(new URL(link, issuer).pathname);
+      return { status, told: JSON.stringify(apart.told) };
+    };
+    const refused = await led(about);
+    expect(refused.status).toBe(502);
+    expect(refused.told).toContain(`names ${elsewhere.issuer}, which is not its own origin`);
+    expect((await led({ ...about, origins: [elsewhere.issuer] })).status).toBe(303);
+    expect(elsewhere.seen).toEqual([]);
+  },
+);

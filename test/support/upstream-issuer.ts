@@ -13,6 +13,8 @@ export interface Behaviour {
   issuer?: string;
   /** In its discovery document alone. */
   announced?: string;
+  /** Members of its discovery document, in place of its own. */
+  document?: { readonly [member: string]: string };
   audience?: string;
   nonce?: string;
   /** Signs with a key that is not in its key set. */
@@ -49,7 +51,8 @@ export async function startUpstream(): Promise<UpstreamIssuer> {
     const path = new URL(request.url ?? "/", "http://localhost").pathname;
     seen.push(path);
     if (path === "/.well-known/openid-configuration") {
-      return [200, { ...documentOf(issuer), issuer: behaviour.announced ?? issuer }];
+      const document = { ...documentOf(issuer), ...behaviour.document };
+      return [200, { ...document, issuer: behaviour.announced ?? issuer }];
     }
     if (path === "/jwks") return [200, { keys: [jwk] }];
     return path === "/token" ? await redeem(request, begun, sign) : [404, {}];

@@ -6,7 +6,7 @@ import type { Provider } from "../provider.ts";
 
 export default {
   type: "forgejo-actions",
-  version: 1,
+  version: 2,
   title: "Forgejo and Gitea Actions",
   issuers: [
     { url: "https://{host}/api/actions", base: "https://{host}" },
@@ -24,7 +24,10 @@ export default {
     sha: { type: "text", required: true },
     ref: { type: "text", required: true },
     event_name: { type: "text", required: true },
-    run_id: { type: "text", required: true },
+    run_number: {
+      type: "text",
+      note: "the number in the address of the run's page, unlike run_id",
+    },
     runner_environment: { type: "text", default: "self-hosted" },
     actor: { type: "text", personal: true },
   },
@@ -44,7 +47,7 @@ export default {
     { arc: 18, template: "{base}/{claims.workflow_ref}" },
     { arc: 19, template: "{claims.workflow_sha}" },
     { arc: 20, template: "{claims.event_name}" },
-    { arc: 21, template: "{base}/{claims.repository}/actions/runs/{claims.run_id}" },
+    { arc: 21, template: "{base}/{claims.repository}/actions/runs/{claims.run_number}" },
     { arc: 22, template: "{claims.repository_visibility}" },
   ],
   facets: {
