@@ -11,11 +11,11 @@ import {
   type AnswerItem,
   itemOverheadBytes,
   letterOverheadBytes,
-  maxItems,
   openAnswer,
   type QuestionItem,
   sealQuestion,
 } from "./letter.ts";
+import { maxItems } from "./letter-form.ts";
 import type { Line } from "./line.ts";
 import type { PairKeys } from "./seals.ts";
 import { timerMs, tooLate } from "./waiting.ts";

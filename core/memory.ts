@@ -19,6 +19,7 @@ export function memoryBus({ clock = systemClock, overWire = false }: MemoryBusOp
   const answerers = new Map<string, Answerer>();
   const listeners = new Map<string, Set<() => void>>();
   const inFlight = new InFlight();
+  const nextId = idsOf(randomUUID());
   const carry = (value: unknown): unknown => (overWire ? decode(encode(value)) : value);
 
   const put = async (ask: Ask, question: unknown, stamp: Stamp): Promise<unknown> => {
@@ -27,7 +28,7 @@ export function memoryBus({ clock = systemClock, overWire = false }: MemoryBusOp
     const { from, trace, deadlineAtMs } = stamp;
     inFlight.enter();
     try {
-      const envelope = { id: randomUUID(), from, trace, deadlineAtMs };
+      const envelope = { id: nextId(), from, trace, deadlineAtMs };
       return carry(await answerer(carry(question), envelope));
     } catch (thrown) {
       const { code, message, details } = Failure.from(thrown);
@@ -72,6 +73,12 @@ export function memoryBus({ clock = systemClock, overWire = false }: MemoryBusOp
 }
 
 const lookAgainMs = 10;
+
+/** Ids of one bus: chance once, then counted, because every ask takes one. */
+function idsOf(bus: string): () => string {
+  let count = 0;
+  return () => `${bus}-${count++}`;
+}
 
 function nobody(ask: Ask): Failure {
   return new Failure("overloaded", `nobody answers ${askKey(ask)} at the moment`);
