@@ -5,20 +5,21 @@ import { Failure } from "../events/failure.ts";
 import { askSubject, inboxPrefix, startedSubject } from "./acl.ts";
 import { askKey, type Stamp } from "./bus.ts";
 import type { Clock } from "./clock.ts";
+import { createDeadlines, type Deadline } from "./deadlines.ts";
 import { encodeHex } from "./formats/encoding.ts";
 import type { Journal } from "./journal.ts";
 import {
   type AnswerItem,
   itemOverheadBytes,
   letterOverheadBytes,
-  maxItems,
   openAnswer,
   type QuestionItem,
   sealQuestion,
 } from "./letter.ts";
+import { maxItems } from "./letter-form.ts";
 import type { Line } from "./line.ts";
 import type { PairKeys } from "./seals.ts";
-import { timerMs, tooLate } from "./waiting.ts";
+import { tooLate } from "./waiting.ts";
 import { decode, encode } from "./wire.ts";
 
 /** What asking needs. */
@@ -41,6 +42,7 @@ export class Asker {
   readonly #letters = new Map<string, Letter>();
   readonly #gathered = new Map<string, Gathered>();
   readonly #watched = new Set<string>();
+  readonly #deadlines = createDeadlines();
   #pending = 0;
 
   constructor(options: AskerOptions) {
@@ -65,7 +67,7 @@ export class Asker {
       const remainingMs = stamp.deadlineAtMs - this.#options.clock.now().getTime();
       const waiting = new Waiting(item, { resolve, reject }, () => this.#pending--);
       this.#pending++;
-      waiting.expireAfter(remainingMs, ask);
+      waiting.expire(this.#deadlines.after(remainingMs, () => waiting.fail(tooLate(ask))));
       if (ask.batched) this.#gather(ask, waiting);
       else this.#send(ask, [waiting]);
     });
@@ -77,7 +79,7 @@ export class Asker {
       const item = { trace: "", deadlineAtMs: 0, question: new Uint8Array() };
       const waiting = new Waiting(item, { resolve, reject }, () => this.#pending--);
       this.#pending++;
-      waiting.expireAfter(withinMs, ask);
+      waiting.expire(this.#deadlines.after(withinMs, () => waiting.fail(tooLate(ask))));
       this.#send(ask, [waiting], true);
     });
   }
@@ -260,7 +262,7 @@ class Waiting {
     readonly reject: (failure: Failure) => void;
   };
   readonly #whenDone: (() => void)[];
-  #timer: NodeJS.Timeout | undefined;
+  #deadline: Deadline | null = null;
   #done = false;
 
   constructor(
@@ -280,8 +282,9 @@ class Waiting {
     return this.#done;
   }
 
-  expireAfter(ms: number, ask: Ask): void {
-    this.#timer = setTimeout(() => this.fail(tooLate(ask)), timerMs(ms));
+  /** Takes the deadline that fails it, to cancel it once this has settled. */
+  expire(deadline: Deadline): void {
+    this.#deadline = deadline;
   }
 
   /** Calls `listener` when this has settled. */
@@ -300,7 +303,7 @@ class Waiting {
   #end(): boolean {
     if (this.#done) return false;
     this.#done = true;
-    clearTimeout(this.#timer);
+    this.#deadline?.cancel();
     for (const listener of this.#whenDone) listener();
     return true;
   }

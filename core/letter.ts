@@ -11,6 +11,14 @@ import { bytes, bytesUpTo } from "../events/bytes.ts";
 import { type FailureCode, failureCodes } from "../events/failure.ts";
 import { concat, encodeHex } from "./formats/encoding.ts";
 import { Malformed } from "./formats/malformed.ts";
+import {
+  formatAnswer,
+  formatQuestion,
+  maxItems,
+  parseAnswer,
+  parseQuestion,
+  traceparent,
+} from "./letter-form.ts";
 import { authenticate, sameMac } from "./seals.ts";
 import { decode, encode } from "./wire.ts";
 
@@ -46,8 +54,6 @@ export type AnswerItem =
       readonly details?: Uint8Array | undefined;
     };
 
-/** Most questions in one letter. */
-export const maxItems = 1_024;
 /** Longest message of a failure; a longer one is cut. */
 export const maxFailureMessage = 1_024;
 /** Longest details of a failure, encoded; longer ones are left out. */
@@ -59,12 +65,12 @@ export const letterOverheadBytes = 256;
 
 /** @returns the message to publish on `subject`. */
 export function sealQuestion(key: Uint8Array, subject: string, letter: QuestionLetter): Uint8Array {
-  return seal(key, `ask ${subject}`, letter);
+  return seal(key, `ask ${subject}`, formatQuestion(letter, macBytes) ?? general(letter));
 }
 
 /** @returns the message to publish as the reply to a question that came on `subject`. */
 export function sealAnswer(key: Uint8Array, subject: string, letter: AnswerLetter): Uint8Array {
-  return seal(key, `answer ${subject}`, letter);
+  return seal(key, `answer ${subject}`, formatAnswer(letter, macBytes) ?? general(letter));
 }
 
 /** @throws {Malformed} if the MAC is wrong, and then says nothing about the rest; or if the body is no question. */
@@ -73,12 +79,14 @@ export function openQuestion(
   subject: string,
   message: Uint8Array,
 ): QuestionLetter {
-  return open(key, `ask ${subject}`, message, questionLetter);
+  const body = open(key, `ask ${subject}`, message);
+  return parseQuestion(body) ?? accept(body, questionLetter);
 }
 
 /** @throws {Malformed} as {@link openQuestion}. */
 export function openAnswer(key: Uint8Array, subject: string, message: Uint8Array): AnswerLetter {
-  return open(key, `answer ${subject}`, message, answerLetter);
+  const body = open(key, `answer ${subject}`, message);
+  return parseAnswer(body) ?? accept(body, answerLetter);
 }
 
 /** Remembers letters until they have expired, so that none is answered twice. Bounded: beyond it, new letters are refused. */
@@ -122,7 +130,7 @@ const questionLetter = v.strictObject({
   items: v.pipe(
     v.array(
       v.strictObject({
-        trace: v.pipe(v.string(), v.regex(/^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/)),
+        trace: v.pipe(v.string(), v.regex(traceparent)),
         deadlineAtMs: timeMs,
         question: bytesUpTo(Number.MAX_SAFE_INTEGER),
       }),
@@ -148,21 +156,26 @@ const answerLetter = v.strictObject({
   ),
 });
 
-function seal(key: Uint8Array, label: string, letter: QuestionLetter | AnswerLetter): Uint8Array {
-  const body = encode(letter);
-  return concat(authenticate(key, label, body), body);
+/** The letter behind room for the MAC. */
+function general(letter: QuestionLetter | AnswerLetter): Uint8Array {
+  return concat(new Uint8Array(macBytes), encode(letter));
 }
 
-function open<S extends v.GenericSchema>(
-  key: Uint8Array,
-  label: string,
-  message: Uint8Array,
-  schema: S,
-): v.InferOutput<S> {
+/** Writes the MAC of what is behind it. */
+function seal(key: Uint8Array, label: string, message: Uint8Array): Uint8Array {
+  message.set(authenticate(key, label, message.subarray(macBytes)));
+  return message;
+}
+
+function open(key: Uint8Array, label: string, message: Uint8Array): Uint8Array {
   const body = message.subarray(macBytes);
   if (!sameMac(authenticate(key, label, body), message.subarray(0, macBytes))) {
     throw new Malformed("the MAC is wrong");
   }
+  return body;
+}
+
+function accept<S extends v.GenericSchema>(body: Uint8Array, schema: S): v.InferOutput<S> {
   const checked = v.safeParse(schema, decode(body));
   if (!checked.success) throw new Malformed(`no letter: ${v.summarize(checked.issues)}`);
   return checked.output;

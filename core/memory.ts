@@ -4,6 +4,7 @@ import type { Ask } from "../events/contract.ts";
 import { Failure } from "../events/failure.ts";
 import { type Answerer, askKey, type Bus, type Stamp } from "./bus.ts";
 import { type Clock, systemClock } from "./clock.ts";
+import { createDeadlines } from "./deadlines.ts";
 import { inTime, InFlight } from "./waiting.ts";
 import { decode, encode } from "./wire.ts";
 
@@ -19,6 +20,8 @@ export function memoryBus({ clock = systemClock, overWire = false }: MemoryBusOp
   const answerers = new Map<string, Answerer>();
   const listeners = new Map<string, Set<() => void>>();
   const inFlight = new InFlight();
+  const deadlines = createDeadlines();
+  const nextId = idsOf(randomUUID());
   const carry = (value: unknown): unknown => (overWire ? decode(encode(value)) : value);
 
   const put = async (ask: Ask, question: unknown, stamp: Stamp): Promise<unknown> => {
@@ -27,7 +30,7 @@ export function memoryBus({ clock = systemClock, overWire = false }: MemoryBusOp
     const { from, trace, deadlineAtMs } = stamp;
     inFlight.enter();
     try {
-      const envelope = { id: randomUUID(), from, trace, deadlineAtMs };
+      const envelope = { id: nextId(), from, trace, deadlineAtMs };
       return carry(await answerer(carry(question), envelope));
     } catch (thrown) {
       const { code, message, details } = Failure.from(thrown);
@@ -41,7 +44,7 @@ export function memoryBus({ clock = systemClock, overWire = false }: MemoryBusOp
   return {
     ask(ask, question, stamp) {
       const remainingMs = stamp.deadlineAtMs - clock.now().getTime();
-      return inTime(remainingMs, ask, () => put(ask, question, stamp));
+      return inTime({ deadlines, remainingMs, ask }, () => put(ask, question, stamp));
     },
     async awaitAnswerer(ask, _asker, withinMs) {
       const giveUpAt = performance.now() + withinMs;
@@ -72,6 +75,12 @@ export function memoryBus({ clock = systemClock, overWire = false }: MemoryBusOp
 }
 
 const lookAgainMs = 10;
+
+/** Ids of one bus: chance once, then counted, because every ask takes one. */
+function idsOf(bus: string): () => string {
+  let count = 0;
+  return () => `${bus}-${count++}`;
+}
 
 function nobody(ask: Ask): Failure {
   return new Failure("overloaded", `nobody answers ${askKey(ask)} at the moment`);

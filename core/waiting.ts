@@ -2,22 +2,33 @@
 import type { Ask } from "../events/contract.ts";
 import { Failure } from "../events/failure.ts";
 import { askKey } from "./bus.ts";
+import type { Deadlines } from "./deadlines.ts";
+
+/** How long an ask may take. */
+export interface Within {
+  readonly deadlines: Deadlines;
+  readonly remainingMs: number;
+  readonly ask: Ask;
+}
 
 /**
  * Settles as `work` does, or after `remainingMs` with `deadline-exceeded`. `work` is not begun when no time is left; begun work is
  * not stopped, because nobody can know how far it got.
  */
-export function inTime<T>(remainingMs: number, ask: Ask, work: () => Promise<T>): Promise<T> {
+export function inTime<T>(
+  { deadlines, remainingMs, ask }: Within,
+  work: () => Promise<T>,
+): Promise<T> {
   if (remainingMs <= 0) return Promise.reject(tooLate(ask));
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => reject(tooLate(ask)), timerMs(remainingMs));
+    const deadline = deadlines.after(remainingMs, () => reject(tooLate(ask)));
     work().then(
       (value) => {
-        clearTimeout(timer);
+        deadline.cancel();
         resolve(value);
       },
       (thrown: unknown) => {
-        clearTimeout(timer);
+        deadline.cancel();
         reject(thrown instanceof Error ? thrown : new Error(String(thrown)));
       },
     );
@@ -27,20 +38,6 @@ export function inTime<T>(remainingMs: number, ask: Ask, work: () => Promise<T>)
 /** The failure of an ask whose deadline has passed. */
 export function tooLate(ask: Ask): Failure {
   return new Failure("deadline-exceeded", `no answer from ${askKey(ask)} in time`);
-}
-
-/** What a timer of Node can express. */
-const longestTimerMs = 2 ** 31 - 1;
-const longMs = 1_000;
-const stepMs = 100;
-
-/**
- * For how long to set a timer. Node keeps a list for every length of time, and a queue of those lists: a long wait ends up to a tenth
- * of a second early, so that a few lists hold the timers of thousands of asks.
- */
-export function timerMs(remainingMs: number): number {
-  if (remainingMs < longMs) return remainingMs;
-  return Math.min(remainingMs - (remainingMs % stepMs), longestTimerMs);
 }
 
 /** Resolves after `ms`, or as soon as `signal` aborts. */

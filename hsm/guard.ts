@@ -59,9 +59,17 @@ export interface SignedTree {
   readonly timestampMs: bigint;
 }
 
+/** A timestamp that a key signed. */
+interface Stamp {
+  readonly genTimeMs: bigint;
+  readonly serial: Uint8Array;
+}
+
 /** The guard of an open vault. */
 export class Guard {
   readonly #statements: Statements;
+  /** The newest timestamp of each key that {@link admitAll} has admitted; null outside of it. */
+  #stamped: Map<string, Stamp & { readonly sequence: number }> | null = null;
 
   constructor(database: DatabaseSync) {
     this.#statements = prepareAll(database);
@@ -79,7 +87,24 @@ export class Guard {
   }
 
   /**
-   * Judges a claim and writes what follows from it. `sequence` is that of the intent, `atMs` the time.
+   * Runs `admit`, which admits what one transaction announces. Of the timestamps in it only the newest of each key is written, at the
+   * end: what comes before is held against the one before it all the same, and whoever reads the table never sees a part of a transaction.
+   */
+  admitAll(admit: () => void): void {
+    this.#stamped = new Map();
+    try {
+      admit();
+      for (const [key, { genTimeMs, serial, sequence }] of this.#stamped) {
+        this.#statements.putStamp.run(key, genTimeMs, serial, sequence);
+      }
+    } finally {
+      // Whatever is not committed was never admitted: the next transaction reads the table again.
+      this.#stamped = null;
+    }
+  }
+
+  /**
+   * Judges a claim and writes what follows from it; only inside {@link admitAll}. `sequence` is that of the intent, `atMs` the time.
    *
    * @throws {Failure} guard-refused, and then nothing is written
    */
@@ -211,16 +236,24 @@ export class Guard {
   }
 
   #admitStamp(key: string, claim: Extract<Claim, { kind: "stamp" }>, sequence: number): void {
-    const row = this.#statements.stamp.get(key);
-    if (row !== undefined) {
-      if (claim.genTimeMs < integer(row["genTimeMs"])) {
+    if (this.#stamped === null) throw new TypeError("a timestamp is admitted with its transaction");
+    const { genTimeMs, serial } = claim;
+    const last = this.#stamped.get(key) ?? this.#lastStamp(key);
+    if (last !== null) {
+      if (genTimeMs < last.genTimeMs) {
         throw refused(`${key} signed a timestamp of a later time before`);
       }
-      if (equalBytes(blob(row["serial"]), claim.serial)) {
+      if (equalBytes(last.serial, serial)) {
         throw refused("this timestamp's serial number has been used already");
       }
     }
-    this.#statements.putStamp.run(key, claim.genTimeMs, claim.serial, sequence);
+    this.#stamped.set(key, { genTimeMs, serial, sequence });
+  }
+
+  #lastStamp(key: string): Stamp | null {
+    const row = this.#statements.stamp.get(key);
+    if (row === undefined) return null;
+    return { genTimeMs: integer(row["genTimeMs"]), serial: blob(row["serial"]) };
   }
 }
 

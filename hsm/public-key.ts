@@ -1,7 +1,7 @@
 /** Public keys as the device tells them, as DER, and the ECDSA signature forms of PKCS#11 and X.509. */
 import { createPublicKey, hash, type KeyObject, verify } from "node:crypto";
+import { allocate } from "../core/formats/allocate.ts";
 import * as der from "../core/formats/der.ts";
-import { DerWriter } from "../core/formats/der-writer.ts";
 import { concat } from "../core/formats/encoding.ts";
 import type { KeyAlgorithm, PublicAttributes, SigningMechanism } from "./pkcs11.ts";
 
@@ -75,15 +75,40 @@ const digestInfoPrefix = der
 export function releasedForm(scheme: SigningScheme, raw: Uint8Array): Uint8Array {
   if (scheme.mechanism !== "ecdsa") return raw;
   const half = raw.length / 2;
-  const writer = new DerWriter(derOverheadBytes + raw.length);
-  writer.unsigned(raw.subarray(half));
-  writer.unsigned(raw.subarray(0, half));
-  writer.header(der.tags.sequence, 0);
-  return writer.take();
+  const r = unsignedIn(raw, 0, half);
+  const s = unsignedIn(raw, half, raw.length);
+  const contentBytes = 4 + r.length + s.length;
+  // Two numbers of any curve in use, and their headers, are shorter than what needs a longer header than this.
+  const out = allocate(2 + contentBytes);
+  out[0] = der.tags.sequence;
+  out[1] = contentBytes;
+  putInteger(out, 2, r);
+  putInteger(out, 4 + r.length, s);
+  return out;
 }
 
-/** Three headers, and an octet for the sign of each number. */
-const derOverheadBytes = 8;
+interface Unsigned {
+  readonly raw: Uint8Array;
+  readonly from: number;
+  readonly to: number;
+  /** With the octet that a sign needs. */
+  readonly length: number;
+}
+
+/** The unsigned number in these octets, without zeros in front. */
+function unsignedIn(raw: Uint8Array, start: number, to: number): Unsigned {
+  let from = start;
+  while (from < to - 1 && raw[from] === 0) from++;
+  return { raw, from, to, length: to - from + ((raw[from] ?? 0) >= 0x80 ? 1 : 0) };
+}
+
+function putInteger(out: Uint8Array, at: number, { raw, from, to, length }: Unsigned): void {
+  out[at] = der.tags.integer;
+  out[at + 1] = length;
+  let place = at + 2 + length - (to - from);
+  if (length > to - from) out[place - 1] = 0;
+  for (let index = from; index < to; index++) out[place++] = raw[index] ?? 0;
+}
 
 /** A verifier for one pinned key; it never throws. */
 export function verifier(

@@ -3,6 +3,7 @@
  * written: one buffer and one copy, where der.ts makes an array of every element. For structures that are made thousands of times a
  * second; everything else reads better in der.ts.
  */
+import { allocate } from "./allocate.ts";
 import { tags } from "./der-element.ts";
 
 /** A buffer that is written backwards, and used again and again. */
@@ -61,7 +62,8 @@ export class DerWriter {
 
   /** A copy of all that is written; then nothing is. */
   take(): Uint8Array {
-    const taken = this.#bytes.slice(this.#bytes.length - this.#size);
+    const taken = allocate(this.#size);
+    taken.set(this.#bytes.subarray(this.#bytes.length - this.#size));
     this.#size = 0;
     return taken;
   }

@@ -5,6 +5,7 @@
 import { hash } from "node:crypto";
 import * as der from "./der.ts";
 import { DerWriter } from "./der-writer.ts";
+import { digestOf } from "./digest.ts";
 import { concat } from "./encoding.ts";
 import { Malformed } from "./malformed.ts";
 import { type ImprintHash, imprintHashes, tspOids } from "./tsp.ts";
@@ -95,7 +96,7 @@ export class TokenWriter {
     const { digest, messageDigest, signer } = this.#constants;
     // DER's order (X.690 §11.6) is that of their lengths: 26, 28 or 30 bytes, 47 or 63, and 66 at least.
     writer.put(signer);
-    writer.put(hash(digest, tstInfo, "buffer"));
+    writer.put(digestOf(digest, tstInfo));
     writer.put(messageDigest);
     writer.put(this.#secondOf(signingTime).signingTime);
     writer.put(contentType);

@@ -8,11 +8,13 @@ import fastify, {
   type FastifyRequest,
 } from "fastify";
 import { networkOf } from "../../core/formats/network.ts";
+import type { Deadlines } from "../../core/deadlines.ts";
 import type { Context } from "../../core/plugin.ts";
 import { Malformed } from "../../core/formats/malformed.ts";
 import { Failure } from "../../events/failure.ts";
 import type { Admission, Admitted } from "./admission.ts";
 import { endAfter } from "./deadline.ts";
+import { goesDirectly, sendDirectly } from "./directly.ts";
 import { textFamily } from "./families.ts";
 import { isAcceptable, mediaTypeOf } from "./gate.ts";
 import type { Limits } from "./manifest.ts";
@@ -31,6 +33,7 @@ export interface Serving {
   /** Takes down what no room has heard of. */
   readonly refusals: Refusals;
   readonly limits: Pick<Limits, "requestTimeoutMs" | "responseTimeoutMs">;
+  readonly deadlines: Deadlines;
   /** Aborted once connections are not to be used again. */
   readonly draining: AbortSignal;
   readonly trace: Context["trace"];
@@ -73,6 +76,7 @@ export async function createApp(given: Serving): Promise<App> {
       querystringParser: (text) => ({ text }),
     },
   });
+  app.decorateRequest("entered", null);
   app.removeAllContentTypeParsers();
   app.addContentTypeParser("*", { parseAs: "buffer" }, (_request, body, done) => done(null, body));
   app.setErrorHandler((error: FastifyError, request, reply) => {
@@ -80,7 +84,7 @@ export async function createApp(given: Serving): Promise<App> {
     refuse(reply, family, { status: statusOf(error) }, serving);
   });
   app.addHook("onSend", (request, reply, body, done) => {
-    endAfter(reply.raw, serving.limits.responseTimeoutMs);
+    endAfter(reply.raw, serving.limits.responseTimeoutMs, serving);
     if (serving.draining.aborted && request.raw.httpVersionMajor === 1) {
       void reply.header("connection", "close");
     }
@@ -105,10 +109,8 @@ export async function createApp(given: Serving): Promise<App> {
 
 function addRoute(app: FastifyInstance, route: Route, serving: Sending): void {
   const { family, body } = route;
-  const { admission, limits, rate } = serving;
+  const { admission, deadlines, limits, rate } = serving;
   const lane = route.probe === true ? "probe" : body === undefined ? "read" : "write";
-  /** Requests between the end of their header and the beginning of their work. */
-  const entered = new WeakMap<FastifyRequest, Entered>();
   app.route({
     method: route.method,
     url: route.path,
@@ -134,14 +136,15 @@ function addRoute(app: FastifyInstance, route: Route, serving: Sending): void {
       reply.raw.once("close", () => admitted[Symbol.dispose]());
       // Node has a limit for this in HTTP/1 alone, and nothing to say when it is reached.
       const late = (): void => refuse(reply, family, { status: 408 }, serving);
-      const upload = endAfter(reply.raw, limits.requestTimeoutMs, late);
-      entered.set(request, { admitted, upload });
+      const upload =
+        body && endAfter(reply.raw, limits.requestTimeoutMs, { deadlines, end: late });
+      (request as Enterable).entered = { admitted, upload };
       done();
     },
     async handler(request, reply) {
-      const { admitted, upload } = entered.get(request) ?? {};
+      const { admitted, upload } = (request as Enterable).entered ?? {};
       upload?.[Symbol.dispose]();
-      if ((await admitted?.turn()) === true) return await answer(route, request, reply, serving);
+      if ((await admitted?.turn()) === true) return await serve(route, request, reply, serving);
       // It waited too long, as many do under overload: they are counted and have no line each.
       serving.refusals.shed(route, 503, networkOf(request.socket.remoteAddress));
       send(reply.header("x-request-id", request.id), withRetry(family.word(503, null)), serving);
@@ -159,9 +162,12 @@ function requestIds(): () => string {
 
 interface Entered {
   readonly admitted: Admitted;
-  /** Refuses an upload that takes too long. */
-  readonly upload: Disposable;
+  /** Refuses an upload that takes too long; undefined where nothing is uploaded. */
+  readonly upload: Disposable | undefined;
 }
+
+/** A request between the end of its header and the beginning of its work. The router's requests all have the member from the start. */
+type Enterable = FastifyRequest & { entered?: Entered | null };
 
 /** What a body may come to: its length if the client names one, else all that the route takes. */
 function mostBytes({ headers }: FastifyRequest, maxBytes: number): number {
@@ -169,20 +175,38 @@ function mostBytes({ headers }: FastifyRequest, maxBytes: number): number {
   return length === undefined ? maxBytes : Math.min(Number(length), maxBytes);
 }
 
-/** Serves a request that may be served, and gives the body to send. */
-async function answer(
+/** Serves a request that may be served; gives the body to send, unless it has been sent. */
+async function serve(
   route: Route,
   request: FastifyRequest,
   reply: FastifyReply,
   sending: Sending,
-): Promise<Uint8Array> {
-  const { journal, trace: traced, refusals } = sending;
+): Promise<Uint8Array | undefined> {
   const { traceparent } = request.headers;
-  return await traced(typeof traceparent === "string" ? traceparent : undefined, async (trace) => {
-    // The trace id is the request id: one name to find it by in every journal.
-    void reply.header("x-request-id", trace.split("-")[1] ?? request.id);
+  const given = typeof traceparent === "string" ? traceparent : undefined;
+  const { answered, trace } = await answer(route, request, given, sending);
+  // The trace id is the request id: one name to find it by in every journal.
+  const requestId = trace.split("-")[1] ?? request.id;
+  if (!goesDirectly(request, answered)) {
+    return head(reply.header("x-request-id", requestId), answered, sending);
+  }
+  const { deadlines, draining, limits } = sending;
+  const withinMs = limits.responseTimeoutMs;
+  const delivery = { requestId, isLast: draining.aborted, withinMs, deadlines };
+  sendDirectly(reply, answered, delivery);
+  return undefined;
+}
+
+/** What the route answers, or its API's word for why it does not. */
+async function answer(
+  route: Route,
+  request: FastifyRequest,
+  traceparent: string | undefined,
+  { journal, trace: traced, refusals }: Sending,
+): Promise<{ readonly answered: Answered; readonly trace: string }> {
+  return await traced(traceparent, async (trace) => {
     try {
-      return head(reply, await route.handle(askedBy(request)), sending);
+      return { answered: await route.handle(askedBy(request)), trace };
     } catch (thrown) {
       const failure =
         thrown instanceof Malformed
@@ -194,11 +218,10 @@ async function answer(
       const about = { route: route.path, status, code, reason, trace };
       if (status === 500) journal.error("request-failed", { ...about, cause: causeOf(failure) });
       else journal.info("request-refused", about);
-      return head(
-        reply,
-        withRetry(route.family.word(status, code), retryAfterMs(failure)),
-        sending,
-      );
+      return {
+        answered: withRetry(route.family.word(status, code), retryAfterMs(failure)),
+        trace,
+      };
     }
   });
 }

@@ -12,6 +12,7 @@ import {
   type ServerHttp2Session,
 } from "node:http2";
 import type { Duplex } from "node:stream";
+import { createDeadlines } from "../../core/deadlines.ts";
 import { endAfter, type Response } from "./deadline.ts";
 import { refusalText } from "./families.ts";
 import { allow } from "./gate.ts";
@@ -175,8 +176,9 @@ function harden<S extends Server | Http2SecureServer>(server: S, serve: Serve, l
 
 /** Ends an exchange that takes too long in whatever part. */
 function bounded(serve: Serve, { exchangeTimeoutMs }: Limits): Serve {
+  const ending = { deadlines: createDeadlines() };
   return (request, response) => {
-    endAfter(response, exchangeTimeoutMs);
+    endAfter(response, exchangeTimeoutMs, ending);
     serve(request, response);
   };
 }
