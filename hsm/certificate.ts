@@ -4,7 +4,9 @@ import { encodeHex, equalBytes } from "../core/formats/encoding.ts";
 import {
   checkLeafTbs,
   type LeafEnd,
+  maxLeafBytes,
   namesPrincipal,
+  unlist,
   withoutPoison,
   withoutSctList,
 } from "../core/formats/leaf-profile.ts";
@@ -14,6 +16,7 @@ import { keyIdentifier, parseCertificate, type SignatureAlgorithm } from "../cor
 import { Failure } from "../events/failure.ts";
 import type { Signable } from "../events/hsm.ts";
 import type { Claim } from "./guard.ts";
+import { Judged } from "./judged.ts";
 import type { VaultKey } from "./keyring.ts";
 import type { Prepared } from "./prepared.ts";
 
@@ -38,14 +41,13 @@ export function prepareCertificate(
   key: VaultKey,
   limits: CertificateLimits & { readonly nowMs: number; readonly verifySeal: VerifySeal },
 ): Prepared {
+  const known = finalOfJudged(tbs, sealed, { key, limits });
+  if (known !== null) return known;
   if (!limits.verifySeal(sealed.verdict, sealed.mac)) {
     throw new Failure("purpose-refused", "the verdict does not carry identity's seal");
   }
   const verdict = decodeVerdict(sealed.verdict);
-  const ageMs = limits.nowMs - Number(verdict.verifiedAtMs);
-  if (ageMs > limits.verdictFreshSeconds * 1_000 || ageMs < -clockSkewSeconds * 1_000) {
-    throw new Failure("purpose-refused", "the verdict is not fresh");
-  }
+  requireFresh(verdict.verifiedAtMs, limits);
   const { fields, end } = checkLeafTbs(tbs, profileOf(key, limits));
   if (!equalBytes(digestOf("sha256", fields.publicKey), verdict.publicKeyHash)) {
     throw new Failure("purpose-refused", "the certificate's public key is not the verdict's");
@@ -56,18 +58,79 @@ export function prepareCertificate(
   // One SCT at least, and nothing else in its place.
   if (end.kind === "sctList") parseSctList(end.list);
   const verdictHash = digestOf("sha256", sealed.verdict);
-  const precertificate = end.kind === "poison";
+  const claim = claimOf(tbs, end, { serial: fields.serial, verdict: verdictHash });
+  const binding = {
+    serial: encodeHex(fields.serial),
+    verdict: encodeHex(verdictHash),
+    tokenDigest: encodeHex(verdict.tokenDigest),
+    publicKeyHash: encodeHex(verdict.publicKeyHash),
+  };
+  if (claim.kind !== "precertificate") {
+    return { messages: [tbs], claim, binding: { kind: "certificate", ...binding } };
+  }
+  judgedFor(key).keep(claim.core, {
+    verdict: verdictHash,
+    mac: sealed.mac,
+    verifiedAtMs: verdict.verifiedAtMs,
+    notBefore: fields.notBefore,
+    binding,
+  });
+  return { messages: [tbs], claim, binding: { kind: "precertificate", ...binding } };
+}
+
+/** @throws {Failure} purpose-refused */
+function requireFresh(
+  verifiedAtMs: bigint,
+  {
+    nowMs,
+    verdictFreshSeconds,
+  }: Pick<CertificateLimits, "verdictFreshSeconds"> & { readonly nowMs: number },
+): void {
+  const ageMs = nowMs - Number(verifiedAtMs);
+  if (ageMs > verdictFreshSeconds * 1_000 || ageMs < -clockSkewSeconds * 1_000) {
+    throw new Failure("purpose-refused", "the verdict is not fresh");
+  }
+}
+
+/**
+ * A certificate that is a precertificate of a moment ago with an SCT list in the place of its poison, under the same verdict: all that
+ * it says was judged then, byte for byte, so what is left is the list and the time. Null for every other, which is judged from the
+ * beginning. Whether that precertificate was signed, and this is the first certificate of it, is the guard's to say for both.
+ */
+function finalOfJudged(
+  tbs: Uint8Array,
+  sealed: Extract<Signable, { purpose: "certificate" }>["verdict"],
+  {
+    key,
+    limits,
+  }: { readonly key: VaultKey; readonly limits: CertificateLimits & { readonly nowMs: number } },
+): Prepared | null {
+  const judged = judgedFor(key);
+  if (judged.isEmpty) return null;
+  const parts = unlist(tbs);
+  if (parts === null || tbs.length >= maxLeafBytes) return null;
+  const core = sha256(parts.bare);
+  const found = judged.take(core);
+  if (found === null || !equalBytes(found.mac, sealed.mac)) return null;
+  if (!equalBytes(found.verdict, sha256(sealed.verdict))) return null;
+  requireFresh(found.verifiedAtMs, limits);
+  const { notBeforeFrom, notBeforeTo } = windowOf(limits);
+  if (found.notBefore < notBeforeFrom || found.notBefore > notBeforeTo) return null;
+  parseSctList(parts.list);
   return {
     messages: [tbs],
-    claim: claimOf(tbs, end, { serial: fields.serial, verdict: verdictHash }),
-    binding: {
-      kind: precertificate ? "precertificate" : "certificate",
-      serial: encodeHex(fields.serial),
-      verdict: encodeHex(verdictHash),
-      tokenDigest: encodeHex(verdict.tokenDigest),
-      publicKeyHash: encodeHex(verdict.publicKeyHash),
-    },
+    claim: { kind: "certificate", core, verdict: found.verdict },
+    binding: { kind: "certificate", ...found.binding },
   };
+}
+
+/** What is known of each key's newest precertificates. */
+const judgedOf = new WeakMap<VaultKey, Judged>();
+
+function judgedFor(key: VaultKey): Judged {
+  const judged = judgedOf.get(key) ?? new Judged();
+  judgedOf.set(key, judged);
+  return judged;
 }
 
 function claimOf(
@@ -123,12 +186,22 @@ function issuerOf(key: VaultKey) {
 function profileOf(key: VaultKey, limits: CertificateLimits & { readonly nowMs: number }) {
   const issuer = issuers.get(key) ?? issuerOf(key);
   issuers.set(key, issuer);
-  const windowMs = (limits.verdictFreshSeconds + clockSkewSeconds) * 1_000;
   return {
     ...issuer,
     bare: limits.bareCertificates === true,
     maxLifetimeSeconds: limits.maxCertificateSeconds,
-    notBeforeFrom: new Date(limits.nowMs - windowMs),
-    notBeforeTo: new Date(limits.nowMs + clockSkewSeconds * 1_000),
+    ...windowOf(limits),
+  };
+}
+
+/** When a certificate may begin. */
+function windowOf({
+  nowMs,
+  verdictFreshSeconds,
+}: Pick<CertificateLimits, "verdictFreshSeconds"> & { readonly nowMs: number }) {
+  const windowMs = (verdictFreshSeconds + clockSkewSeconds) * 1_000;
+  return {
+    notBeforeFrom: new Date(nowMs - windowMs),
+    notBeforeTo: new Date(nowMs + clockSkewSeconds * 1_000),
   };
 }

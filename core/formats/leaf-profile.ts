@@ -163,8 +163,53 @@ export function withSctList(tbs: Uint8Array, list: Uint8Array): Uint8Array {
   if (extensions.some((one) => isCalled(one, sctListId) || isCalled(one, poisonId))) {
     throw new Malformed("tbsCertificate: has an SCT list or a poison already");
   }
-  const added = der.sequence(sctListId, der.octetString(der.octetString(list)));
-  return putTogether(head, listed, added);
+  return putTogether(head, listed, sctListExtension(list));
+}
+
+/** A precertificate's TBSCertificate, read once, as what becomes of it. */
+export interface Unpoisoned {
+  /** Without its poison, all else as it was. */
+  readonly bare: Uint8Array;
+  /** With an SCT list (TLS form) in the place of the poison. */
+  readonly listing: (list: Uint8Array) => Uint8Array;
+}
+
+/** Takes the poison off a precertificate that ends with it. @throws {Malformed} if it does not, or has another or an SCT list. */
+export function unpoison(tbs: Uint8Array): Unpoisoned {
+  const { head, listed, extensions } = takeApart(tbs);
+  const last = extensions.at(-1);
+  const ends = extensions.filter((one) => isCalled(one, sctListId) || isCalled(one, poisonId));
+  if (last === undefined || ends.length !== 1 || !isCalled(last, poisonId)) {
+    throw new Malformed("tbsCertificate: expected a poison at the end, and no SCT list");
+  }
+  const kept = listed.subarray(0, listed.length - last.encoded.length);
+  return {
+    bare: putTogether(head, kept),
+    listing: (list) => putTogether(head, kept, sctListExtension(list)),
+  };
+}
+
+/** A certificate's TBSCertificate, read once. */
+export interface Unlisted {
+  /** Without its SCT list, all else as it was. */
+  readonly bare: Uint8Array;
+  /** The SCT list (TLS form). */
+  readonly list: Uint8Array;
+}
+
+/** Takes the SCT list off a certificate that ends with it, written as it must be; null if it does not. @throws {Malformed} */
+export function unlist(tbs: Uint8Array): Unlisted | null {
+  const { head, listed, extensions } = takeApart(tbs);
+  const last = extensions.at(-1);
+  const ends = extensions.filter((one) => isCalled(one, sctListId) || isCalled(one, poisonId));
+  if (last === undefined || ends.length !== 1 || !isCalled(last, sctListId)) return null;
+  const value = last.children().at(-1);
+  if (value === undefined) return null;
+  const list = der.readOctetString(der.readDer(der.readOctetString(value)));
+  const kept = listed.subarray(0, listed.length - last.encoded.length);
+  // Written anew, it is these bytes or it is nothing that is known here.
+  if (!equalBytes(putTogether(head, kept, sctListExtension(list)), tbs)) return null;
+  return { bare: putTogether(head, kept), list };
 }
 
 /** True if the certificate is its precertificate with the poison, and only that, turned into an SCT list at the end. */
@@ -181,6 +226,10 @@ export function correspond(precertificateTbs: Uint8Array, certificateTbs: Uint8A
     equalBytes(precertificate.head, certificate.head) &&
     equalBytes(before(precertificate.listed, poisoned), before(certificate.listed, logged))
   );
+}
+
+function sctListExtension(list: Uint8Array): Uint8Array {
+  return der.sequence(sctListId, der.octetString(der.octetString(list)));
 }
 
 const emptyName = der.sequence();

@@ -7,6 +7,7 @@ import { keysOf } from "./algorithms.ts";
 import { distinct, readAlongside, takeTurns } from "./alongside.ts";
 import { type Desk, issue } from "./issuance.ts";
 import { issuer } from "./manifest.ts";
+import type { SecondLooks } from "./prepared.ts";
 import { recordsIn } from "./records.ts";
 import { countRefusalsIn } from "./refusals.ts";
 import { inSlicesOf } from "./turns.ts";
@@ -36,7 +37,7 @@ export default issuer.implement(async ({ ask, clock, config, journal, stores }) 
 
   const permitted = keysOf(config.clientSigningAlgorithms);
   const refusals = ends.use(countRefusalsIn(store, clock));
-  const looks = { sct: firstOfEachTurn(), certificate: firstOfEachTurn() };
+  const looks = oneATurn();
   const turn = inSlicesOf(issuancesATurn);
   const given = { ask, clock, config, journal, records, refusals };
   const desk = { ...given, nextNotBefore, permitted, looks, turn };
@@ -77,6 +78,16 @@ export default issuer.implement(async ({ ask, clock, config, journal, stores }) 
     [Symbol.asyncDispose]: async () => await ends.disposeAsync(),
   };
 });
+
+/** The vault has looked at every one of them, or will before it signs. */
+function oneATurn(): SecondLooks {
+  return {
+    profile: firstOfEachTurn(),
+    correspondence: firstOfEachTurn(),
+    sct: firstOfEachTurn(),
+    certificate: firstOfEachTurn(),
+  };
+}
 
 /** The trace id (W3C Trace Context §3.2.2.3): what the door calls the request. */
 function idOf(trace: string): string {

@@ -4,9 +4,10 @@ import {
   type KeyAlgorithm,
   KeyInsecure,
   type PublicKey,
+  readPublicKey,
 } from "../../core/crypto/keys.ts";
+import { verifyOnce } from "../../core/crypto/once-verify.ts";
 import { verifySigned } from "../../core/crypto/signed.ts";
-import { verifySignature } from "../../core/crypto/verify.ts";
 import { parseCsr } from "../../core/formats/csr.ts";
 import { encodeUtf8 } from "../../core/formats/encoding.ts";
 import { Malformed } from "../../core/formats/malformed.ts";
@@ -29,7 +30,7 @@ export function readClaim(proof: KeyProof): Claim {
   if (proof.kind === "possession") {
     const { publicKey, possession } = proof;
     const isProven = (key: PublicKey, challenge: string): boolean =>
-      verifySignature(key, encodeUtf8(challenge), possession);
+      verifyOnce(key, encodeUtf8(challenge), possession);
     return { publicKey, isProven };
   }
   try {
@@ -53,8 +54,10 @@ export function proveClaim(
   challenge: string,
   permitted: ReadonlySet<KeyAlgorithm>,
 ): PublicKey {
-  const key = readKey(claim.publicKey);
+  const key = readKey(claim.publicKey, readPublicKey);
   if (!claim.isProven(key, challenge)) {
+    // Nothing verifies with a point that is on no curve, and then that is what is wrong.
+    readKey(claim.publicKey, importPublicKey);
     throw new Failure("possession-unproven", "the proof of possession does not verify");
   }
   if (!permitted.has(key.algorithm)) {
@@ -63,9 +66,9 @@ export function proveClaim(
   return key;
 }
 
-function readKey(spki: Uint8Array): PublicKey {
+function readKey(spki: Uint8Array, read: (spki: Uint8Array) => PublicKey): PublicKey {
   try {
-    return importPublicKey(spki);
+    return read(spki);
   } catch (cause) {
     if (cause instanceof KeyInsecure) throw new Failure("key-insecure", cause.message, { cause });
     if (!(cause instanceof Malformed)) throw cause;

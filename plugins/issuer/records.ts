@@ -2,6 +2,7 @@
  * What the issuer writes down, and when: the intent before anything is signed, one outcome for every intent, and every refusal.
  * Intents and outcomes are rows under the serial that never change; `open` tells which intents still wait for their outcome.
  */
+import { sha256 } from "../../core/crypto/hash.ts";
 import { decodeUtf8, encodeBase64, encodeHex, encodeUtf8 } from "../../core/formats/encoding.ts";
 import { parseJsonBytes } from "../../core/formats/json.ts";
 import { emit, type Store } from "../../core/plugin.ts";
@@ -92,7 +93,8 @@ export function recordsIn(store: IssuerStore): Records {
       await store.commit({
         ...closing(intent.serial, {
           outcome: "issued",
-          certificate: encodeBase64(done.certificate),
+          // The certificate itself is in the fact, a row of the same commit.
+          certificateSha256: encodeHex(sha256(done.certificate)),
           ctTimestampMs: done.ctTimestampMs.toString(),
           issuedAt: done.issuedAt.toISOString(),
         }),

@@ -7,7 +7,13 @@ import {
   verifyDigestPure,
 } from "../../core/crypto/digest-verify.ts";
 import { digest, type HashName, hashLengths } from "../../core/crypto/hash.ts";
-import { importPublicKey, KeyInsecure, type PublicKey } from "../../core/crypto/keys.ts";
+import {
+  defaultHashes,
+  importPublicKey,
+  KeyInsecure,
+  type PublicKey,
+} from "../../core/crypto/keys.ts";
+import { verifyOnce } from "../../core/crypto/once-verify.ts";
 import { verifySignature } from "../../core/crypto/verify.ts";
 import { concat } from "../../core/formats/encoding.ts";
 import { readCases } from "./wycheproof.ts";
@@ -42,6 +48,8 @@ describe.each(files)("%s", (file) => {
         native(key, name, hashed, signature),
         verifyDigestPure(key, name, hashed, signature),
         verifySignature(key, message, signature, name),
+        // By the hash that goes with the key, which is not every file's.
+        ...(defaultHashes[key.algorithm] === name ? [verifyOnce(key, message, signature)] : []),
       ];
       if (answers.some((answer) => answer !== (result === "valid"))) {
         wrong.push(`${id}: ${result}, but ${answers.join()}`);
@@ -57,6 +65,7 @@ test("ed25519 agrees with Wycheproof", () => {
   for (const { id, spki, message, signature, result } of cases) {
     const key = importPublicKey(spki);
     expect(verifySignature(key, message, signature), id).toBe(result === "valid");
+    expect(verifyOnce(key, message, signature), id).toBe(result === "valid");
     expect(verifyDigest(key, "sha512", digest("sha512", message), signature)).toBe(false);
   }
 });

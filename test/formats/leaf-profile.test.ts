@@ -9,6 +9,8 @@ import {
   correspond,
   formatLeafTbs,
   namesPrincipal,
+  unlist,
+  unpoison,
   withoutPoison,
   withoutSctList,
   withSctList,
@@ -121,7 +123,32 @@ test("the precertificate differs from the certificate in its last extension only
   expect(withoutSctList(final)).toEqual(bare);
   expect(withSctList(bare, list)).toEqual(final);
   expect(correspond(precertificate, final)).toBe(true);
+  const unpoisoned = unpoison(precertificate);
+  expect(unpoisoned.bare).toEqual(bare);
+  expect(unpoisoned.listing(list)).toEqual(final);
+  expect(unlist(final)).toEqual({ bare, list });
 });
+
+test("only what ends with a poison is taken for a precertificate, only what ends with a list for its certificate", () => {
+  const bare = formatLeafTbs(fields, { kind: "none" });
+  for (const wrong of [bare, final]) expect(() => unpoison(wrong)).toThrow(Malformed);
+  for (const wrong of [bare, precertificate]) expect(unlist(wrong)).toBeNull();
+});
+
+property.prop([fc.nat({ max: final.length - 1 }), fc.integer({ min: 1, max: 255 })])(
+  "what is taken off a certificate, put back, gives the same bytes",
+  (place, by) => {
+    const damaged = Uint8Array.from(final);
+    damaged[place] = (damaged[place] ?? 0) ^ by;
+    let found: ReturnType<typeof unlist> = null;
+    try {
+      found = unlist(damaged);
+    } catch (thrown) {
+      expect(thrown).toBeInstanceOf(Malformed);
+    }
+    if (found !== null) expect(withSctList(found.bare, found.list)).toEqual(damaged);
+  },
+);
 
 const text = fc.string({ unit: "grapheme", minLength: 1, maxLength: 40 });
 const ascii = fc.string({ unit: "grapheme-ascii", minLength: 1, maxLength: 40 });

@@ -2,7 +2,7 @@ import { X509Certificate } from "node:crypto";
 import { describe, expect, test } from "vitest";
 import { sha256 } from "../../core/crypto/hash.ts";
 import * as der from "../../core/formats/der.ts";
-import { concat, encodeHex, encodeUtf8 } from "../../core/formats/encoding.ts";
+import { concat, decodeUtf8, encodeHex, encodeUtf8 } from "../../core/formats/encoding.ts";
 import { correspond } from "../../core/formats/leaf-profile.ts";
 import { parseMerkleTreeLeaf, parseSctList } from "../../core/formats/sct.ts";
 import { extensionOids, findExtension, parseCertificate } from "../../core/formats/x509.ts";
@@ -55,7 +55,13 @@ test("a certificate is told as one fact, and leaves nothing open", async () => {
   });
   expect(await rows(house.storage, "open")).toEqual([]);
   expect(await rows(house.storage, "intents")).toHaveLength(1);
-  expect(await rows(house.storage, "outcomes")).toHaveLength(1);
+  const outcomes = await rows(house.storage, "outcomes");
+  expect(outcomes.map(({ value }) => JSON.parse(decodeUtf8(value)) as object)).toEqual([
+    expect.objectContaining({
+      outcome: "issued",
+      certificateSha256: encodeHex(sha256(chain[0] ?? new Uint8Array())),
+    }),
+  ]);
 });
 
 test("a requester may prove its key by a certificate request", async () => {
