@@ -8,10 +8,16 @@ export interface PemBlock {
   readonly der: Uint8Array;
 }
 
+const columns = 64;
+
 /** One block with a final newline. */
 export function formatPem(label: string, der: Uint8Array): string {
-  const lines = encodeBase64(der).match(/.{1,64}/g) ?? [];
-  return [`-----BEGIN ${label}-----`, ...lines, `-----END ${label}-----`, ""].join("\n");
+  const base64 = encodeBase64(der);
+  let text = `-----BEGIN ${label}-----\n`;
+  for (let at = 0; at < base64.length; at += columns) {
+    text += `${base64.slice(at, at + columns)}\n`;
+  }
+  return `${text}-----END ${label}-----\n`;
 }
 
 /**
