@@ -51,27 +51,33 @@ export type Tag = "serial" | "fingerprint" | "digest" | "name" | "place";
 
 const tagBytes = { serial: 1, fingerprint: 2, digest: 3, name: 4, place: 5 } as const;
 
+const digestBytes = 32;
+const sequenceBytes = 8;
+
 /** What the keys of all records that have `value` under `tag` begin with. */
 export function indexPrefix(tag: Tag, value: string): Uint8Array {
-  return indexKey(tag, value, 0).subarray(0, prefixLength);
+  return keyOf(tag, value, 0);
 }
 
 /** The key of one record's row. */
 export function indexKey(tag: Tag, value: string, sequence: number): Uint8Array {
-  const key = new Uint8Array(keyLength);
-  key[0] = tagBytes[tag];
-  key.set(hash("sha256", value, "buffer"), 1);
-  key.set(uintBytes(sequence, keyLength - prefixLength), prefixLength);
+  const key = keyOf(tag, value, sequenceBytes);
+  key.set(uintBytes(sequence, sequenceBytes), 1 + digestBytes);
   return key;
 }
 
-/** Tag and SHA-256; then the sequence, in eight bytes. */
-const prefixLength = 33;
-const keyLength = 41;
+/** In one piece, because every record has several. */
+function keyOf(tag: Tag, value: string, room: number): Uint8Array {
+  const key = new Uint8Array(1 + digestBytes + room);
+  key[0] = tagBytes[tag];
+  const digest = hash("sha256", value, "latin1");
+  for (let at = 0; at < digestBytes; at++) key[1 + at] = digest.charCodeAt(at);
+  return key;
+}
 
 /** The sequence that a key ends with. */
 export function sequenceIn(key: Uint8Array): number {
-  return Number(uintFrom(key.subarray(-8)));
+  return Number(uintFrom(key.subarray(-sequenceBytes)));
 }
 
 /** Everything a record is to be found by. */

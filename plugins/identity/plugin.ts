@@ -1,6 +1,6 @@
 /** Verifies an ID token against its issuer's keys and gives its principal, with a verdict sealed for the vault. */
-import { randomBytes } from "node:crypto";
 import { sha256 } from "../../core/crypto/hash.ts";
+import { randomPool } from "../../core/crypto/random.ts";
 import { encodeUtf8 } from "../../core/formats/encoding.ts";
 import { Malformed } from "../../core/formats/malformed.ts";
 import { encodeVerdict } from "../../core/formats/verdict.ts";
@@ -15,6 +15,7 @@ const nonceBytes = 16;
 
 export default identity.implement(async (context) => {
   const { ask, clock, config, seals, stores } = context;
+  const random = randomPool();
   const once = config.issuers.some(({ oneTime }) => oneTime);
   const inForce = await enforce(context, once ? createUseOnce(await stores.open("tokens")) : null);
 
@@ -37,7 +38,7 @@ export default identity.implement(async (context) => {
             tokenDigest: sha256(encodeUtf8(idToken)),
             publicKeyHash,
             verifiedAtMs: BigInt(now.getTime()),
-            nonce: randomBytes(nonceBytes),
+            nonce: random(nonceBytes),
             provenance,
           });
           return { principal, provenance, sealed: { verdict, mac: seals.seal("hsm", verdict) } };

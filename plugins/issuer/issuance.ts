@@ -1,8 +1,8 @@
 /** One issuance from request to certificate: authenticate, prove, record, sign, log, sign, record. */
-import { randomBytes } from "node:crypto";
 import * as v from "valibot";
 import { sha256 } from "../../core/crypto/hash.ts";
 import type { KeyAlgorithm } from "../../core/crypto/keys.ts";
+import type { DrawRandom } from "../../core/crypto/random.ts";
 import { uintBytes } from "../../core/formats/encoding.ts";
 import { serialLength } from "../../core/formats/leaf-profile.ts";
 import { unverifiedIssuer } from "../../core/formats/unverified-issuer.ts";
@@ -37,6 +37,7 @@ export interface Desk extends Pick<IssuerContext, "ask" | "clock" | "config" | "
   /** The keys that are certified. */
   readonly permitted: ReadonlySet<KeyAlgorithm>;
   readonly looks: SecondLooks;
+  readonly random: DrawRandom;
   /** Waits until this one may go on, if many would at once. */
   readonly turn: () => Promise<void>;
   /** Refusals of whoever did not show who it is. */
@@ -68,7 +69,7 @@ export async function issue(desk: Desk, question: Question): Promise<Certified> 
     const key = proveClaim(claim, principal.challenge, desk.permitted);
     const notBefore = desk.nextNotBefore();
     const notAfter = new Date(notBefore.getTime() + desk.config.lifetimeSeconds * 1_000);
-    const serial = newSerial(desk.clock.now());
+    const serial = newSerial(desk.clock.now(), desk.random);
     const leaf = { principal, key, serial, notBefore, notAfter };
     const prepared = prepare(leaf, desk);
     const { sealed } = answer;
@@ -244,11 +245,11 @@ const serialTimeLength = 6;
  * A serial of twenty octets, positive and never shorter: the time in milliseconds, then 112 random bits, which is more than anybody
  * can guess. Rows under serials are so in the order of time: a store writes the next ones into one page and not each into another.
  */
-function newSerial(now: Date): Uint8Array {
+function newSerial(now: Date, random: DrawRandom): Uint8Array {
   const serial = new Uint8Array(serialLength);
   serial.set(uintBytes(now.getTime(), serialTimeLength));
   serial[0] = ((serial[0] ?? 0) & 0x3f) | 0x40;
-  serial.set(randomBytes(serialLength - serialTimeLength), serialTimeLength);
+  serial.set(random(serialLength - serialTimeLength), serialTimeLength);
   return serial;
 }
 

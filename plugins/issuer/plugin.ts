@@ -1,5 +1,6 @@
 /** The issuing CA: turns a proven identity into a certificate that is in the CT log. */
 import { lookOften, watchForPromises } from "../../core/clock.ts";
+import { randomPool } from "../../core/crypto/random.ts";
 import { firstOfEachTurn } from "../../core/crypto/spot-check.ts";
 import { Failure } from "../../events/failure.ts";
 import { activate, readActive } from "./active.ts";
@@ -40,7 +41,7 @@ export default issuer.implement(async ({ ask, clock, config, journal, stores }) 
   const looks = oneATurn();
   const turn = inSlicesOf(issuancesATurn);
   const given = { ask, clock, config, journal, records, refusals };
-  const desk = { ...given, nextNotBefore, permitted, looks, turn };
+  const desk = { ...given, nextNotBefore, permitted, looks, random: randomPool(), turn };
   const alongside = await readAlongside({ ask, config });
   const turns = takeTurns();
   return {
