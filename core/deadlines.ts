@@ -12,7 +12,7 @@ export interface Deadline {
 /** Calls back when times have passed. */
 export interface Deadlines {
   /** Calls `end` after `ms`, up to a tenth of a second early if that is a second or more. */
-  after(ms: number, end: () => void): Deadline;
+  readonly after: (ms: number, end: () => void) => Deadline;
 }
 
 const stepMs = 100;
@@ -25,13 +25,16 @@ const longestMs = 2 ** 31 - 1 - stepMs;
 export function createDeadlines(nowMs: () => number = () => performance.now()): Deadlines {
   const slots = new Map<number, Slot>();
   const open = (at: number, now: number): Slot => {
-    const timer = setTimeout(() => {
-      slots.delete(at);
-      for (const wait of slot.waits) {
-        slot.waits.delete(wait);
-        wait.end();
-      }
-    }, at * stepMs - now);
+    const timer = setTimeout(
+      () => {
+        slots.delete(at);
+        for (const wait of slot.waits) {
+          slot.waits.delete(wait);
+          wait.end();
+        }
+      },
+      at * stepMs - now,
+    );
     const slot: Slot = {
       waits: new Set(),
       // A process that waits for nothing any more may end.

@@ -13,16 +13,16 @@ import type { Context } from "../../core/plugin.ts";
 import { Malformed } from "../../core/formats/malformed.ts";
 import { Failure } from "../../events/failure.ts";
 import type { Admission, Admitted } from "./admission.ts";
+import { askedBy, mostBytes } from "./asked.ts";
 import { endAfter } from "./deadline.ts";
 import { goesDirectly, sendDirectly } from "./directly.ts";
 import { textFamily } from "./families.ts";
-import { isAcceptable, mediaTypeOf } from "./gate.ts";
+import { isAcceptable } from "./gate.ts";
 import type { Limits } from "./manifest.ts";
 import type { DoorMeter } from "./meter.ts";
 import { type Rate, retryAfterMs } from "./rate.ts";
 import type { Refusals } from "./refusals.ts";
-import { parseParameters } from "./query.ts";
-import type { Answered, Asked, Family, Route } from "./route.ts";
+import type { Answered, Family, Route } from "./route.ts";
 
 /** What serving needs. */
 export interface Serving {
@@ -56,7 +56,6 @@ export interface App extends AsyncDisposable {
 const otherMethods = ["POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 /** Fetch §3.3: pages of every origin may read the answer. */
 const anyOrigin = ["access-control-allow-origin", "*"] as const;
-const noBody = new Uint8Array();
 const noBytes = Buffer.alloc(0);
 const emptyBodyLimit = 1;
 
@@ -136,8 +135,7 @@ function addRoute(app: FastifyInstance, route: Route, serving: Sending): void {
       reply.raw.once("close", () => admitted[Symbol.dispose]());
       // Node has a limit for this in HTTP/1 alone, and nothing to say when it is reached.
       const late = (): void => refuse(reply, family, { status: 408 }, serving);
-      const upload =
-        body && endAfter(reply.raw, limits.requestTimeoutMs, { deadlines, end: late });
+      const upload = body && endAfter(reply.raw, limits.requestTimeoutMs, { deadlines, end: late });
       (request as Enterable).entered = { admitted, upload };
       done();
     },
@@ -168,12 +166,6 @@ interface Entered {
 
 /** A request between the end of its header and the beginning of its work. The router's requests all have the member from the start. */
 type Enterable = FastifyRequest & { entered?: Entered | null };
-
-/** What a body may come to: its length if the client names one, else all that the route takes. */
-function mostBytes({ headers }: FastifyRequest, maxBytes: number): number {
-  const length = headers["content-length"];
-  return length === undefined ? maxBytes : Math.min(Number(length), maxBytes);
-}
 
 /** Serves a request that may be served; gives the body to send, unless it has been sent. */
 async function serve(
@@ -224,24 +216,6 @@ async function answer(
       };
     }
   });
-}
-
-function askedBy(request: FastifyRequest): Asked {
-  const { text = "" } = request.query as { text?: string }; // from our querystringParser
-  return {
-    path: request.params as { [name: string]: string }, // from the router
-    query: parseParameters(text),
-    authorization: request.headers.authorization,
-    network: networkOf(request.socket.remoteAddress),
-    body: request.body instanceof Uint8Array ? request.body : noBody,
-    mediaType: mediaTypeOf(request.headers["content-type"]) ?? "",
-    raw: {
-      method: request.method,
-      target: request.raw.url ?? "",
-      headers: request.headers,
-      address: request.socket.remoteAddress ?? "",
-    },
-  };
 }
 
 /** Paths exist for other methods too, to say so: 405 with `Allow`. */

@@ -1,13 +1,20 @@
 /** Letters by hand are what the codec makes of them, octet for octet, and nothing else is taken for one. */
 import { describe, expect } from "vitest";
 import { openAnswer, openQuestion, sealAnswer, sealQuestion } from "../../core/letter.ts";
-import { formatAnswer, formatQuestion, parseAnswer, parseQuestion } from "../../core/letter-form.ts";
+import {
+  formatAnswer,
+  formatQuestion,
+  parseAnswer,
+  parseQuestion,
+} from "../../core/letter-form.ts";
 import { authenticate } from "../../core/seals.ts";
 import { encode } from "../../core/wire.ts";
 import { fc, test } from "../support/fixed-draws.ts";
 
 const hex = (length: number) =>
-  fc.string({ unit: fc.constantFrom(..."0123456789abcdef"), minLength: length, maxLength: length });
+  fc
+    .uint8Array({ minLength: length / 2, maxLength: length / 2 })
+    .map((octets) => Buffer.from(octets).toString("hex"));
 const trace = fc.tuple(hex(32), hex(16), hex(2)).map((parts) => ["00", ...parts].join("-"));
 const bytes = (most: number) => fc.uint8Array({ maxLength: most });
 const id = fc.uint8Array({ minLength: 16, maxLength: 16 });
@@ -15,7 +22,9 @@ const time = fc.oneof(fc.nat(70_000), fc.maxSafeNat(), fc.constantFrom(23, 24, 2
 const question = fc.record({
   id,
   sentAtMs: time,
-  items: fc.array(fc.record({ trace, deadlineAtMs: time, question: bytes(300) }), { maxLength: 40 }),
+  items: fc.array(fc.record({ trace, deadlineAtMs: time, question: bytes(300) }), {
+    maxLength: 40,
+  }),
 });
 const answer = fc.record({
   id,
