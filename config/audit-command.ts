@@ -107,7 +107,7 @@ export async function refusals(args: readonly string[], terminal: Terminal): Pro
     }
     if (!some && !parsed.has("json")) {
       terminal.print(
-        "Nobody was refused in that time without being known. Who is known and refused: chancery what IDENTITY --since TIME.",
+        "No stranger was refused in that time. Refusals of somebody who is known: chancery what IDENTITY --since TIME.",
       );
     }
     return exitCodes.ok;
@@ -118,7 +118,11 @@ export async function refusals(args: readonly string[], terminal: Terminal): Pro
 function spanOf(parsed: Arguments): Span {
   const nowMs = Date.now();
   const sinceMs = timeOf(parsed, "since", nowMs);
-  if (sinceMs === null) throw new CommandError(exitCodes.usage, "--since is missing");
+  if (sinceMs === null)
+    throw new CommandError(
+      exitCodes.usage,
+      "--since is missing: say a time such as 2026-11-01, or how long ago: 90m, 24h, 30d",
+    );
   const untilMs = timeOf(parsed, "until", nowMs) ?? Infinity;
   return { sinceMs, untilMs, oidcIssuer: parsed.value("issuer") };
 }

@@ -6,7 +6,7 @@ const listed = new Map(
   read("test/README.md")
     .split("\n")
     .map((line) => line.split("|").map((cell) => cell.trim()))
-    .filter((cells) => /^TC-/.test(cells[1] ?? ""))
+    .filter((cells) => cells[1]?.startsWith("TC-") === true)
     .map(([, id = "", , , where = ""]) => [
       id,
       [...where.matchAll(/`([^`]+)`/g)].map(([, file = ""]) => file),

@@ -133,6 +133,10 @@ test("who does not get in at the sign-in is on record, and the secret that was t
   expect(await answer.json()).toMatchObject({ error: "invalid_grant" });
   const listed = async () =>
     (await chancery(place.home, "audit", "refusals", "--since", "1h")).stdout;
+  const before = ["--since", "2h", "--until", "1h"];
+  expect((await chancery(place.home, "audit", "refusals", ...before)).stdout).toContain(
+    "No stranger was refused in that time.",
+  );
   await expect
     .poll(listed)
     .toContain(

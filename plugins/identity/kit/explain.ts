@@ -129,7 +129,10 @@ function hintsFor(failed: Step | undefined, token: string, issuer: Issuer | null
         `identity.issuers: there is no entry whose issuerUrl is ${claimed(token)}, or its algorithms do not have the token's`,
       ];
     case "signature":
-      return [`${where}: jwksOrigin, jwksFile and authorityFile say where its keys come from`];
+      return [
+        "the token itself, if it was changed or cut on its way",
+        `${where}: jwksOrigin, jwksFile and authorityFile say where its keys come from`,
+      ];
     case "claims":
       return [`${where}: audience and maxLifetimeSeconds; identity.skewSeconds`];
     case "mapping":
