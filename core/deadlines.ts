@@ -1,5 +1,5 @@
 /**
- * Waits of which nearly all end before their time: every ask and every exchange has one or two. A timer of Node for each costs more
+ * Waits of which nearly all end before their time: every ask has one. A timer of Node for each costs more
  * than most of what is waited for, so those that end within the same tenth of a second share one.
  */
 

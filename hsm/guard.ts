@@ -87,13 +87,13 @@ export class Guard {
   }
 
   /**
-   * Runs `admit`, which admits what one transaction announces. Of the timestamps in it only the newest of each key is written, at the
+   * Has `admit` admit everything that one transaction announces, one after the other. Of the timestamps in it only the newest of each key is written, at the
    * end: what comes before is held against the one before it all the same, and whoever reads the table never sees a part of a transaction.
    */
-  admitAll(admit: () => void): void {
+  admitAll<T>(announced: readonly T[], admit: (one: T) => void): void {
     this.#stamped = new Map();
     try {
-      admit();
+      for (const one of announced) admit(one);
       for (const [key, { genTimeMs, serial, sequence }] of this.#stamped) {
         this.#statements.putStamp.run(key, genTimeMs, serial, sequence);
       }

@@ -190,9 +190,7 @@ export class Vault implements AsyncDisposable {
       // Committed before this returns, so batches are recorded in the order in which they came; durable when it resolves.
       await ledger.transaction(() => {
         this.#forget();
-        guard.admitAll(() => {
-          for (const one of judged) this.#record(one);
-        });
+        guard.admitAll(judged, (one) => this.#record(one));
       });
       this.#stateFault = null;
     } catch (error) {

@@ -8,7 +8,6 @@ import fastify, {
   type FastifyRequest,
 } from "fastify";
 import { networkOf } from "../../core/formats/network.ts";
-import type { Deadlines } from "../../core/deadlines.ts";
 import type { Context } from "../../core/plugin.ts";
 import { Malformed } from "../../core/formats/malformed.ts";
 import { Failure } from "../../events/failure.ts";
@@ -33,7 +32,6 @@ export interface Serving {
   /** Takes down what no room has heard of. */
   readonly refusals: Refusals;
   readonly limits: Pick<Limits, "requestTimeoutMs" | "responseTimeoutMs">;
-  readonly deadlines: Deadlines;
   /** Aborted once connections are not to be used again. */
   readonly draining: AbortSignal;
   readonly trace: Context["trace"];
@@ -83,7 +81,7 @@ export async function createApp(given: Serving): Promise<App> {
     refuse(reply, family, { status: statusOf(error) }, serving);
   });
   app.addHook("onSend", (request, reply, body, done) => {
-    endAfter(reply.raw, serving.limits.responseTimeoutMs, serving);
+    endAfter(reply.raw, serving.limits.responseTimeoutMs);
     if (serving.draining.aborted && request.raw.httpVersionMajor === 1) {
       void reply.header("connection", "close");
     }
@@ -108,7 +106,7 @@ export async function createApp(given: Serving): Promise<App> {
 
 function addRoute(app: FastifyInstance, route: Route, serving: Sending): void {
   const { family, body } = route;
-  const { admission, deadlines, limits, rate } = serving;
+  const { admission, limits, rate } = serving;
   const lane = route.probe === true ? "probe" : body === undefined ? "read" : "write";
   app.route({
     method: route.method,
@@ -135,7 +133,7 @@ function addRoute(app: FastifyInstance, route: Route, serving: Sending): void {
       reply.raw.once("close", () => admitted[Symbol.dispose]());
       // Node has a limit for this in HTTP/1 alone, and nothing to say when it is reached.
       const late = (): void => refuse(reply, family, { status: 408 }, serving);
-      const upload = body && endAfter(reply.raw, limits.requestTimeoutMs, { deadlines, end: late });
+      const upload = body && endAfter(reply.raw, limits.requestTimeoutMs, late);
       (request as Enterable).entered = { admitted, upload };
       done();
     },
@@ -182,9 +180,8 @@ async function serve(
   if (!goesDirectly(request, answered)) {
     return head(reply.header("x-request-id", requestId), answered, sending);
   }
-  const { deadlines, draining, limits } = sending;
-  const withinMs = limits.responseTimeoutMs;
-  const delivery = { requestId, isLast: draining.aborted, withinMs, deadlines };
+  const { draining, limits } = sending;
+  const delivery = { requestId, isLast: draining.aborted, withinMs: limits.responseTimeoutMs };
   sendDirectly(reply, answered, delivery);
   return undefined;
 }

@@ -1,7 +1,6 @@
 /** Ends exchanges that take too long, which Node does for the reading of HTTP/1 requests only. */
 import type { ServerResponse } from "node:http";
 import type { Http2ServerResponse } from "node:http2";
-import type { Deadlines } from "../../core/deadlines.ts";
 
 /** A response of either protocol. */
 export type Response = ServerResponse | Http2ServerResponse;
@@ -10,18 +9,12 @@ export type Response = ServerResponse | Http2ServerResponse;
 export function endAfter(
   response: Response,
   ms: number,
-  { deadlines, end = () => destroy(response) }: Ending,
+  end = () => destroy(response),
 ): Disposable {
-  const deadline = deadlines.after(ms, end);
-  const cancel = (): void => deadline.cancel();
-  response.once("close", cancel);
-  return { [Symbol.dispose]: cancel };
-}
-
-/** With what an exchange is ended, and how; its connection or stream goes unless something else is said. */
-interface Ending {
-  readonly deadlines: Deadlines;
-  readonly end?: () => void;
+  const timer = setTimeout(end, ms);
+  const clear = (): void => clearTimeout(timer);
+  response.once("close", clear);
+  return { [Symbol.dispose]: clear };
 }
 
 /** With it goes the connection, or the stream in HTTP/2. */

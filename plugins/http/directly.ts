@@ -5,7 +5,6 @@
  */
 import type { OutgoingHttpHeaders } from "node:http";
 import type { FastifyReply, FastifyRequest } from "fastify";
-import type { Deadlines } from "../../core/deadlines.ts";
 import { endAfter } from "./deadline.ts";
 import type { Answered } from "./route.ts";
 
@@ -15,7 +14,6 @@ export interface Delivery {
   /** True if the connection is not to be used again. */
   readonly isLast: boolean;
   readonly withinMs: number;
-  readonly deadlines: Deadlines;
 }
 
 /** True if {@link sendDirectly} may answer the request so. */
@@ -27,7 +25,7 @@ export function goesDirectly({ raw }: FastifyRequest, { status }: Answered): boo
 export function sendDirectly(
   reply: FastifyReply,
   { status, contentType, body, headers }: Answered,
-  { requestId, isLast, withinMs, deadlines }: Delivery,
+  { requestId, isLast, withinMs }: Delivery,
 ): void {
   const { raw } = reply;
   reply.hijack();
@@ -45,5 +43,5 @@ export function sendDirectly(
   raw.writeHead(status, fields as OutgoingHttpHeaders); // Node does not write to the lists
   raw.end(body);
   // Most are with the kernel by now; a client that does not read holds the others.
-  if (!raw.writableFinished) endAfter(raw, withinMs, { deadlines });
+  if (!raw.writableFinished) endAfter(raw, withinMs);
 }

@@ -24,7 +24,6 @@ import { Malformed } from "../../core/formats/malformed.ts";
 import type { Context } from "../../core/plugin.ts";
 import { Failure } from "../../events/failure.ts";
 import type { Admission, Lane } from "./admission.ts";
-import type { Deadlines } from "../../core/deadlines.ts";
 import { endAfter } from "./deadline.ts";
 import { fulcioFamily, fulcioStatus, fulcioTexts, refusalText } from "./families.ts";
 import { fulcioService, networkKey } from "./fulcio-grpc.ts";
@@ -43,7 +42,6 @@ export interface Calls {
   readonly ask: Put;
   readonly admission: Admission;
   readonly limits: Pick<Limits, "requestTimeoutMs">;
-  readonly deadlines: Deadlines;
   /** Aborted once connections are not to be used again. */
   readonly draining: AbortSignal;
   readonly trace: Context["trace"];
@@ -113,7 +111,7 @@ export function createCalls(calls: Calls): ServeCall {
 }
 
 function serve(
-  { admission, deadlines, limits, journal, meter }: Calls,
+  { admission, limits, journal, meter }: Calls,
   handler: UniversalHandler,
   { request, response }: { request: Http2ServerRequest; response: Http2ServerResponse },
 ): void {
@@ -139,7 +137,7 @@ function serve(
   }
   response.once("close", () => admitted[Symbol.dispose]());
   const late = (): void => refuse(Code.DeadlineExceeded);
-  const upload = endAfter(response, limits.requestTimeoutMs, { deadlines, end: late });
+  const upload = endAfter(response, limits.requestTimeoutMs, late);
   const values = createContextValues()
     .set(uploadKey, upload)
     .set(networkKey, networkOf(request.socket.remoteAddress));

@@ -12,7 +12,6 @@ import {
   type ServerHttp2Session,
 } from "node:http2";
 import type { Duplex } from "node:stream";
-import { createDeadlines } from "../../core/deadlines.ts";
 import { endAfter, type Response } from "./deadline.ts";
 import { refusalText } from "./families.ts";
 import { allow } from "./gate.ts";
@@ -176,9 +175,8 @@ function harden<S extends Server | Http2SecureServer>(server: S, serve: Serve, l
 
 /** Ends an exchange that takes too long in whatever part. */
 function bounded(serve: Serve, { exchangeTimeoutMs }: Limits): Serve {
-  const ending = { deadlines: createDeadlines() };
   return (request, response) => {
-    endAfter(response, exchangeTimeoutMs, ending);
+    endAfter(response, exchangeTimeoutMs);
     serve(request, response);
   };
 }

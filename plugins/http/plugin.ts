@@ -4,7 +4,6 @@ import { readFile } from "node:fs/promises";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { createDeadlines } from "../../core/deadlines.ts";
 import type { Context } from "../../core/plugin.ts";
 import { slowStart } from "../../core/rate.ts";
 import { createAdmission } from "./admission.ts";
@@ -53,7 +52,6 @@ export default http.implement(async (context) => {
     rate,
     refusals,
     limits,
-    deadlines: createDeadlines(),
     draining: draining.signal,
     trace,
     journal,

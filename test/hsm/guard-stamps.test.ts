@@ -37,8 +37,12 @@ function admit(sequence: number, claim: Claim, key = "tsa"): void {
   guard.admit(key, claim, { sequence, atMs: 0 });
 }
 
+function admitAll(admitting: () => void): void {
+  guard.admitAll([admitting], (each) => each());
+}
+
 test("of each key the newest is written, when all are admitted", () => {
-  guard.admitAll(() => {
+  admitAll(() => {
     admit(1, stamp(1_000, 1));
     admit(2, stamp(1_000, 2), "other");
     admit(3, stamp(1_000, 3));
@@ -52,13 +56,13 @@ test("of each key the newest is written, when all are admitted", () => {
 });
 
 test("an earlier time and the serial number before are refused, in the transaction and after it", () => {
-  guard.admitAll(() => {
+  admitAll(() => {
     admit(1, stamp(1_000, 1));
     expect(() => admit(2, stamp(999, 2))).toThrow(/later time/);
     expect(() => admit(2, stamp(1_000, 1))).toThrow(/used already/);
     admit(2, stamp(1_000, 2));
   });
-  guard.admitAll(() => {
+  admitAll(() => {
     expect(() => admit(3, stamp(999, 3))).toThrow(/later time/);
     expect(() => admit(3, stamp(1_000, 2))).toThrow(/used already/);
   });
@@ -67,16 +71,16 @@ test("an earlier time and the serial number before are refused, in the transacti
 
 test("what was not committed was not admitted", () => {
   database.exec("BEGIN");
-  guard.admitAll(() => admit(1, stamp(2_000, 1)));
+  admitAll(() => admit(1, stamp(2_000, 1)));
   database.exec("ROLLBACK");
   expect(() =>
-    guard.admitAll(() => {
+    admitAll(() => {
       admit(1, stamp(3_000, 1));
       throw new Error("the disk is full");
     }),
   ).toThrow("the disk is full");
   expect(rows()).toEqual([]);
-  guard.admitAll(() => admit(1, stamp(1_000, 1)));
+  admitAll(() => admit(1, stamp(1_000, 1)));
   expect(rows()).toMatchObject([{ genTimeMs: 1_000 }]);
 });
 
