@@ -53,7 +53,10 @@ async function issuingVault() {
     leaf: () =>
       newLeaf(vault.keys["issuing-ca"] ?? new Uint8Array(), { atMs: startedAt.getTime() }),
     setClock: (to: Date) => (now = to),
-    async certify(tbs: Uint8Array, { verdict }: Pick<ReturnType<typeof newLeaf>, "verdict">) {
+    certify: async (
+      tbs: Uint8Array,
+      { verdict }: Pick<ReturnType<typeof newLeaf>, "verdict">,
+    ): Promise<readonly Uint8Array[]> => {
       const signable = { purpose: "certificate" as const, tbs, verdict };
       return (await own.ask(sign, { key: "issuing-ca", signable }, "issuer")).signatures;
     },
