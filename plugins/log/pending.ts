@@ -16,6 +16,8 @@ const sweepMs = 100;
 
 /** An entry on its way. */
 export interface Pending {
+  /** Its identity, in hex. */
+  readonly name: string;
   readonly identity: Uint8Array;
   readonly candidate: Candidate | null;
   readonly sizeBytes: number;
@@ -108,7 +110,7 @@ export class PendingEntries {
 
   /** Forgets an entry: the store has all of it now. */
   settle(pending: Pending): void {
-    this.#byIdentity.delete(encodeHex(pending.identity));
+    this.#byIdentity.delete(pending.name);
   }
 
   /** Turns away entries of the pool, which are nowhere yet. */
@@ -136,9 +138,10 @@ export class PendingEntries {
     this.#sweeper = null;
   }
 
-  #enter(fields: Omit<Pending, "promise" | "published" | "waiters">): Pending {
-    const pending: Pending = { ...fields, promise: null, published: false, waiters: [] };
-    this.#byIdentity.set(encodeHex(fields.identity), pending);
+  #enter(fields: Omit<Pending, "name" | "promise" | "published" | "waiters">): Pending {
+    const name = encodeHex(fields.identity);
+    const pending: Pending = { name, ...fields, promise: null, published: false, waiters: [] };
+    this.#byIdentity.set(name, pending);
     this.#unpublished++;
     this.#bytes += fields.sizeBytes;
     return pending;

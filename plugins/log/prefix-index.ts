@@ -3,13 +3,15 @@
  * start, so nothing of it can be lost. Hashes that begin alike are no proof: whoever asks compares the entries themselves.
  *
  * The first bits of a hash choose one of 4,096 lists; a list holds the 32 bits that follow, and the index, sorted. So adding one moves a
- * few kilobytes in a log of ten million, and a list grows by an eighth when it is full: nothing is ever done for all entries at once.
+ * few kilobytes in a log of ten million, and a long list grows by an eighth when it is full: nothing is ever done for all entries at once.
  */
 
 const listBits = 12;
 /** Numbers of an item: its index and the bits of its hash, in this order, so that as 64 bits they order by the bits. */
 const width = 2;
 const firstCapacity = 8;
+/** Below it a list grows to twice its length at once. */
+const smallCapacity = 256;
 /** Bytes of a hash that the index looks at. */
 export const prefixLength = 6;
 
@@ -78,7 +80,8 @@ export class PrefixIndex {
     });
     const capacity = list.items.length / width;
     if (list.count === capacity) {
-      const larger = new Uint32Array((capacity + Math.max(firstCapacity, capacity >> 3)) * width);
+      const more = capacity < smallCapacity ? capacity : capacity >> 3;
+      const larger = new Uint32Array((capacity + more) * width);
       larger.set(list.items);
       list.items = larger;
     }

@@ -22,9 +22,11 @@ const maxRecordHeader = 24;
 /**
  * What SQLite makes of a row in our pages of 16 KiB (its file format, §1.6, an index leaf): what is beyond whole pages stays beside other rows if
  * it is between `least` and `most` bytes; else `least` of it does, and the rest has a page of its own that is mostly empty. So a run ends
- * where it fills one page and has not much more. Any other storage takes what comes.
+ * where it fills its pages and has not much more. Any other storage takes what comes.
  */
 const page = { whole: 16_380, least: 2_031, most: 4_086, keyAndHeader: 13 };
+/** The end of a run costs some 500 bytes, and a row that is twice as long hardly more to read. */
+const wholePages = 2;
 /** An entry that is larger than the span between the two bounds may miss it; then a run ends here. */
 const maxRunBytes = 128 * 1024;
 /** Rows that are read at once. */
@@ -34,13 +36,13 @@ const rowsAtOnce = 16;
 function isFull(length: number): boolean {
   if (length >= maxRunBytes) return true;
   const beyond = length + page.keyAndHeader - page.least;
-  return beyond >= page.whole && beyond % page.whole <= page.most - page.least;
+  return beyond >= wholePages * page.whole && beyond % page.whole <= page.most - page.least;
 }
 
 /** The run that entries are added to. */
 export class NewestRun {
   #first = 0n;
-  #bytes = new Uint8Array(page.whole * 2);
+  #bytes = new Uint8Array((wholePages + 1) * page.whole);
   #length = 0;
   #lastMs = 0;
   #full: Write[] = [];

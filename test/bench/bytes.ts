@@ -44,7 +44,8 @@ const freeArcs = [2, 3, 4, 5, 6, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 
 
 const { values } = parseArgs({
   options: {
-    size: { type: "string", default: "8192" },
+    // So many that the pages of tables that hold nothing do not show.
+    size: { type: "string", default: "32768" },
     "at-once": { type: "string", default: "64" },
     json: { type: "boolean", default: false },
   },

@@ -5,6 +5,7 @@ import { RecentEntries } from "../../plugins/log/recent.ts";
 function published(index: number, sizeBytes = 100): Pending {
   const entry = new Uint8Array(sizeBytes).fill(index);
   return {
+    name: entry.toHex(),
     identity: entry,
     candidate: null,
     sizeBytes,

@@ -17,7 +17,7 @@ const placesOf = (format: (typeof formats)[number]): readonly Damaged[] => [
     at(tables.entries, numberKey(0n)),
     "entry",
     // Larger entries fill more than one run.
-    format === "rfc6962" ? ["entry 0 "] : ["entry 0 ", "entry 256 ", "entry 512 "],
+    format === "rfc6962" ? ["entry 0 ", "entry 256 "] : ["entry 0 ", "entry 256 ", "entry 512 "],
   ],
   [at(tables.tiles, tileKey(0, 0n)), "tile", tilesGone],
   ...(format === "rfc6962"
