@@ -2,6 +2,7 @@
  * The judge: holds what lies on the disk, what the token counted and what clients were told against each other, as reliability.md
  * §4.1 wants it (L1 to L6; of L7 the ledger's chain and the streams). It never asks the service.
  */
+import { hash } from "node:crypto";
 import { closeSync, openSync, readSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { decodeBase64 } from "../../core/formats/encoding.ts";
@@ -71,7 +72,7 @@ export class Checker {
   readonly #entries: { readonly log: LogName; readonly index: number; readonly leaf: string }[] =
     [];
   readonly #stamps: Stamp[] = [];
-  readonly #certificates: { serial: string; leaf: string; der: string }[] = [];
+  readonly #certificates: { serial: string; leaf: string; sha256: string }[] = [];
   readonly #madeBefore: ReadonlyMap<string, number>;
   #read = 0;
   #violations: string[] = [];
@@ -156,7 +157,7 @@ export class Checker {
     this.#certificates.push({
       serial: certificate.serial.toHex(),
       leaf: leafHash(logged).toHex(),
-      der: certificate.der.toBase64(),
+      sha256: hash("sha256", certificate.der),
     });
   }
 
@@ -252,9 +253,9 @@ export class Checker {
   }
 
   #issuer(issuer: RawIssuer, vault: RawVault): void {
-    for (const { serial, der } of this.#certificates) {
+    for (const { serial, sha256 } of this.#certificates) {
       const outcome = issuer.outcomes.get(serial);
-      if (outcome?.outcome === "issued" && outcome.certificate === der) continue;
+      if (outcome?.outcome === "issued" && outcome.certificateSha256 === sha256) continue;
       this.#lost++;
       this.#violate(`L3: certificate ${serial} was handed out, and its outcome is not that`);
     }

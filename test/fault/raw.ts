@@ -58,7 +58,7 @@ export interface RawIssuer {
   readonly open: ReadonlySet<string>;
   readonly outcomes: ReadonlyMap<
     string,
-    { readonly outcome: string; readonly certificate?: string; readonly reason?: string }
+    { readonly outcome: string; readonly certificateSha256?: string; readonly reason?: string }
   >;
 }
 
