@@ -1,11 +1,12 @@
 /** What follows from a log's entries is damaged in every way, and repair makes it anew; anything else it leaves alone. */
 import { expect, test } from "vitest";
-import { encodeUtf8 } from "../../core/formats/encoding.ts";
+import { concat, encodeUtf8, uintBytes } from "../../core/formats/encoding.ts";
 import { leafHash } from "../../core/formats/merkle.ts";
 import { fsckLogs, Irreparable, repairLog } from "../../plugins/log/commands.ts";
 import { intentKey, layoutKey, numberKey, tables, tileKey } from "../../plugins/log/rows.ts";
+import { readPlaced } from "../../plugins/log/runs.ts";
 import { at, damage, filled, formats, opened, type Place } from "./log-damage.ts";
-import type { LogBench } from "./log-fixture.ts";
+import { body, type LogBench, precertificate } from "./log-fixture.ts";
 
 const flip = (value: Uint8Array) =>
   value.map((byte, index) => (index === value.length - 1 ? byte ^ 1 : byte));
@@ -136,3 +137,41 @@ test.for(formats)("%s: a store that is older than the vault is not repaired", as
   bench.vault.last = { ...last, root: new Uint8Array(32) };
   await expect(repair(bench)).rejects.toThrow(/do not give the tree of 3/);
 });
+
+test.for(formats)(
+  "%s: what an earlier release has stored is made over, and goes on",
+  async (format) => {
+    const bench = await filled(format, 600);
+    await bench.stop();
+    await opened(bench, async (partition) => {
+      const placed = await readPlaced(partition, 0n, 600);
+      const writes = placed.flatMap(({ index, entry, extraData, integratedAtMs }) => [
+        {
+          table: tables.entries,
+          key: numberKey(index),
+          value: concat(uintBytes(integratedAtMs, 8), uintBytes(entry.length, 4), entry, extraData),
+        },
+        { table: tables.leaves, key: leafHash(entry), value: numberKey(index) },
+        { table: tables.antispam, key: leafHash(concat(entry, entry)), value: numberKey(index) },
+      ]);
+      const tiles = [0n, 1n, 2n].map((index) => ({
+        table: tables.tiles,
+        key: tileKey(0, index),
+        value: tile(1),
+      }));
+      const layoutGone = { table: tables.state, key: layoutKey, value: null };
+      await partition.commit({ writes: [...writes, ...tiles, layoutGone] });
+    });
+    await expect(bench.start()).rejects.toThrow(/chancery log repair one/);
+    await repair(bench);
+    expect(await fsck(bench)).toEqual([]);
+    await bench.start();
+    const make = format === "rfc6962" ? precertificate : body;
+    expect(await bench.append(make(7))).toMatchObject({ index: 7n, known: true });
+    for (let n = 600; n < 605; n++) expect((await bench.append(make(n))).index).toBe(BigInt(n));
+    await bench.restart();
+    await bench.check();
+    await bench.stop();
+    expect(await fsck(bench)).toEqual([]);
+  },
+);
