@@ -173,6 +173,9 @@ export function readTime({ tag, content }: DerElement): Date {
   return timeIn(tag, content, 0, content.length);
 }
 
+/** YYMMDDhhmmssZ. */
+const utcTimeLength = 13;
+
 /** The time whose content lies in `bytes`, of an element with this tag. @throws {Malformed} */
 export function timeIn(tag: number, bytes: Uint8Array, from: number, to: number): Date {
   const isUtc = tag === tags.utcTime;
@@ -181,7 +184,8 @@ export function timeIn(tag: number, bytes: Uint8Array, from: number, to: number)
   const century = isUtc ? -1 : readDigits(bytes, from, to);
   const years = readDigits(bytes, at, to);
   const fraction = readFraction(bytes, at + 12, to);
-  if (fraction === null || (isUtc && fraction !== 0)) throw new Malformed("der: not a time");
+  // Not of the fraction's worth: one below a millisecond is worth none.
+  if (fraction === null || (isUtc && to !== from + utcTimeLength)) throw new Malformed("der: not a time");
   const month = readDigits(bytes, at + 2, to);
   const day = readDigits(bytes, at + 4, to);
   const hour = readDigits(bytes, at + 6, to);

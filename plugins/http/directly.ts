@@ -28,9 +28,11 @@ export function sendDirectly(
   { requestId, isLast, withinMs }: Delivery,
 ): void {
   const { raw } = reply;
-  reply.hijack();
   // Its client is gone, or was told that it took too long.
-  if (raw.headersSent || raw.destroyed) return;
+  if (raw.headersSent || raw.destroyed) {
+    reply.hijack();
+    return;
+  }
   const fields: { [name: string]: string | number | readonly string[] | undefined } = {
     ...reply.getHeaders(),
     "x-request-id": requestId,
@@ -41,6 +43,8 @@ export function sendDirectly(
   };
   if (isLast) fields["connection"] = "close";
   raw.writeHead(status, fields as OutgoingHttpHeaders); // Node does not write to the lists
+  // What cannot be sent has thrown by now, and the router still has the reply to say so.
+  reply.hijack();
   raw.end(body);
   // Most are with the kernel by now; a client that does not read holds the others.
   if (!raw.writableFinished) endAfter(raw, withinMs);

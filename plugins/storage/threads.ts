@@ -133,8 +133,9 @@ export class WritingThread implements AsyncDisposable {
         reject(this.#ended);
         return;
       }
-      this.#waiting.push({ resolve, reject });
+      // Answers come in the order of what was sent, so what cannot be sent must not wait for one.
       this.#worker.postMessage(order, transfer);
+      this.#waiting.push({ resolve, reject });
     });
     if ("error" in answer) throw new Error(answer.error);
     return answer;

@@ -14,6 +14,7 @@ import {
 import { measureCommands, measureMemory, type Single } from "./once.ts";
 import { type Operation, operations } from "./operations.ts";
 import { measureOverload, type Overload } from "./overload.ts";
+import { usage } from "./processes.ts";
 import type { Results } from "./report.ts";
 import type { Settings } from "./settings.ts";
 
@@ -104,6 +105,10 @@ export class Bench {
     this.#ceilings.set(`${subject.placement} ${operation.name}`, closed.load.perSecond);
     const alone = { mode: { lanes: 1 }, count: aloneGuess * seconds, seconds };
     if (isAlone) this.#note(await measure(subject, operation, alone));
+    const held = Object.entries(await usage(subject.instance.home));
+    progress(
+      `MiB held: ${held.map(([name, { rssMiB }]) => `${name} ${rssMiB.toFixed(0)}`).join(", ")}`,
+    );
     // Rates are of the placement that targets are set for.
     if (subject.placement === "apart") return;
     for (const perSecond of rates) {

@@ -118,6 +118,8 @@ test.each([
   ["no seconds", "17", "2601010000Z"],
   ["no Z", "17", "260101000000"],
   ["an offset", "17", "260101000000+0100"],
+  ["a fraction in the short form", "17", "260101000000.5Z"],
+  ["a fraction in the short form that is worth nothing", "17", "260101000000.0001Z"],
   ["month 0", "18", "20260001000000Z"],
   ["fractions that end in zero", "18", "20260101000000.10Z"],
   ["an empty fraction", "18", "20260101000000.Z"],

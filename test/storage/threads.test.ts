@@ -110,6 +110,18 @@ test("a partition that cannot be opened holds nothing", async () => {
   await room.commit(row(2));
 });
 
+test("an order that cannot be sent takes nobody's answer", async () => {
+  await using threads = new Threads();
+  const thread = threads.hold("room", true);
+  const path = join(fresh(), "room.db");
+  const spent = { layout: new Int32Array(1), bytes: new Uint8Array(1) };
+  structuredClone(spent.bytes, { transfer: [spent.bytes.buffer] });
+  await expect(thread.write(path, spent)).rejects.toThrow(/transfer/);
+  createFile(path, "room", patient);
+  await thread.open({ path, lockPath: join(fresh(), "room.lock"), name: "room", shape: patient });
+  await thread.close(path);
+});
+
 test("a thread that dies leaves everything in doubt that it was for", async () => {
   const directory = fresh();
   await using threads = new Threads();
