@@ -144,7 +144,7 @@ export async function loadLog(
       tree,
       pending,
       antispam: await Antispam.load(store, format, { size: durable.size, newest }),
-      newestRun: NewestRun.of(await lastRun(store)),
+      newestRun: NewestRun.of(await lastRun(store), durable),
       intentRow,
       durable,
       published,
