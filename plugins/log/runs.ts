@@ -70,7 +70,7 @@ export class NewestRun {
     return run;
   }
 
-  /** Takes the entry behind those it has. */
+  /** Takes the entry behind those it has. @throws {Malformed} if it is older than they are, and nothing is taken */
   append({ index, entry, extraData, integratedAtMs }: Placed): void {
     this.#reserve(headerLength + maxRecordHeader + entry.length + extraData.length);
     const atMs = Number(integratedAtMs);
@@ -117,6 +117,8 @@ export class NewestRun {
   }
 
   #varint(value: number): void {
+    // It would be written as a number that nobody reads as this one.
+    if (value < 0) throw new Malformed("run: an entry is older than the one before it");
     let rest = value;
     for (; rest >= 128; rest = Math.floor(rest / 128)) {
       this.#bytes[this.#length++] = (rest % 128) | 128;

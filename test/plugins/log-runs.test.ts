@@ -158,3 +158,21 @@ it("tells a run that goes on behind the end, also one that cannot be read", () =
   const unreadable = { key: row.key, value: new Uint8Array(1).fill(9) };
   expect(entriesBeyond(unreadable, 5n)).toContain("entries from 5 on, but the log has 5");
 });
+
+it("refuses an entry that is older than the one before it, and takes none of it", () => {
+  const run = NewestRun.of(undefined, empty);
+  const extraData = new Uint8Array();
+  const placed = (index: bigint, integratedAtMs: bigint) => ({
+    index,
+    entry: encodeUtf8(`entry ${index}`),
+    extraData,
+    integratedAtMs,
+  });
+  run.append(placed(0n, 1_000n));
+  expect(() => run.append(placed(1n, 999n))).toThrow(Malformed);
+  run.append(placed(1n, 1_000n));
+  const rows = run
+    .takeWrites()
+    .flatMap(({ key, value }) => decodeRun({ key, value: value ?? key }));
+  expect(rows).toEqual([placed(0n, 1_000n), placed(1n, 1_000n)]);
+});
