@@ -82,6 +82,11 @@ async function damage(
   await partition.commit({ writes: [{ table, key, value: change(value ?? new Uint8Array()) }] });
 }
 
+async function repair(bench: LogBench): Promise<void> {
+  await using partition = await bench.driver.open("log-one", shape);
+  await repairLog({ partition, format: bench.format, signed: bench.vault.last });
+}
+
 const flip = (value: Uint8Array) =>
   value.map((byte, at) => (at === value.length - 1 ? byte ^ 1 : byte));
 
@@ -118,7 +123,14 @@ test.for([
   expect(findings.filter(({ severity }) => severity === "error").length).toBeGreaterThan(0);
   // What the right edge, the head and the intent do not commit to is found by fsck alone.
   if (what === "the promises") return;
-  await expect(bench.start()).rejects.toThrow(/damaged/);
+  await expect(bench.start()).rejects.toThrow(
+    /damaged.*; if its entries are whole, `chancery log repair one` makes the rest anew/,
+  );
+  if (table !== tables.tiles) return;
+  await repair(bench);
+  await bench.start();
+  await bench.check();
+  await bench.stop();
 });
 
 test.for([flip, () => null, (row: Uint8Array) => row.subarray(6)])(
@@ -179,9 +191,7 @@ describe("the newest run", () => {
     await expect(bench.start()).rejects.toThrow(/newest run does not end/);
     const found = (await bench.fsck()).map(({ text }) => text);
     expect(found).toEqual(["there are entries from 5000 on, but the log has 5"]);
-    await using partition = await bench.driver.open("log-one", shape);
-    const request = { partition, format: bench.format, signed: bench.vault.last };
-    await expect(repairLog(request)).rejects.toThrow(/entries from 5000 on/);
+    await expect(repair(bench)).rejects.toThrow(/entries from 5000 on/);
   });
 
   test.for(["rekor-v1", "rfc6962"] as const)("of another time is refused: %s", async (format) => {
