@@ -5,7 +5,7 @@
  */
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { concat } from "../../core/formats/encoding.ts";
-import { hashLength } from "../../core/formats/merkle.ts";
+import { hashLength, leafHash } from "../../core/formats/merkle.ts";
 import { tileWidth } from "../../core/formats/tile.ts";
 import type { Reader, Write } from "../../core/storage.ts";
 import type { LogFormat, Placed } from "./format.ts";
@@ -13,9 +13,8 @@ import { identityOfStored } from "./identity.ts";
 import { prefixLength, PrefixIndex } from "./prefix-index.ts";
 import { numberKey, stretch, tables, tileKey } from "./rows.ts";
 import { readPlaced } from "./runs.ts";
-import { leafHash } from "../../core/formats/merkle.ts";
 
-/** Rows read between two looks at what else there is to do. */
+/** Rows of a table that are read at once: each wait for a storage far away costs more than a row, and so many tiles are 1 MiB. */
 const rowsAtOnce = 64;
 
 /** The rows of identities: what of them is complete is written, and the rest is kept until it is. */
@@ -55,14 +54,16 @@ export class Antispam {
 
   /** That of a stored log; `newest` are the entries behind its last complete stretch. @throws {Malformed} */
   static async load(
-    store: Pick<Reader, "get" | "scan">,
+    store: Pick<Reader, "scan">,
     format: LogFormat,
     { size, newest }: { readonly size: bigint; readonly newest: readonly Placed[] },
   ): Promise<Antispam> {
     const antispam = new Antispam(format);
-    for (let from = 0n; from + BigInt(stretch) <= size; from += BigInt(stretch)) {
-      await antispam.#loadStretch(store, format, from);
-      if ((from / BigInt(stretch)) % BigInt(rowsAtOnce) === 0n) await nextTurn();
+    const stretches = Number(size / BigInt(stretch));
+    for (let first = 0; first < stretches; first += rowsAtOnce) {
+      const count = Math.min(rowsAtOnce, stretches - first);
+      await antispam.#loadStretches(store, format, { first, count });
+      await nextTurn();
     }
     antispam.#leaves.sort();
     antispam.#identities.sort();
@@ -100,20 +101,32 @@ export class Antispam {
   }
 
   /** What rows lack, the entries tell: damage that can be made good must not keep a log from starting. */
-  async #loadStretch(
-    store: Pick<Reader, "get" | "scan">,
+  async #loadStretches(
+    store: Pick<Reader, "scan">,
     format: LogFormat,
-    from: bigint,
+    { first, count }: { readonly first: number; readonly count: number },
   ): Promise<void> {
-    const hashes = await store.get(tables.tiles, tileKey(0, from / BigInt(tileWidth)));
-    const stored = this.#rows === null ? hashes : await store.get(tables.antispam, numberKey(from));
-    const isWhole =
-      hashes?.length === stretch * hashLength &&
-      (this.#rows === null || stored?.length === stretch * prefixLength);
-    const { leaves, identities } =
-      isWhole && stored !== null
-        ? { leaves: hashes, identities: stored }
-        : await fromEntries(store, format, from);
+    const keyAt = (at: number) => BigInt(first + at) * BigInt(stretch);
+    const tileAt = (at: number) => tileKey(0, keyAt(at) / BigInt(tileWidth));
+    const identitiesAt = (at: number) => numberKey(keyAt(at));
+    const hashes = await rowsOf(store, tables.tiles, { keyAt: tileAt, count });
+    const isLeaf = this.#rows === null;
+    const stored = isLeaf
+      ? hashes
+      : await rowsOf(store, tables.antispam, { keyAt: identitiesAt, count });
+    for (let at = 0; at < count; at++) {
+      const [leaves, identities] = [hashes[at], stored[at]];
+      const isWhole =
+        leaves?.length === stretch * hashLength &&
+        identities?.length === stretch * (isLeaf ? hashLength : prefixLength);
+      this.#addStretch(
+        keyAt(at),
+        isWhole ? { leaves, identities } : await fromEntries(store, format, keyAt(at)),
+      );
+    }
+  }
+
+  #addStretch(from: bigint, { leaves, identities }: StretchHashes): void {
     const identityLength = identities.length / stretch;
     for (let at = 0; at < stretch; at++) {
       const index = Number(from) + at;
@@ -124,11 +137,28 @@ export class Antispam {
   }
 }
 
+/** What leads to the entries of a stretch, one behind the other. */
+interface StretchHashes {
+  readonly leaves: Uint8Array;
+  readonly identities: Uint8Array;
+}
+
+/** So many rows whose keys follow one another. Of tiles, one row that is none of ours may lie behind each. */
+async function rowsOf(
+  store: Pick<Reader, "scan">,
+  table: string,
+  { keyAt, count }: { readonly keyAt: (at: number) => Uint8Array; readonly count: number },
+): Promise<(Uint8Array | undefined)[]> {
+  const rows = await store.scan(table, { from: keyAt(0), to: keyAt(count), limit: 2 * count });
+  const byKey = new Map(rows.map(({ key, value }) => [key.toHex(), value]));
+  return Array.from({ length: count }, (_, at) => byKey.get(keyAt(at).toHex()));
+}
+
 async function fromEntries(
   store: Pick<Reader, "scan">,
   format: LogFormat,
   from: bigint,
-): Promise<{ readonly leaves: Uint8Array; readonly identities: Uint8Array }> {
+): Promise<StretchHashes> {
   const placed = await readPlaced(store, from, stretch);
   const leaves = placed.map(({ entry }) => leafHash(entry));
   const identities = placed.map((one, at) =>

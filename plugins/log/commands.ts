@@ -24,7 +24,7 @@ import {
   tables,
 } from "./rows.ts";
 import { identityOfStored } from "./identity.ts";
-import { readPlaced } from "./runs.ts";
+import { entriesBeyond, lastRun, readPlaced } from "./runs.ts";
 import { Tree } from "./tree.ts";
 
 export { firstIndexOf } from "./first-index.ts";
@@ -133,6 +133,7 @@ class Check {
     if (this.#newestMs !== intent.integratedAtMs) {
       this.#report("error", "the newest entry has another time than the intent says");
     }
+    await this.#noEntryBeyond();
     await this.#noPromiseBeyond(intent.size);
     await checkFacts(this.#reader, {
       log: this.#log.name,
@@ -225,6 +226,14 @@ class Check {
     const sentence = `there are promises from ${index} on, but none for ${this.#owedFrom}`;
     this.#report("error", sentence);
     this.#owedFrom = null;
+  }
+
+  /** The run is read first: a running log has decided on all that it has stored. */
+  async #noEntryBeyond(): Promise<void> {
+    const last = await lastRun(this.#reader);
+    const row = await this.#reader.get(tables.state, intentKey);
+    const beyond = entriesBeyond(last, row ? decodeIntent(row).size : 0n);
+    if (beyond !== null) this.#report("error", beyond);
   }
 
   /** A promise for an entry that is not there was one for another. */

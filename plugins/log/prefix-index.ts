@@ -15,6 +15,9 @@ const smallCapacity = 256;
 /** Bytes of a hash that the index looks at. */
 export const prefixLength = 6;
 
+/** An index is kept in 32 bits. */
+const maxIndex = 2 ** 32 - 1;
+
 /** Items as pairs of numbers. */
 interface List {
   items: Uint32Array<ArrayBuffer>;
@@ -27,8 +30,9 @@ interface List {
 export class PrefixIndex {
   readonly #lists: (List | undefined)[] = Array.from({ length: 2 ** listBits });
 
-  /** Adds an entry. */
+  /** Adds an entry. @throws {RangeError} if its index has more than 32 bits */
   add(hash: Uint8Array, index: number): void {
+    requireIndex(index);
     const list = this.#listFor(hash);
     const bits = bitsOf(hash);
     const at = list.isSorted ? firstFrom(list, bits + 1) : list.count;
@@ -40,6 +44,7 @@ export class PrefixIndex {
 
   /** {@link add}, where many follow: whoever has added all of them says {@link sort}. */
   addUnsorted(hash: Uint8Array, index: number): void {
+    requireIndex(index);
     const list = this.#listFor(hash);
     list.items[list.count * width] = index;
     list.items[list.count * width + 1] = bitsOf(hash);
@@ -87,6 +92,12 @@ export class PrefixIndex {
     }
     return list;
   }
+}
+
+/** A larger one would be kept as another. */
+function requireIndex(index: number): void {
+  if (index > maxIndex)
+    throw new RangeError(`an index holds entries up to ${maxIndex}: roll the log`);
 }
 
 /** The first item whose bits are not below. */

@@ -14,7 +14,7 @@ import type { TreeToSign } from "./head.ts";
 import type { LogConfig } from "./manifest.ts";
 import { identityOfStored } from "./identity.ts";
 import { decodeHeadRow, decodeIntent, intentKey, layout, layoutKey, tables } from "./rows.ts";
-import { lastRun, readPlaced } from "./runs.ts";
+import { entriesBeyond, lastRun, readPlaced } from "./runs.ts";
 import { straysIn } from "./strays.ts";
 import { Tree, tileReader } from "./tree.ts";
 
@@ -57,6 +57,8 @@ export async function repairLog(request: RepairRequest): Promise<Repaired> {
   const { size, root } = decodeIntent(intentRow);
   const trees = [{ size, root }, ...(signed ? [signed] : []), ...(await newestHead(partition))];
   await requireTrees(partition, trees);
+  const beyond = entriesBeyond(last, size);
+  if (beyond !== null) throw new Irreparable(`${beyond}; restore it`);
   const repair = new Repair(partition, { format: formats[format], intentRow });
   const onPage = async (placed: readonly Placed[], tree: Tree) =>
     await repair.page(placed, tree.takeWrites());

@@ -12,7 +12,7 @@ import { uintFrom } from "../../core/formats/encoding.ts";
 import { Malformed } from "../../core/formats/malformed.ts";
 import type { Reader, Row, Write } from "../../core/storage.ts";
 import type { Placed } from "./format.ts";
-import { decodeEntryRow, type EntryRow, numberKey, tables } from "./rows.ts";
+import { decodeEntryRow, type EntryRow, type Intent, numberKey, tables } from "./rows.ts";
 
 const runVersion = 1;
 const headerLength = 9;
@@ -48,19 +48,29 @@ export class NewestRun {
   #full: Write[] = [];
   #isChanged = false;
 
-  /** Goes on with what is stored. */
-  static of(last: Row | undefined): NewestRun {
+  /**
+   * Goes on with what is stored, of which `end` is decided on. A row that is older, or behind the end, would have the next entries
+   * stored where nobody finds them.
+   *
+   * @throws {Malformed} unless it ends where the log does
+   */
+  static of(last: Row | undefined, end: Pick<Intent, "size" | "integratedAtMs">): NewestRun {
     const run = new NewestRun();
+    const newest = last === undefined ? undefined : decodeRun(last).at(-1);
+    const size = newest === undefined ? 0n : newest.index + 1n;
+    if (size !== end.size || (newest?.integratedAtMs ?? 0n) !== end.integratedAtMs) {
+      throw new Malformed("the newest run does not end with the newest entry");
+    }
     if (last === undefined || last.value[0] !== runVersion || isFull(last.value.length)) return run;
     run.#first = uintFrom(last.key);
     run.#reserve(last.value.length);
     run.#bytes.set(last.value);
     run.#length = last.value.length;
-    run.#lastMs = Number(decodeRun(last).at(-1)?.integratedAtMs ?? 0n);
+    run.#lastMs = Number(end.integratedAtMs);
     return run;
   }
 
-  /** Takes the entry behind those it has. */
+  /** Takes the entry behind those it has. @throws {Malformed} if it is older than they are, and nothing is taken */
   append({ index, entry, extraData, integratedAtMs }: Placed): void {
     this.#reserve(headerLength + maxRecordHeader + entry.length + extraData.length);
     const atMs = Number(integratedAtMs);
@@ -107,6 +117,8 @@ export class NewestRun {
   }
 
   #varint(value: number): void {
+    // It would be written as a number that nobody reads as this one.
+    if (value < 0) throw new Malformed("run: an entry is older than the one before it");
     let rest = value;
     for (; rest >= 128; rest = Math.floor(rest / 128)) {
       this.#bytes[this.#length++] = (rest % 128) | 128;
@@ -180,4 +192,14 @@ export async function readPlaced(
 export async function lastRun(store: Pick<Reader, "scan">): Promise<Row | undefined> {
   const [row] = await store.scan(tables.entries, { limit: 1, reverse: true });
   return row;
+}
+
+/** What is wrong with the newest run if it goes on behind the end of a log of `size`, or null. @throws {Malformed} */
+export function entriesBeyond(last: Row | undefined, size: bigint): string | null {
+  if (last === undefined) return null;
+  const first = uintFrom(last.key);
+  // Of one that begins there the key says enough: the rest may be anything.
+  const end = first < size ? first + BigInt(decodeRun(last).length) : first + 1n;
+  if (end <= size) return null;
+  return `there are entries from ${first < size ? size : first} on, but the log has ${size}`;
 }

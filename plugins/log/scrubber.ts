@@ -11,7 +11,7 @@ import { tileWidth } from "../../core/formats/tile.ts";
 import type { Context, Store } from "../../core/plugin.ts";
 import type { Metric } from "../../events/contract.ts";
 import { Failure } from "../../events/failure.ts";
-import { formats, type Placed } from "./format.ts";
+import { formats, type LogFormat, type Placed } from "./format.ts";
 import { identityOfStored } from "./identity.ts";
 import type { Log } from "./log.ts";
 import type { LogConfig } from "./manifest.ts";
@@ -143,9 +143,20 @@ async function checkIdentities(
   }
   for (const one of placed) {
     const at = Number(one.index - first) * prefixLength;
-    const identity = identityOfStored(format, one, leafHash(one.entry));
-    if (startsWith(identity, row.subarray(at, at + prefixLength))) continue;
-    report("index", `the index does not lead to entry ${one.index}`);
+    const identity = readIdentity(format, one);
+    // Without its tile nothing has vouched for the entry yet.
+    if (identity === null) report("entry", `entry ${one.index} is malformed`);
+    else if (!startsWith(identity, row.subarray(at, at + prefixLength))) {
+      report("index", `the index does not lead to entry ${one.index}`);
+    }
+  }
+}
+
+function readIdentity(format: LogFormat, placed: Placed): Uint8Array | null {
+  try {
+    return identityOfStored(format, placed, leafHash(placed.entry));
+  } catch (thrown) {
+    return malformedIsNull(thrown);
   }
 }
 

@@ -144,7 +144,7 @@ export async function loadLog(
       tree,
       pending,
       antispam: await Antispam.load(store, format, { size: durable.size, newest }),
-      newestRun: NewestRun.of(await lastRun(store)),
+      newestRun: NewestRun.of(await lastRun(store), durable),
       intentRow,
       durable,
       published,
@@ -162,7 +162,8 @@ export async function loadLog(
     if (!(thrown instanceof Malformed)) throw thrown;
     throw new Failure(
       "log-unavailable",
-      `log "${config.name}": its store is damaged: ${thrown.message}; restore it, run fsck, and sign nothing before`,
+      `log "${config.name}": its store is damaged: ${thrown.message}; restore it, run fsck, and sign nothing before; ` +
+        `if its entries are whole, \`chancery log repair ${config.name}\` makes the rest anew`,
       { cause: thrown },
     );
   }

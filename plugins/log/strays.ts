@@ -62,14 +62,15 @@ function isOwn(table: string, { key, value }: Row, format: LogFormat, size: bigi
   switch (table) {
     case tables.antispam:
       if (format.identityIsLeafHash || key.length !== numberLength) return false;
-      return isWithin(uintFrom(key), stretch, size);
+      return isWithin(uintFrom(key), BigInt(stretch), size);
     case tables.tiles: {
       if (key.length !== 1 + numberLength) return false;
       const [level = 0] = key;
       const inRow = value.length / (tileWidth * hashLength);
+      if (inRow !== (level === 0 ? 2 : 1)) return false;
+      // Whatever level a damaged key says: no number is too large for this.
       const width = BigInt(tileWidth) ** BigInt(level + 1);
-      const first = uintFrom(key.subarray(1)) * width;
-      return inRow === (level === 0 ? 2 : 1) && isWithin(first, inRow * Number(width), size);
+      return isWithin(uintFrom(key.subarray(1)) * width, width * BigInt(inRow), size);
     }
     default:
       return false;
@@ -77,6 +78,6 @@ function isOwn(table: string, { key, value }: Row, format: LogFormat, size: bigi
 }
 
 /** True if so many entries from the first on are there, and rows of so many may begin with it. */
-function isWithin(first: bigint, count: number, size: bigint): boolean {
-  return first % BigInt(count) === 0n && first + BigInt(count) <= size;
+function isWithin(first: bigint, count: bigint, size: bigint): boolean {
+  return first % count === 0n && first + count <= size;
 }

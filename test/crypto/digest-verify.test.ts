@@ -6,6 +6,7 @@ import {
   verifyDigestNative,
   verifyDigestPure,
 } from "../../core/crypto/digest-verify.ts";
+import { loadAddon } from "../../core/crypto/addon.ts";
 import { digest, type HashName, hashLengths } from "../../core/crypto/hash.ts";
 import {
   defaultHashes,
@@ -15,7 +16,7 @@ import {
 } from "../../core/crypto/keys.ts";
 import { verifyOnce } from "../../core/crypto/once-verify.ts";
 import { verifySignature } from "../../core/crypto/verify.ts";
-import { concat } from "../../core/formats/encoding.ts";
+import { concat, uintBytes } from "../../core/formats/encoding.ts";
 import { readCases } from "./wycheproof.ts";
 
 const files = [
@@ -130,6 +131,32 @@ test("a digest of the wrong length is refused by both", () => {
     expect(native(key, "sha256", hashed, signature)).toBe(false);
     expect(verifyDigestPure(key, "sha256", hashed, signature)).toBe(false);
   }
+});
+
+test("the addon itself refuses a digest of the wrong length, also one that anybody can sign", () => {
+  const addon = loadAddon();
+  for (const { key, privateKey } of keys) {
+    const message = Uint8Array.of(7);
+    const signature = new Uint8Array(sign("sha256", message, privateKey));
+    const hashed = digest("sha256", message);
+    expect(addon?.verify(key.spki, "sha256", hashed, signature)).toBe(true);
+    for (const hash of ["sha384", "sha512"] as const) {
+      expect(addon?.verify(key.spki, hash, hashed, signature)).toBe(false);
+    }
+    for (const other of [hashed.subarray(1), concat(hashed, Uint8Array.of(0)), new Uint8Array()]) {
+      expect(addon?.verify(key.spki, "sha256", other, signature)).toBe(false);
+    }
+  }
+  // Of an empty digest ECDSA takes 0, and then the key's own x is r and s of a valid signature.
+  const { publicKey } = pairs["ecdsa-p256"];
+  const spki = new Uint8Array(publicKey.export({ format: "der", type: "spki" }));
+  const order = 0xffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551n;
+  const x = BigInt(`0x${spki.subarray(27, 59).toHex()}`) % order;
+  const number = concat(Uint8Array.of(0), uintBytes(x, 32));
+  const first = number.findIndex((byte, at) => byte !== 0 || (number[at + 1] ?? 0) >= 128);
+  const integer = concat(Uint8Array.of(2, number.length - first), number.subarray(first));
+  const forged = concat(Uint8Array.of(0x30, 2 * integer.length), integer, integer);
+  expect(addon?.verify(spki, "sha256", new Uint8Array(), forged)).toBe(false);
 });
 
 /** Wycheproof also uses RSA keys with exponent 3, which the policy refuses; the verifiers must be right about them all the same. */

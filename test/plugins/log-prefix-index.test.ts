@@ -45,3 +45,12 @@ it("holds a hundred thousand, in order and not", () => {
     expect(loaded.find(one)).toEqual([at]);
   }
 });
+
+it("takes an index of 32 bits, and refuses a larger one rather than keep it as another", () => {
+  const index = new PrefixIndex();
+  const one = new Uint8Array(6);
+  index.add(one, 2 ** 32 - 1);
+  expect(() => index.add(one, 2 ** 32)).toThrow(RangeError);
+  expect(() => index.addUnsorted(one, 2 ** 32)).toThrow(RangeError);
+  expect(index.find(one)).toEqual([2 ** 32 - 1]);
+});

@@ -57,6 +57,8 @@ const damagesOf = (format: (typeof formats)[number]): readonly Damage[] => [
   ],
   ["a tile as an earlier release kept it", at(tables.tiles, tileKey(0, 1n)), tile],
   ["a tile that is not full", at(tables.tiles, tileKey(1, 0n)), tile],
+  ["a tile whose key has its top bit flipped", at(tables.tiles, tileKey(0x81, 0n)), () => tile(1)],
+  ["a tile of the highest level", at(tables.tiles, tileKey(0xff, 0n)), () => tile(1)],
   ["tiles of entries that are not there", at(tables.tiles, tileKey(0, 4n)), () => tile(2)],
   ["a row of the leaf index", at(tables.leaves, leafHash(encodeUtf8("one"))), stray],
   ["what the layout is", at(tables.state, layoutKey), gone],

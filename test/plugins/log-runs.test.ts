@@ -3,11 +3,18 @@ import { expect, test as it } from "vitest";
 import { encodeUtf8, uintBytes } from "../../core/formats/encoding.ts";
 import { Malformed } from "../../core/formats/malformed.ts";
 import { numberKey, tables } from "../../plugins/log/rows.ts";
-import { decodeRun, lastRun, NewestRun, readPlaced } from "../../plugins/log/runs.ts";
+import {
+  decodeRun,
+  entriesBeyond,
+  lastRun,
+  NewestRun,
+  readPlaced,
+} from "../../plugins/log/runs.ts";
 import { fc, test } from "../support/fixed-draws.ts";
 import { memoryStorage } from "../support/memory-storage.ts";
 
 const shape = { tables: Object.values(tables), streams: [] };
+const empty = { size: 0n, integratedAtMs: 0n };
 
 const entry = fc.record({
   length: fc.oneof(fc.nat(300), fc.nat(5_000), fc.nat(65_535)),
@@ -32,7 +39,7 @@ test.prop([fc.array(batch, { minLength: 1, maxLength: 8 })], { numRuns: 40 })(
       extraData: Uint8Array;
       integratedAtMs: bigint;
     }[] = [];
-    let run = NewestRun.of(undefined);
+    let run = NewestRun.of(undefined, empty);
     let atMs = 1_700_000_000_000;
     for (const { entries, restart } of batches) {
       for (const { length, extra, laterMs } of entries) {
@@ -49,7 +56,8 @@ test.prop([fc.array(batch, { minLength: 1, maxLength: 8 })], { numRuns: 40 })(
       }
       await partition.commit({ writes: run.takeWrites() });
       expect(run.takeWrites()).toEqual([]);
-      if (restart) run = NewestRun.of(await lastRun(partition));
+      const end = { size: BigInt(all.length), integratedAtMs: BigInt(atMs) };
+      if (restart) run = NewestRun.of(await lastRun(partition), end);
     }
     expect(await readPlaced(partition, 0n, all.length + 5)).toEqual(all);
     for (let at = 0; at < all.length; at += 7) {
@@ -63,7 +71,7 @@ test.prop([fc.array(batch, { minLength: 1, maxLength: 8 })], { numRuns: 40 })(
 );
 
 function filledRun(): { key: Uint8Array; value: Uint8Array } {
-  const run = NewestRun.of(undefined);
+  const run = NewestRun.of(undefined, empty);
   for (let index = 5n; index < 8n; index++) {
     const entryOf = encodeUtf8(`entry ${index}`);
     run.append({ index, entry: entryOf, extraData: new Uint8Array(2), integratedAtMs: index });
@@ -110,5 +118,61 @@ it("reads the rows of an earlier release, among its own, and stops at a gap", as
   expect(await readPlaced(partition, 8n, 1)).toEqual([]);
   expect(await readPlaced(partition, 2n, 1)).toEqual([]);
   // Nothing is added to what an earlier release has written.
-  expect(NewestRun.of(await lastRun(partition)).takeWrites()).toEqual([]);
+  const end = { size: 10n, integratedAtMs: 9n };
+  expect(NewestRun.of(await lastRun(partition), end).takeWrites()).toEqual([]);
+});
+
+it("goes on only with a row that ends where the log does", () => {
+  const old = Uint8Array.of(...uintBytes(7, 8), ...uintBytes(3, 4), ...encodeUtf8("old"));
+  const full = NewestRun.of(undefined, empty);
+  const entryOf = new Uint8Array(128 * 1024);
+  const extraData = new Uint8Array();
+  full.append({ index: 7n, entry: entryOf, extraData, integratedAtMs: 7n });
+  const rows = [
+    filledRun(),
+    { key: numberKey(7n), value: old },
+    ...full.takeWrites().map(({ key, value }) => ({ key, value: value ?? new Uint8Array() })),
+  ];
+  for (const row of rows) {
+    const from = (size: bigint, integratedAtMs: bigint) =>
+      NewestRun.of(row, { size, integratedAtMs });
+    expect(from(8n, 7n).takeWrites()).toEqual([]);
+    for (const [size, time] of [
+      [7n, 7n],
+      [9n, 7n],
+      [0n, 0n],
+      [8n, 6n],
+      [8n, 8n],
+    ] as const) {
+      expect(() => from(size, time)).toThrow(Malformed);
+    }
+  }
+  expect(() => NewestRun.of(undefined, { size: 1n, integratedAtMs: 0n })).toThrow(Malformed);
+});
+
+it("tells a run that goes on behind the end, also one that cannot be read", () => {
+  const row = filledRun();
+  expect(entriesBeyond(undefined, 0n)).toBeNull();
+  expect(entriesBeyond(row, 8n)).toBeNull();
+  expect(entriesBeyond(row, 7n)).toContain("entries from 7 on, but the log has 7");
+  const unreadable = { key: row.key, value: new Uint8Array(1).fill(9) };
+  expect(entriesBeyond(unreadable, 5n)).toContain("entries from 5 on, but the log has 5");
+});
+
+it("refuses an entry that is older than the one before it, and takes none of it", () => {
+  const run = NewestRun.of(undefined, empty);
+  const extraData = new Uint8Array();
+  const placed = (index: bigint, integratedAtMs: bigint) => ({
+    index,
+    entry: encodeUtf8(`entry ${index}`),
+    extraData,
+    integratedAtMs,
+  });
+  run.append(placed(0n, 1_000n));
+  expect(() => run.append(placed(1n, 999n))).toThrow(Malformed);
+  run.append(placed(1n, 1_000n));
+  const rows = run
+    .takeWrites()
+    .flatMap(({ key, value }) => decodeRun({ key, value: value ?? key }));
+  expect(rows).toEqual([placed(0n, 1_000n), placed(1n, 1_000n)]);
 });

@@ -1,5 +1,6 @@
 /** A running log reads what it has stored again, names what is wrong with it, and keeps a reserve of the disk. */
 import { describe, expect, test } from "vitest";
+import { Malformed } from "../../core/formats/malformed.ts";
 import type { Partition, Reader, StorageDriver } from "../../core/storage.ts";
 import { latestHead, readTile } from "../../events/log.ts";
 import { isShort, Reserve } from "../../plugins/log/reserve.ts";
@@ -114,6 +115,32 @@ test.for(formats)(
     }
   },
 );
+
+test("an entry that is malformed and has no tile is named, and the scrubber goes on", async () => {
+  const bench = await filled("rfc6962", 600);
+  const reader = await bench.driver.openReader("log-one");
+  const { damaged, store } = overlay(reader);
+  const head = (await bench.ask(latestHead, { log: "one" })).head;
+  const tile = async (level: "entries" | number, index: bigint) => {
+    throw new Malformed(`tile ${level}/${index} is missing`);
+  };
+  const log = { head: () => head, tile };
+  await using scrubber = new Scrubber({
+    logs: async () => [{ name: "one", format: "rfc6962", log, store }],
+    entriesPerSecond: 0,
+    clock: { now: () => new Date(0) },
+    journal: silentJournal,
+  });
+  const run = (await reader.get(tables.entries, numberKey(0n))) ?? new Uint8Array();
+  // The leaf's version.
+  damaged.set(`${tables.entries} ${numberKey(0n).toHex()}`, run.with(12, 9));
+  expect([await scrubber.step(), await scrubber.step()]).toEqual([256, 256]);
+  expect(scrubber.damages()).toEqual([
+    { log: "one", kind: "tile", what: "tile 0/0 is missing or different" },
+    { log: "one", kind: "entry", what: "entry 0 is malformed" },
+    { log: "one", kind: "tile", what: "tile 0/1 is missing or different" },
+  ]);
+});
 
 test("a running log reads itself, and what it finds is its health", async () => {
   const driver = memoryStorage();
