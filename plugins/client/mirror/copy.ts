@@ -139,7 +139,7 @@ class Work {
         const until = from + width < to ? from + width : to;
         const indices = Array.from({ length: Number(until - from) }, (_, at) => from + BigInt(at));
         const wanted = await this.#wanted(level, indices);
-        await Promise.all(wanted.map(async (one) => await this.#keep(level, one)));
+        await all(wanted.map(async (one) => await this.#keep(level, one)));
       }
     }
     for (const [level, tile] of this.#edge.entries()) {
@@ -289,4 +289,10 @@ function leadsTo(tile: Uint8Array, expected: Uint8Array): boolean {
     if (thrown instanceof Malformed) return false;
     throw thrown;
   }
+}
+
+/** Waits for every one of them, so that nothing is written any more once the first that failed is told. */
+async function all(works: readonly Promise<void>[]): Promise<void> {
+  const failed = (await Promise.allSettled(works)).find(({ status }) => status === "rejected");
+  if (failed?.status === "rejected") throw failed.reason;
 }
