@@ -27,12 +27,12 @@ async function main(): Promise<number> {
     const settings = readSettings(process.argv.slice(2));
     // Before, because a run is long: a report that cannot be written should not be found out at its end.
     if (settings.write !== null) await mkdir(dirname(settings.write), { recursive: true });
-    const results = await run(settings);
+    const { results, isWhole } = await run(settings);
     if (settings.write !== null) await writeFile(settings.write, formatReport(results, "markdown"));
     process.stdout.write(
       settings.json ? `${JSON.stringify(results, null, 2)}\n` : formatReport(results, "text"),
     );
-    return 0;
+    return isWhole ? 0 : 1;
   } catch (problem) {
     process.stderr.write(
       `bench: ${problem instanceof Error ? problem.message : String(problem)}\n`,
@@ -61,7 +61,7 @@ function variant(different: Partial<Variant>): Variant {
   return { placement: "together", ca: "ecdsa-p256", raised: true, ...different };
 }
 
-async function run(settings: Settings): Promise<Results> {
+async function run(settings: Settings): Promise<{ results: Results; isWhole: boolean }> {
   const folders: string[] = [];
   endWithChildren(folders);
   const machine = describeMachine(tmpdir());
@@ -75,22 +75,35 @@ async function run(settings: Settings): Promise<Results> {
     for (const house of houses) await bench.visit(house, repeat);
   }
   await stack.disposeAsync();
-  const figures = await measureOnce(settings, folders);
+  const { figures, isWhole } = await measureOnce(settings, folders);
   const { command, seconds, repeats } = settings;
   const found = { ...bench.found, figures };
-  return { command, seconds, repeats, machine, configuration: benchConfiguration, ...found };
+  const configuration = benchConfiguration;
+  return { results: { command, seconds, repeats, machine, configuration, ...found }, isWhole };
 }
 
-/** What has instances of its own, or none. */
+/** What has instances of its own, or none; a part that fails is told, and the others are measured all the same. */
 async function measureOnce(
   { only, size, keep, pairs, seconds }: Settings,
   folders: string[],
-): Promise<Figure[]> {
+): Promise<{ figures: Figure[]; isWhole: boolean }> {
   const figures: Figure[] = [];
+  let isWhole = true;
   const large = { size, keep, made: (folder: string) => folders.push(folder), tell: progress };
-  if (only.includes("large")) figures.push(...(await measureLarge(large)));
-  if (only.includes("bytes")) figures.push(...(await measureBytes()));
-  if (only.includes("postgres")) figures.push(await measurePostgres(seconds));
-  if (only.includes("digests")) figures.push(await measureDigests(pairs, progress));
-  return figures;
+  const parts = {
+    large: async () => await measureLarge(large),
+    bytes: async () => await measureBytes(),
+    postgres: async () => [await measurePostgres(seconds)],
+    digests: async () => [await measureDigests(pairs, progress)],
+  };
+  for (const [name, measurePart] of Object.entries(parts)) {
+    if (!only.includes(name)) continue;
+    try {
+      figures.push(...(await measurePart()));
+    } catch (thrown) {
+      progress(`${name} was not measured: ${thrown instanceof Error ? thrown.message : thrown}`);
+      isWhole = false;
+    }
+  }
+  return { figures, isWhole };
 }
