@@ -101,7 +101,9 @@ async function measureOnce(
     try {
       figures.push(...(await measurePart()));
     } catch (thrown) {
-      progress(`${name} was not measured: ${thrown instanceof Error ? thrown.message : thrown}`);
+      progress(
+        `${name} was not measured: ${thrown instanceof Error ? thrown.message : String(thrown)}`,
+      );
       isWhole = false;
     }
   }
