@@ -185,7 +185,8 @@ export function timeIn(tag: number, bytes: Uint8Array, from: number, to: number)
   const years = readDigits(bytes, at, to);
   const fraction = readFraction(bytes, at + 12, to);
   // Not of the fraction's worth: one below a millisecond is worth none.
-  if (fraction === null || (isUtc && to !== from + utcTimeLength)) throw new Malformed("der: not a time");
+  if (fraction === null || (isUtc && to !== from + utcTimeLength))
+    throw new Malformed("der: not a time");
   const month = readDigits(bytes, at + 2, to);
   const day = readDigits(bytes, at + 4, to);
   const hour = readDigits(bytes, at + 6, to);
