@@ -8,7 +8,7 @@ import { request } from "node:http";
 import { connect as connectHttp2 } from "node:http2";
 import { connect as connectTls } from "node:tls";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { doorRoutes } from "../../plugins/http/routes.ts";
+import { demoRoutes } from "../support/demo-routes.ts";
 import {
   keptAlive,
   type Reply,
@@ -80,14 +80,7 @@ async function token(iss: string, claims: object = {}, header: object = {}): Pro
 }
 
 test("every route of the door is among those that are tried", () => {
-  const routes = doorRoutes(async () => await Promise.reject(new Error("nobody is asked")), {
-    publicUrl: "http://localhost",
-    demo: true,
-    ctLog: "ct",
-    rekorV2Log: "rekor-v2",
-    peers: async () => await Promise.resolve({}),
-    draining: () => false,
-  });
+  const routes = demoRoutes();
   const tried = new Set(rows.map(({ route }) => route));
   expect(
     routes.map(({ method, path }) => `${method} ${path}`).filter((one) => !tried.has(one)),

@@ -2,17 +2,10 @@
 import * as v from "valibot";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { describeRoute } from "../../plugins/http/descriptions.ts";
-import { doorRoutes } from "../../plugins/http/routes.ts";
+import { demoRoutes } from "../support/demo-routes.ts";
 import { bootDoor, type Door } from "../support/door.ts";
 
-const routes = doorRoutes(async () => await Promise.reject(new Error("nobody is asked")), {
-  publicUrl: "http://localhost",
-  demo: true,
-  ctLog: "ct",
-  rekorV2Log: "rekor-v2",
-  peers: async () => await Promise.resolve({}),
-  draining: () => false,
-});
+const routes = demoRoutes();
 interface Operation {
   readonly summary?: string;
   readonly parameters: readonly { readonly name: string; readonly in: string }[];

@@ -3,7 +3,7 @@
  * signatures. After each case the outcome rules are checked: alive, no log growth, no signature, no packet, bounded, quiet.
  */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { doorRoutes } from "../../plugins/http/routes.ts";
+import { demoRoutes } from "../support/demo-routes.ts";
 import { expectDescribed } from "../support/described.ts";
 import type { Case, Speak } from "../support/door-case.ts";
 import { casesFor } from "../support/door-cases.ts";
@@ -20,14 +20,7 @@ import { misspelled } from "../support/spellings.ts";
 import { type SealedInstance, startSealed } from "../support/sealed-instance.ts";
 
 /** The door's own list: a route that is added there and not to the rows fails the first test. */
-const routes = doorRoutes(async () => await Promise.reject(new Error("nobody is asked")), {
-  publicUrl: "http://localhost",
-  demo: true,
-  ctLog: "ct",
-  rekorV2Log: "rekor-v2",
-  peers: async () => await Promise.resolve({}),
-  draining: () => false,
-}).map(({ method, path }) => `${method} ${path}`);
+const routes = demoRoutes().map(({ method, path }) => `${method} ${path}`);
 
 let instance: SealedInstance;
 let stored: Stored;
