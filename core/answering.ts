@@ -104,7 +104,7 @@ export class Answering {
         }
         return;
       }
-      void this.#respond({ letter, key, subject, reply, asker }, answerer);
+      void this.#respond(ask, { letter, key, subject, reply, asker }, answerer);
     } catch (thrown) {
       refuse(thrown instanceof Error ? thrown.message : String(thrown));
     }
@@ -126,12 +126,35 @@ export class Answering {
     return fresh ? null : "it has been answered before";
   }
 
-  async #respond(letter: Opened, answerer: Answerer): Promise<void> {
+  async #respond(ask: Ask, letter: Opened, answerer: Answerer): Promise<void> {
     const { items } = letter.letter;
     const answers = items.map((item, at) =>
       this.#inFlight.add(this.#answerItem(item, at, letter, answerer)),
     );
-    this.#reply(letter, await Promise.all(answers));
+    // A letter without questions asks whether anybody answers.
+    if (ask.held === true && answers.length > 0) this.#replyApart(letter, answers);
+    else this.#reply(letter, await Promise.all(answers));
+  }
+
+  /** What is answered in one turn leaves together, and waits for nobody else. */
+  #replyApart(letter: Opened, answers: readonly Promise<AnswerItem>[]): void {
+    let ready: AnswerItem[] = [];
+    const send = (): void => {
+      const items = ready;
+      ready = [];
+      this.#reply(letter, items);
+      this.#inFlight.leave();
+    };
+    for (const answer of answers) {
+      void answer.then((item) => {
+        if (ready.length === 0) {
+          // It is under way until it has left.
+          this.#inFlight.enter();
+          setImmediate(send);
+        }
+        ready.push(item);
+      });
+    }
   }
 
   async #answerItem(

@@ -99,7 +99,8 @@ export class Asker {
   #sendGathered(gathered: Gathered): void {
     const { underWay, waiting } = gathered;
     if (waiting.length === 0) return;
-    if (underWay >= lettersUnderWay && waiting.length < maxItems) {
+    const isBusy = underWay >= lettersUnderWay && gathered.ask.held !== true;
+    if (isBusy && waiting.length < maxItems) {
       // One slow answer must not hold up everybody.
       gathered.patience ??= setTimeout(() => this.#sendAll(gathered), longestGatherMs);
       return;

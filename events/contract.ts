@@ -38,6 +38,11 @@ export interface Ask<
    * a question, all of them in one tick. Only for answerers that finish a batch together, as the vault does.
    */
   readonly batched?: boolean;
+  /**
+   * Of a batched ask: its answers wait for something else than the answerer's work. So each leaves as soon as it is there, without those
+   * that came with it, and how many questions wait says nothing about how busy the answerer is.
+   */
+  readonly held?: boolean;
 }
 
 /** Something that has happened. Anybody may follow it; nobody can refuse it. */

@@ -40,7 +40,10 @@ const tree = {
 
 /** Everything that may be signed, by purpose. */
 export const signable = v.variant("purpose", [
-  /** A leaf certificate or its precertificate (recognised by the poison). Answer: one signature. */
+  /**
+   * A precertificate (recognised by the poison), or a certificate that never has SCTs in it. Answer: one signature. A certificate with
+   * SCTs is not signed this way: see {@link completeCertificate}.
+   */
   v.strictObject({
     purpose: v.literal("certificate"),
     tbs: bytesUpTo(16_384),
@@ -97,6 +100,31 @@ export const sign = ask("hsm", "sign", {
   failures: ["purpose-refused", "guard-refused", "lint-refused", "key-unavailable"],
   deadlineMs: 10_000,
   batched: true,
+});
+
+/**
+ * The certificate of a precertificate that {@link sign} has answered a moment ago. The question is held until the vault has also signed
+ * an SCT over that precertificate, with one of the named keys; the vault puts it in the place of the poison, and signs. Once each.
+ */
+export const completeCertificate = ask("hsm", "completeCertificate", {
+  question: v.strictObject({
+    key: keyLabel,
+    /** SHA-256 of the precertificate's TBSCertificate without poison. */
+    precertificate: hash,
+    /** SHA-256 of the sealed verdict that it was signed under. */
+    verdict: hash,
+    /** Keys of logs: an SCT of any of them will do. */
+    logs: v.pipe(v.array(keyLabel), v.minLength(1), v.maxLength(64)),
+  }),
+  answer: v.strictObject({
+    signature: bytes,
+    /** The SignedCertificateTimestampList in the certificate (RFC 6962 §3.3): one SCT. */
+    scts: bytesUpTo(1_024),
+  }),
+  failures: ["purpose-refused", "guard-refused", "lint-refused", "key-unavailable"],
+  deadlineMs: 15_000,
+  batched: true,
+  held: true,
 });
 
 /** A key's public half and what is bound to it. */

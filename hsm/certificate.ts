@@ -1,23 +1,18 @@
-/** Leaf certificates: held against the profile of the issuing key and against identity's verdict, whose seal is checked here. */
+/** Leaf certificates: precertificates and those whose SCT comes beside them are held against the profile of the issuing key and against identity's verdict, whose seal is checked here; a certificate with SCTs is made here. */
 import { digestOf } from "../core/formats/digest.ts";
 import { encodeHex, equalBytes } from "../core/formats/encoding.ts";
 import {
   checkLeafTbs,
-  type LeafEnd,
   maxLeafBytes,
   namesPrincipal,
-  unlist,
-  withoutPoison,
-  withoutSctList,
+  unpoison,
 } from "../core/formats/leaf-profile.ts";
-import { parseSctList } from "../core/formats/sct.ts";
 import { decodeVerdict } from "../core/formats/verdict.ts";
 import { keyIdentifier, parseCertificate, type SignatureAlgorithm } from "../core/formats/x509.ts";
 import { Failure } from "../events/failure.ts";
 import type { Signable } from "../events/hsm.ts";
-import type { Claim } from "./guard.ts";
-import { Judged } from "./judged.ts";
 import type { VaultKey } from "./keyring.ts";
+import type { Binding } from "./ledger-rows.ts";
 import type { Prepared } from "./prepared.ts";
 
 /** True if identity sealed exactly this statement. */
@@ -32,6 +27,19 @@ export interface CertificateLimits {
   readonly bareCertificates?: boolean;
 }
 
+/** What a precertificate's certificate is made of, and what is bound to it. */
+export interface SignedPrecertificate {
+  /** SHA-256 of its TBSCertificate without poison, which is also what an SCT covers of it. */
+  readonly core: Uint8Array;
+  /** SHA-256 of the sealed verdict. */
+  readonly verdict: Uint8Array;
+  readonly verifiedAtMs: bigint;
+  readonly notBefore: Date;
+  readonly binding: Omit<Extract<Binding, { kind: "precertificate" | "certificate" }>, "kind">;
+  /** Its TBSCertificate with a list of SCTs in the place of the poison. */
+  readonly listing: (list: Uint8Array) => Uint8Array;
+}
+
 /** How far another process of the same machine may see the clock ahead of us. */
 const clockSkewSeconds = 5;
 
@@ -41,41 +49,46 @@ export function prepareCertificate(
   key: VaultKey,
   limits: CertificateLimits & { readonly nowMs: number; readonly verifySeal: VerifySeal },
 ): Prepared {
-  const known = finalOfJudged(tbs, sealed, { key, limits });
-  if (known !== null) return known;
   if (!limits.verifySeal(sealed.verdict, sealed.mac)) {
     throw new Failure("purpose-refused", "the verdict does not carry identity's seal");
   }
   const verdict = decodeVerdict(sealed.verdict);
   requireFresh(verdict.verifiedAtMs, limits);
   const { fields, end } = checkLeafTbs(tbs, profileOf(key, limits));
+  if (end.kind === "sctList") {
+    throw new Failure(
+      "purpose-refused",
+      "a certificate with SCTs is made by the vault itself, out of its precertificate",
+    );
+  }
   if (!equalBytes(digestOf("sha256", fields.publicKey), verdict.publicKeyHash)) {
     throw new Failure("purpose-refused", "the certificate's public key is not the verdict's");
   }
   if (!namesPrincipal(fields, verdict.principal)) {
     throw new Failure("purpose-refused", "the certificate does not name the verdict's principal");
   }
-  // One SCT at least, and nothing else in its place.
-  if (end.kind === "sctList") parseSctList(end.list);
-  const verdictHash = digestOf("sha256", sealed.verdict);
-  const claim = claimOf(tbs, end, { serial: fields.serial, verdict: verdictHash });
+  const about = { serial: fields.serial, verdict: sha256(sealed.verdict) };
   const binding = {
     serial: encodeHex(fields.serial),
-    verdict: encodeHex(verdictHash),
+    verdict: encodeHex(about.verdict),
     tokenDigest: encodeHex(verdict.tokenDigest),
     publicKeyHash: encodeHex(verdict.publicKeyHash),
   };
-  if (claim.kind !== "precertificate") {
+  if (end.kind === "none") {
+    const claim = { kind: "bareCertificate", core: sha256(tbs), ...about } as const;
     return { messages: [tbs], claim, binding: { kind: "certificate", ...binding } };
   }
-  judgedFor(key).keep(claim.core, {
-    verdict: verdictHash,
-    mac: sealed.mac,
-    verifiedAtMs: verdict.verifiedAtMs,
-    notBefore: fields.notBefore,
-    binding,
-  });
-  return { messages: [tbs], claim, binding: { kind: "precertificate", ...binding } };
+  // What is read is part of a larger message, which is not to be kept for it.
+  const { bare, listing } = unpoison(Uint8Array.from(tbs));
+  const core = sha256(bare);
+  const { verifiedAtMs } = verdict;
+  const { notBefore } = fields;
+  return {
+    messages: [tbs],
+    claim: { kind: "precertificate", core, ...about },
+    binding: { kind: "precertificate", ...binding },
+    precertificate: { core, verdict: about.verdict, verifiedAtMs, notBefore, binding, listing },
+  };
 }
 
 /** @throws {Failure} purpose-refused */
@@ -93,59 +106,29 @@ function requireFresh(
 }
 
 /**
- * A certificate that is a precertificate of a moment ago with an SCT list in the place of its poison, under the same verdict: all that
- * it says was judged then, byte for byte, so what is left is the list and the time. Null for every other, which is judged from the
- * beginning. Whether that precertificate was signed, and this is the first certificate of it, is the guard's to say for both.
+ * The certificate of a precertificate: the same bytes, with this list of SCTs in the place of the poison. All else that it says was
+ * judged then; what is left is the time. Whether that precertificate was signed, and this is its first certificate, is the guard's to say.
+ *
+ * @throws {Failure} purpose-refused if it has grown old since
  */
-function finalOfJudged(
-  tbs: Uint8Array,
-  sealed: Extract<Signable, { purpose: "certificate" }>["verdict"],
-  {
-    key,
-    limits,
-  }: { readonly key: VaultKey; readonly limits: CertificateLimits & { readonly nowMs: number } },
-): Prepared | null {
-  const judged = judgedFor(key);
-  if (judged.isEmpty) return null;
-  const parts = unlist(tbs);
-  if (parts === null || tbs.length >= maxLeafBytes) return null;
-  const core = sha256(parts.bare);
-  const found = judged.take(core);
-  if (found === null || !equalBytes(found.mac, sealed.mac)) return null;
-  if (!equalBytes(found.verdict, sha256(sealed.verdict))) return null;
-  requireFresh(found.verifiedAtMs, limits);
+export function completedCertificate(
+  { core, verdict, verifiedAtMs, notBefore, binding, listing }: SignedPrecertificate,
+  list: Uint8Array,
+  limits: CertificateLimits & { readonly nowMs: number },
+): Prepared {
+  requireFresh(verifiedAtMs, limits);
   const { notBeforeFrom, notBeforeTo } = windowOf(limits);
-  if (found.notBefore < notBeforeFrom || found.notBefore > notBeforeTo) return null;
-  parseSctList(parts.list);
+  if (notBefore < notBeforeFrom || notBefore > notBeforeTo) {
+    throw new Failure("purpose-refused", "the certificate would begin at another time than now");
+  }
+  const tbs = listing(list);
+  if (tbs.length >= maxLeafBytes) throw new Failure("lint-refused", "leaf profile: size");
   return {
     messages: [tbs],
-    claim: { kind: "certificate", core, verdict: found.verdict },
-    binding: { kind: "certificate", ...found.binding },
+    claim: { kind: "certificate", core, verdict },
+    binding: { kind: "certificate", ...binding },
+    signed: () => list,
   };
-}
-
-/** What is known of each key's newest precertificates. */
-const judgedOf = new WeakMap<VaultKey, Judged>();
-
-function judgedFor(key: VaultKey): Judged {
-  const judged = judgedOf.get(key) ?? new Judged();
-  judgedOf.set(key, judged);
-  return judged;
-}
-
-function claimOf(
-  tbs: Uint8Array,
-  end: LeafEnd,
-  about: { readonly serial: Uint8Array; readonly verdict: Uint8Array },
-): Claim {
-  switch (end.kind) {
-    case "poison":
-      return { kind: "precertificate", core: sha256(withoutPoison(tbs)), ...about };
-    case "sctList":
-      return { kind: "certificate", core: sha256(withoutSctList(tbs)), verdict: about.verdict };
-    case "none":
-      return { kind: "bareCertificate", core: sha256(tbs), ...about };
-  }
 }
 
 function sha256(bytes: Uint8Array): Uint8Array {

@@ -19,7 +19,7 @@ import { watchForHang } from "./watchdog.ts";
 const reconnectAfterMs = [20, 100, 400];
 const probeEveryMs = 1_000;
 
-export default hsm.implement(async ({ config, home, pin, clock, journal, seals }) => {
+export default hsm.implement(async ({ config, home, pin, clock, journal, seals, draining }) => {
   const path = join(home(), config.keyring);
   const keyring = await readKeyring(path);
   if (keyring.token.label !== config.tokenLabel) {
@@ -55,6 +55,7 @@ export default hsm.implement(async ({ config, home, pin, clock, journal, seals }
       onBroken: endProcess,
     };
     const vault = stack.use(new Vault(parts));
+    draining.addEventListener("abort", () => vault.held.close(), { once: true });
     await vault.selfTest();
     const operations = new KeyOperations({
       path,
@@ -150,6 +151,14 @@ function openPool(
 function handlersOf(vault: Vault, operations: KeyOperations): Answers<typeof hsm.manifest.offers> {
   return {
     sign: async (question, envelope) => await vault.sign(question, envelope),
+    async completeCertificate(question, envelope) {
+      const { signatures, signed } = await vault.held.complete(question, envelope);
+      const [signature] = signatures;
+      if (signature === undefined || signed === undefined) {
+        throw new TypeError("a certificate has one signature and a list of SCTs");
+      }
+      return { signature, scts: signed };
+    },
     async describeKey({ key: label }) {
       const { algorithm, publicKey, purposes, origin, noteName, policy, chain } = vault.key(label);
       return {

@@ -2,19 +2,20 @@
  * The vault: authorises, records, signs, verifies, releases. All asks of one asker that arrive in one tick are one commit: guard
  * state and intents together, before the first of them is signed. A signature leaves only after it has been verified.
  */
-import { randomUUID } from "node:crypto";
 import { setImmediate as nextTick } from "node:timers/promises";
 import type { Clock } from "../core/clock.ts";
-import { encodeUtf8 } from "../core/formats/encoding.ts";
 import type { Journal } from "../core/journal.ts";
 import type { Envelope, Health } from "../core/plugin.ts";
 import { Failure } from "../events/failure.ts";
-import type { Signable } from "../events/hsm.ts";
-import { VaultUnavailable } from "./errors.ts";
+import type { Purpose } from "../events/hsm.ts";
+import type { Asked, SignAnswer, SignQuestion } from "./asked.ts";
+import { completedCertificate } from "./certificate.ts";
 import type { Guard, SignedTree } from "./guard.ts";
+import { Held } from "./held.ts";
 import { isUsed, type Keyring, type VaultKey } from "./keyring.ts";
 import { type Ledger, StateUnavailable } from "./ledger.ts";
 import type { Pool } from "./pool.ts";
+import { testKeys } from "./self-test.ts";
 import { type Limits, prepare } from "./signable.ts";
 import { digestsOf, type Job, Signer } from "./signer.ts";
 
@@ -32,31 +33,6 @@ export interface VaultParts {
   readonly onBroken: (error: Error) => void;
 }
 
-/** What the ask `sign` brings. */
-export interface SignQuestion {
-  readonly key: string;
-  readonly signable: Signable;
-}
-
-/** What it gets. */
-export interface SignAnswer {
-  readonly signatures: Uint8Array[];
-  readonly signed?: Uint8Array;
-}
-
-interface Asked {
-  readonly question: SignQuestion;
-  readonly envelope: Envelope;
-  readonly resolve: (answer: SignAnswer) => void;
-  readonly reject: (failure: Failure) => void;
-}
-
-/**
- * A key below this is signed with on the main thread: handing it to another costs as much. Between the slowest of the fast keys (P-256
- * in software, 0.04 ms, three times that on a busy machine) and the fastest of the slow ones (P-384 in software, 0.5 ms).
- */
-const fastSignatureMs = 0.25;
-const selfTestSignatures = 3;
 /** How long outcomes wait for a batch to ride in. */
 const idleFlushMs = 50;
 const forgetEveryMs = 30_000;
@@ -68,6 +44,8 @@ export class Vault implements AsyncDisposable {
   readonly #parts: VaultParts;
   readonly #keys: Map<string, VaultKey>;
   readonly #signer: Signer;
+  /** Certificates that wait for their SCTs. */
+  readonly held: Held;
   #queue: Asked[] = [];
   readonly #running = new Set<Promise<void>>();
   #flushTimer: NodeJS.Timeout | null = null;
@@ -78,42 +56,40 @@ export class Vault implements AsyncDisposable {
     this.#parts = parts;
     this.#keys = new Map(parts.keyring.keys.map((key) => [key.label, key]));
     this.#signer = new Signer(parts);
+    this.held = new Held({
+      now: () => parts.clock.now(),
+      submit: (asked) => this.#enqueue(asked),
+      authorise: (label, envelope) => void this.#authorised(label, "certificate", envelope),
+      givesScts: (label) => this.#isUsable(label, "scts"),
+      prepare: (precertificate, list, nowMs) =>
+        completedCertificate(precertificate, list, { ...parts.limits, nowMs }),
+    });
   }
 
   /** Signs with each key, which proves that it is the pinned one and tells how fast it is. @throws {VaultUnavailable} */
   async selfTest(keys: readonly VaultKey[] = this.#parts.keyring.keys): Promise<void> {
     const { ledger, signing } = this.#parts;
-    const message = encodeUtf8(`chancery vault self-test ${randomUUID()}`);
-    const messages = Array.from({ length: selfTestSignatures }, () => message);
-    const jobs: Job[] = keys.filter(isUsed).map((key) => ({
-      key,
-      purpose: "selfTest",
-      asker: "hsm",
-      trace: "",
-      prepared: { messages, claim: { kind: "none" }, binding: { kind: "none" } },
-      digests: digestsOf(messages, key),
-      sequence: 0,
-    }));
-    await ledger.transaction(() => {
-      for (const job of jobs) job.sequence = ledger.intend(this.#signer.intentOf(job));
-    });
-    for (const job of jobs) {
-      // Measured on the main thread, one key after the other.
-      const outcome = await this.#signer.perform(job, "sync");
-      if (outcome instanceof Failure) {
-        throw new VaultUnavailable(`the key ${job.key.label} does not sign: ${outcome.message}`);
-      }
-      const fast = outcome.fastestMs < fastSignatureMs;
-      this.#signer.setMode(job.key.label, signing === "auto" ? (fast ? "sync" : "async") : signing);
-    }
-    await ledger.flush();
+    await testKeys(keys.filter(isUsed), { ledger, signing, signer: this.#signer });
   }
 
   /** The handler of `sign`. @throws {Failure} */
   async sign(question: SignQuestion, envelope: Envelope): Promise<SignAnswer> {
+    const { key, signable } = question;
+    const { limits } = this.#parts;
     return await new Promise((resolve, reject) => {
-      if (this.#queue.length === 0) setImmediate(() => this.#drain());
-      this.#queue.push({ question, envelope, resolve, reject });
+      this.#enqueue({
+        key,
+        purpose: signable.purpose,
+        envelope,
+        prepare: (bound, nowMs) => prepare(signable, bound, { ...limits, nowMs }),
+        resolve,
+        reject,
+        onSigned: (bound, { precertificate }, signatures) => {
+          if (precertificate !== undefined) this.held.keep(bound, precertificate);
+          if (signable.purpose !== "scts") return;
+          this.held.promised(bound, signable.entries, signatures);
+        },
+      });
     });
   }
 
@@ -160,11 +136,17 @@ export class Vault implements AsyncDisposable {
 
   /** Finishes what was accepted and writes the last outcomes. */
   async [Symbol.asyncDispose](): Promise<void> {
+    this.held.close();
     this.#drain();
     await Promise.all(this.#running);
     clearTimeout(this.#flushTimer ?? undefined);
     this.#flush();
     await Promise.all(this.#running);
+  }
+
+  #enqueue(asked: Asked): void {
+    if (this.#queue.length === 0) setImmediate(() => this.#drain());
+    this.#queue.push(asked);
   }
 
   #drain(): void {
@@ -208,15 +190,14 @@ export class Vault implements AsyncDisposable {
 
   /** Everything that can be said without the guard. */
   #judge(asked: Asked): Judged {
-    const { question, envelope } = asked;
+    const { purpose, envelope } = asked;
     try {
-      const key = this.#authorised(question, envelope);
+      const key = this.#authorised(asked.key, purpose, envelope);
       const nowMs = this.#parts.clock.now().getTime();
       if (nowMs > envelope.deadlineAtMs) {
         throw new Failure("deadline-exceeded", "the asker has stopped waiting");
       }
-      const prepared = prepare(question.signable, key, { ...this.#parts.limits, nowMs });
-      const { purpose } = question.signable;
+      const prepared = asked.prepare(key, nowMs);
       const { from: asker, trace } = envelope;
       const digests = digestsOf(prepared.messages, key);
       const job = { key, purpose, asker, trace, prepared, digests, sequence: 0 };
@@ -227,13 +208,13 @@ export class Vault implements AsyncDisposable {
     }
   }
 
-  #authorised({ key: label, signable }: SignQuestion, { from }: Envelope): VaultKey {
+  #authorised(label: string, purpose: Purpose, { from }: Envelope): VaultKey {
     const key = this.key(label);
     if (!key.askers.includes(from)) {
       throw new Failure("purpose-refused", `${label} does not sign for "${from}"`);
     }
-    if (!key.purposes.includes(signable.purpose) || !isUsed(key)) {
-      throw new Failure("purpose-refused", `${label} does not sign ${signable.purpose}`);
+    if (!key.purposes.includes(purpose) || !isUsed(key)) {
+      throw new Failure("purpose-refused", `${label} does not sign ${purpose}`);
     }
     const quarantine = this.#signer.quarantined.get(label);
     if (quarantine) throw new Failure("key-unavailable", quarantine.reason);
@@ -260,12 +241,12 @@ export class Vault implements AsyncDisposable {
         judged.job = null;
       }
     }
-    const { question, envelope } = judged.asked;
+    const { key, purpose, envelope } = judged.asked;
     const failure = judged.failure ?? new Failure("internal", "internal error");
     ledger.refuse({
       asker: envelope.from,
-      key: question.key,
-      purpose: question.signable.purpose,
+      key,
+      purpose,
       code: failure.code,
       why: failure.message,
       trace: envelope.trace,
@@ -280,7 +261,7 @@ export class Vault implements AsyncDisposable {
       if (!job) {
         const refusal = failure ?? new Failure("internal", "internal error");
         this.#parts.journal.warn("refused", {
-          key: asked.question.key,
+          key: asked.key,
           asker: asked.envelope.from,
           code: refusal.code,
           why: refusal.message,
@@ -308,16 +289,25 @@ export class Vault implements AsyncDisposable {
       const outcome = await this.#signer.perform(job, mode);
       if (outcome instanceof Failure) {
         asked.reject(outcome);
+        const { quarantined } = this.#signer;
+        if (quarantined.has(job.key.label)) this.held.review((label) => !quarantined.has(label));
         // A retry whose row could not be written, perhaps.
         if (this.#parts.ledger.broken) this.#parts.onBroken(outcome);
         return;
       }
+      asked.onSigned?.(job.key, job.prepared, outcome.signatures);
       const signed = job.prepared.signed?.(outcome.signatures);
       asked.resolve({ signatures: outcome.signatures, ...(signed && { signed }) });
     } catch (error) {
       this.#parts.journal.error("signing-failed", { error });
       asked.reject(Failure.from(error));
     }
+  }
+
+  #isUsable(label: string, purpose: Purpose): boolean {
+    const key = this.#keys.get(label);
+    if (key === undefined || !isUsed(key)) return false;
+    return key.purposes.includes(purpose) && !this.#signer.quarantined.has(label);
   }
 
   #rejectAll(judged: readonly Judged[], error: unknown): void {

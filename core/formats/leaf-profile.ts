@@ -189,29 +189,6 @@ export function unpoison(tbs: Uint8Array): Unpoisoned {
   };
 }
 
-/** A certificate's TBSCertificate, read once. */
-export interface Unlisted {
-  /** Without its SCT list, all else as it was. */
-  readonly bare: Uint8Array;
-  /** The SCT list (TLS form). */
-  readonly list: Uint8Array;
-}
-
-/** Takes the SCT list off a certificate that ends with it, written as it must be; null if it does not. @throws {Malformed} */
-export function unlist(tbs: Uint8Array): Unlisted | null {
-  const { head, listed, extensions } = takeApart(tbs);
-  const last = extensions.at(-1);
-  const ends = extensions.filter((one) => isCalled(one, sctListId) || isCalled(one, poisonId));
-  if (last === undefined || ends.length !== 1 || !isCalled(last, sctListId)) return null;
-  const value = last.children().at(-1);
-  if (value === undefined) return null;
-  const list = der.readOctetString(der.readDer(der.readOctetString(value)));
-  const kept = listed.subarray(0, listed.length - last.encoded.length);
-  // Written anew, it is these bytes or it is nothing that is known here.
-  if (!equalBytes(putTogether(head, kept, sctListExtension(list)), tbs)) return null;
-  return { bare: putTogether(head, kept), list };
-}
-
 /** True if the certificate is its precertificate with the poison, and only that, turned into an SCT list at the end. */
 export function correspond(precertificateTbs: Uint8Array, certificateTbs: Uint8Array): boolean {
   const precertificate = takeApart(precertificateTbs);

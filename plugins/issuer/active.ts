@@ -98,10 +98,14 @@ export async function activate(
 
 /** An issuing key as the vault has it. @throws {Failure} key-unavailable */
 export async function describe({ ask, config }: Asking, label: string): Promise<Authority> {
-  const logKeys = typeof config.logKey === "string" ? [config.logKey] : config.logKey;
   const [issuing, ...logs] = await Promise.all([
     ask(describeKey, { key: label }),
-    ...logKeys.map(async (key) => await ask(describeKey, { key })),
+    ...logKeysOf(config).map(async (key) => await ask(describeKey, { key })),
   ]);
   return readAuthority(label, issuing, ...logs);
+}
+
+/** Labels of the logs' keys. */
+export function logKeysOf({ logKey }: Pick<IssuerContext["config"], "logKey">): string[] {
+  return typeof logKey === "string" ? [logKey] : logKey;
 }

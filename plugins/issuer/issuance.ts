@@ -1,4 +1,4 @@
-/** One issuance from request to certificate: authenticate, prove, record, sign, log, sign, record. */
+/** One issuance from request to certificate: authenticate, prove, record, sign, log and have completed, record. */
 import * as v from "valibot";
 import { sha256 } from "../../core/crypto/hash.ts";
 import type { KeyAlgorithm } from "../../core/crypto/keys.ts";
@@ -9,9 +9,10 @@ import { unverifiedIssuer } from "../../core/formats/unverified-issuer.ts";
 import { addChain, addPreChain } from "../../events/ct.ts";
 import type { AnswerOf, QuestionOf } from "../../events/contract.ts";
 import { Failure } from "../../events/failure.ts";
-import { type Signable, sign } from "../../events/hsm.ts";
+import { completeCertificate, type Signable, sign } from "../../events/hsm.ts";
 import { authenticate, refusedIdentity } from "../../events/identity.ts";
 import type { issueCertificate } from "../../events/issuer.ts";
+import { logKeysOf } from "./active.ts";
 import type { Authority } from "./authority.ts";
 import type { issuer } from "./manifest.ts";
 import { proveClaim, readClaim } from "./possession.ts";
@@ -23,7 +24,14 @@ import {
   type PreparedPrecertificate,
   type SecondLooks,
 } from "./prepared.ts";
-import type { Identified, Intent, Issued, Records, Stage } from "./records.ts";
+import {
+  type Identified,
+  type Intent,
+  type Issued,
+  type Records,
+  type Stage,
+  stages,
+} from "./records.ts";
 import type { RefusalCounts } from "./refusals.ts";
 
 /** What the plugin is given. */
@@ -83,7 +91,7 @@ export async function issue(desk: Desk, question: Question): Promise<Certified> 
     await recordRefusal(desk, { question, tokenDigest, identified }, failure);
     throw failure;
   }
-  return await complete(desk, accepted);
+  return await carryOut(desk, accepted);
 }
 
 /** A certificate and, unless it embeds one, its SCT. */
@@ -140,11 +148,11 @@ function prepare(request: LeafRequest, { authority, looks, config: { scts } }: D
   }
 }
 
-async function complete(desk: Desk, { intent, prepared }: Accepted): Promise<Certified> {
+async function carryOut(desk: Desk, { intent, prepared }: Accepted): Promise<Certified> {
   // If we crash from here on, the intent is found open at the next start and given up.
   let stage: Stage = "recorded";
   const reach = (next: Stage): void => {
-    stage = next;
+    if (stages.indexOf(next) > stages.indexOf(stage)) stage = next;
   };
   try {
     const { detachedSct, ...issued } =
@@ -164,6 +172,7 @@ async function complete(desk: Desk, { intent, prepared }: Accepted): Promise<Cer
 
 type Outcome = Issued & Pick<Certified, "detachedSct">;
 
+/** The vault makes the certificate while the log answers; nobody is given it before both have. */
 async function certify(
   desk: Desk,
   { intent, leaf }: { readonly intent: Intent; readonly leaf: PreparedPrecertificate },
@@ -173,15 +182,35 @@ async function certify(
   reach("precertificate asked for");
   const precertificate = leaf.signed(await signLeaf(desk, leaf.redeem(), intent));
   reach("precertificate signed");
-  const sct = await append(desk, addPreChain, precertificate.der);
-  await desk.turn();
-  const certificate = precertificate.logged(sct, desk.clock.now());
-  reach("logged");
-  const tbs = certificate.redeem();
+  const asked = precertificate.redeem();
   reach("certificate asked for");
-  const der = certificate.signed(await signLeaf(desk, tbs, intent));
-  reach("certificate signed");
-  return { certificate: der, ctTimestampMs: sct.timestampMs, issuedAt: desk.clock.now() };
+  const [sct, completed] = await Promise.all([
+    reaching("logged", append(desk, addPreChain, precertificate.der), reach),
+    reaching("certificate signed", complete(desk, asked, intent), reach),
+  ]);
+  const issuedAt = desk.clock.now();
+  const certificate = precertificate.completed(completed, sct, issuedAt);
+  return { certificate, ctTimestampMs: sct.timestampMs, issuedAt };
+}
+
+async function reaching<T>(
+  stage: Stage,
+  work: Promise<T>,
+  reach: (stage: Stage) => void,
+): Promise<T> {
+  const done = await work;
+  reach(stage);
+  return done;
+}
+
+async function complete(
+  { ask, authority, config }: Desk,
+  precertificate: Uint8Array,
+  { sealed }: Intent,
+): Promise<AnswerOf<typeof completeCertificate>> {
+  const verdict = sha256(sealed.verdict);
+  const logs = logKeysOf(config);
+  return await ask(completeCertificate, { key: authority.label, precertificate, verdict, logs });
 }
 
 /** What is signed here is nobody's until the log has promised to keep it. */

@@ -2,7 +2,7 @@
 import * as v from "valibot";
 import { definePlugin } from "../../core/plugin.ts";
 import { addChain, addPreChain } from "../../events/ct.ts";
-import { describeKey, keyLabel, sign } from "../../events/hsm.ts";
+import { completeCertificate, describeKey, keyLabel, sign } from "../../events/hsm.ts";
 import { authenticate } from "../../events/identity.ts";
 import {
   activateIssuer,
@@ -60,7 +60,7 @@ export const issuer = definePlugin({
     alongside: v.optional(v.pipe(v.array(beside), v.maxLength(8)), []),
   }),
   offers: [issueCertificate, trustBundle, activateIssuer, countRefusals],
-  needs: [authenticate, describeKey, sign, addPreChain, addChain],
+  needs: [authenticate, describeKey, sign, completeCertificate, addPreChain, addChain],
   emits: [certificateIssued, certificateRefused, refusalsCounted],
   follows: [],
   keeps: {

@@ -1,8 +1,9 @@
 /**
- * From a proven principal to what may be signed, as a chain of types: only a linted leaf becomes a precertificate, only a logged
- * precertificate a certificate, and each step hands out its bytes to be signed exactly once.
+ * From a proven principal to what may be signed, as a chain of types: only a linted leaf becomes a precertificate, only a precertificate
+ * that the log has answered for and the vault has completed a certificate, and each step is taken exactly once.
  */
 import type { PublicKey } from "../../core/crypto/keys.ts";
+import { sha256 } from "../../core/crypto/hash.ts";
 import { everyOne, type SpotCheck } from "../../core/crypto/spot-check.ts";
 import { verifySignature } from "../../core/crypto/verify.ts";
 import { equalBytes } from "../../core/formats/encoding.ts";
@@ -12,6 +13,7 @@ import {
   correspond,
   formatLeafTbs,
   maxLeafBytes,
+  type Unpoisoned,
   unpoison,
 } from "../../core/formats/leaf-profile.ts";
 import { Malformed } from "../../core/formats/malformed.ts";
@@ -37,17 +39,24 @@ export interface PreparedPrecertificate extends Prepared {
   signed(signature: Uint8Array): Precertificate;
 }
 
-/** A signed precertificate. */
-export interface Precertificate {
-  readonly der: Uint8Array;
-  /** The certificate that corresponds to it, with this SCT; only once. @throws {Failure} log-unavailable if the SCT is not good. */
-  logged(sct: Sct, now: Date): PreparedCertificate;
+/** What the vault makes of a precertificate. */
+export interface Completed {
+  readonly signature: Uint8Array;
+  /** The list of SCTs that it has put into the certificate (TLS form). */
+  readonly scts: Uint8Array;
 }
 
-/** A certificate that waits for its signature. */
-export interface PreparedCertificate extends Prepared {
-  /** The certificate, DER. @throws {Failure} key-unavailable if the signature is not the issuing key's. */
-  signed(signature: Uint8Array): Uint8Array;
+/** A signed precertificate. `redeem` gives the hash by which its certificate is asked for. */
+export interface Precertificate extends Prepared {
+  /** DER, ready for the log. */
+  readonly der: Uint8Array;
+  /**
+   * The certificate, DER, now that the log has promised to keep it; only once.
+   *
+   * @throws {Failure} log-unavailable if the log's SCT is not good, or not the one that is in the certificate; key-unavailable if the
+   * signature is not the issuing key's.
+   */
+  completed(by: Completed, sct: Sct, now: Date): Uint8Array;
 }
 
 /** A certificate whose SCT comes beside it, waiting for its signature. */
@@ -106,11 +115,15 @@ export function prepareLeaf(
   return {
     ...once(tbs),
     signed(signature) {
-      const der = formatCertificate(tbs, authority.signatureAlgorithm, signature);
+      const unpoisoned = unpoison(tbs);
       const take = once(tbs);
       return {
-        der,
-        logged: (sct, now) => prepareCertificate(take.redeem(), { sct, now, looks }, authority),
+        ...once(sha256(unpoisoned.bare)),
+        der: formatCertificate(tbs, authority.signatureAlgorithm, signature),
+        completed(by, sct, now) {
+          const precertificate = { tbs: take.redeem(), ...unpoisoned };
+          return formatCompleted(precertificate, { by, sct, now, looks }, authority);
+        },
       };
     },
   };
@@ -197,22 +210,33 @@ function lint(
   }
 }
 
-function prepareCertificate(
-  precertificateTbs: Uint8Array,
-  { sct, now, looks }: { readonly sct: Sct; readonly now: Date; readonly looks: SecondLooks },
+function formatCompleted(
+  precertificate: Unpoisoned & { readonly tbs: Uint8Array },
+  {
+    by,
+    sct,
+    now,
+    looks,
+  }: {
+    readonly by: Completed;
+    readonly sct: Sct;
+    readonly now: Date;
+    readonly looks: SecondLooks;
+  },
   authority: Authority,
-): PreparedCertificate {
-  const { bare, listing } = unpoison(precertificateTbs);
+): Uint8Array {
+  const { tbs: poisoned, bare, listing } = precertificate;
   const entry = { kind: "precertificate", issuerKeyHash: authority.keyHash, tbs: bare } as const;
   checkSct(sct, { entry, now, looks }, authority);
-  const tbs = listing(formatSctList([sct]));
-  if (looks.correspondence() && !correspond(precertificateTbs, tbs)) {
+  const list = formatSctList([sct]);
+  if (!equalBytes(list, by.scts)) {
+    throw new Failure("log-unavailable", "the certificate has another SCT than the log answered");
+  }
+  const tbs = listing(list);
+  if (looks.correspondence() && !correspond(poisoned, tbs)) {
     throw new Failure("lint-refused", "the certificate does not correspond to its precertificate");
   }
-  return {
-    ...once(tbs),
-    signed: (signature) => formatSigned(tbs, signature, { authority, looks }),
-  };
+  return formatSigned(tbs, by.signature, { authority, looks });
 }
 
 function formatSigned(

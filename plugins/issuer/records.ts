@@ -21,14 +21,21 @@ export type IssuerStore = Store<
   readonly [typeof certificateIssued, typeof certificateRefused, typeof refusalsCounted]
 >;
 
-/** How far an issuance came; the last two may have left a precertificate or certificate in the world. */
-export type Stage =
-  | "recorded"
-  | "precertificate asked for"
-  | "precertificate signed"
-  | "logged"
-  | "certificate asked for"
-  | "certificate signed";
+/**
+ * How far an issuance can come. From the first question to the vault on, a precertificate may be in the world, and from the second on a
+ * certificate; the log and the vault answer in either order, and the later of the two stages is what is told.
+ */
+export const stages = [
+  "recorded",
+  "precertificate asked for",
+  "precertificate signed",
+  "certificate asked for",
+  "logged",
+  "certificate signed",
+] as const;
+
+/** How far an issuance came. */
+export type Stage = (typeof stages)[number];
 
 /** Who asks, as identity said, and on what that rests. */
 export interface Identified {

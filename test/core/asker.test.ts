@@ -116,6 +116,15 @@ test("gathers while two letters are under way, and sends all of it when one is a
   expect(await fourth.settled).toEqual(fulfilled(4, 5));
 });
 
+test("sends held questions at once, however many letters are under way", async () => {
+  const wait = { ...gather, name: "wait", held: true };
+  for (const question of [1, 2, 3, 4]) {
+    void asker.ask(wait, question, stamp()).catch(() => undefined);
+    await turn();
+  }
+  expect(lettersSent()).toEqual([[1], [2], [3], [4]]);
+});
+
 test("takes a letter for answered when all of it is", async () => {
   await put(1, 2);
   await put(3, 4);

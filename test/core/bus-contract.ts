@@ -13,6 +13,13 @@ const anything = { question: v.any(), answer: v.any(), failures: [] } as const;
 export const echo = ask("right", "echo", { ...anything, deadlineMs: 120_000 });
 /** Answers in batches. */
 const gather = ask("right", "gather", { ...anything, deadlineMs: 120_000, batched: true });
+/** Answers each when it is ready. */
+const wait = ask("right", "wait", {
+  ...anything,
+  deadlineMs: 120_000,
+  batched: true,
+  held: true,
+});
 const silent = ask("right", "silent", { ...anything, deadlineMs: 120_000 });
 const happened = fact("right", "happened", v.strictObject({ size: uint, hash: bytes }));
 
@@ -22,7 +29,7 @@ export const left = definePlugin({
   ...nothing,
   name: "left",
   offers: [],
-  needs: [echo, gather, silent],
+  needs: [echo, gather, wait, silent],
   emits: [],
   follows: [happened],
   keeps: { tables: [] },
@@ -31,7 +38,7 @@ export const left = definePlugin({
 export const right = definePlugin({
   ...nothing,
   name: "right",
-  offers: [echo, gather, silent],
+  offers: [echo, gather, wait, silent],
   needs: [],
   emits: [happened],
   follows: [],
@@ -193,6 +200,31 @@ function batching(connected: Connect): void {
     expect(settled[13]).toMatchObject({ status: "rejected", reason: { code: "not-found" } });
     expect(settled.filter(({ status }) => status === "fulfilled")).toHaveLength(63);
     expect(most).toBe(64);
+  });
+
+  test("held questions are answered one by one, and hold up nobody", async () => {
+    await using ends = await connected();
+    const ready = Array.from({ length: 8 }, () => Promise.withResolvers<void>());
+    ends.right.answer(wait, async (question) => {
+      await ready[Number(question)]?.promise;
+      return question;
+    });
+    await ends.right.ready();
+    await ends.left.awaitAnswerer(wait, "left", 5_000);
+    const answered: number[] = [];
+    const asked = ready.map(async (_, i) => {
+      await ends.left.ask(wait, i, stamp());
+      answered.push(i);
+    });
+    // All in one letter, the last one first; whoever asks meanwhile is not in the way.
+    for (const i of [7, 3]) {
+      ready[i]?.resolve();
+      await asked[i];
+    }
+    expect(answered).toEqual([7, 3]);
+    for (const { resolve } of ready) resolve();
+    await Promise.all(asked);
+    expect(answered).toHaveLength(8);
   });
 
   test("answers a batch that no single message could hold", async () => {

@@ -4,7 +4,7 @@ import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest
 import { PinRefused } from "../../core/plugin.ts";
 import { encodeUtf8 } from "../../core/formats/encoding.ts";
 import { sctSignatureInput } from "../../core/formats/sct.ts";
-import { sign } from "../../events/hsm.ts";
+import { completeCertificate, sign } from "../../events/hsm.ts";
 import { fsckVault } from "../../hsm/commands.ts";
 import { Pool } from "../../hsm/pool.ts";
 import { schemes, verifier } from "../../hsm/public-key.ts";
@@ -109,7 +109,7 @@ describe.each(["sync", "async"] as const)("a certificate in a vault that signs %
     // As soon as the device is back.
     await expect.poll(again).toBe("guard-refused");
     expect(outcomes).not.toContain("signed");
-    await expect(certify(leaf.final, leaf)).rejects.toMatchObject({ code: "guard-refused" });
+    await expect(complete(leaf)).rejects.toMatchObject({ code: "guard-refused" });
     await expectLedgerCounts();
   });
 
@@ -120,8 +120,33 @@ describe.each(["sync", "async"] as const)("a certificate in a vault that signs %
     await sleep(60);
     faults.inject();
     expect(await asked).toHaveLength(1);
-    expect(await certify(leaf.final, leaf)).toHaveLength(1);
+    const completed = complete(leaf);
+    await promise(leaf);
+    expect((await completed).signature.length).toBeGreaterThan(0);
     await expectLedgerCounts();
+  });
+
+  test("abandons a certificate that was held, when its own C_Sign failed", async () => {
+    const leaf = newLeaf(vault.keys["issuing-ca"] ?? new Uint8Array());
+    await certify(leaf.pre, leaf);
+    await promise(leaf);
+    faults.inject("C_Sign rv=0x30 *");
+    await expect(complete(leaf)).rejects.toMatchObject({ code: "key-unavailable" });
+    faults.inject();
+    // As soon as the device is back, and for good.
+    const code = async () =>
+      await complete(leaf).then(
+        () => "signed",
+        (error: { code?: unknown }) => error.code,
+      );
+    await expect.poll(code).toBe("guard-refused");
+    await expectLedgerCounts();
+  });
+});
+
+describe.each(["sync", "async"] as const)("a vault that signs %s, among lies", (signing) => {
+  beforeEach(async () => {
+    await start(signing);
   });
 
   test("stops when the token's objects are gone, and goes on when they are back", async () => {
@@ -141,9 +166,18 @@ describe.each(["sync", "async"] as const)("a certificate in a vault that signs %
   test.each(["flip", "zero"])(
     "never releases a signature after %s, and quarantines the key",
     async (lie) => {
+      const issuingKey = vault.keys["issuing-ca"] ?? new Uint8Array();
+      const [leaf, later] = [newLeaf(issuingKey), newLeaf(issuingKey)];
+      await certify(leaf.pre, leaf);
+      await certify(later.pre, later);
+      const held = complete(leaf);
+      held.catch(() => undefined);
       faults.inject(`C_Sign ${lie} *`);
       await expect(scts(4)).rejects.toMatchObject({ code: "key-unavailable" });
       faults.inject();
+      // No SCT can come any more for what waited for it, or for what asks later.
+      await expect(held).rejects.toMatchObject({ code: "key-unavailable" });
+      await expect(complete(later)).rejects.toMatchObject({ code: "key-unavailable" });
       await expect(scts(1)).rejects.toMatchObject({ code: "key-unavailable" });
       expect(health()).toMatchObject({ status: "failed" });
       expect(good("other-log", await scts(1, "other-log"))).toBe(true);
@@ -229,6 +263,16 @@ async function scts(count: number, key = "ct-log"): Promise<readonly Uint8Array[
 async function certify(tbs: Uint8Array, { verdict }: ReturnType<typeof newLeaf>) {
   const signable = { purpose: "certificate" as const, tbs, verdict };
   return (await installation.ask(sign, { key: "issuing-ca", signable }, "issuer")).signatures;
+}
+
+async function promise({ entry }: Pick<ReturnType<typeof newLeaf>, "entry">): Promise<void> {
+  const signable = { purpose: "scts" as const, entries: [entry] };
+  await installation.ask(sign, { key: "ct-log", signable }, "log");
+}
+
+async function complete({ completion }: Pick<ReturnType<typeof newLeaf>, "completion">) {
+  const question = { key: "issuing-ca", logs: ["ct-log"], ...completion };
+  return await installation.ask(completeCertificate, question, "issuer");
 }
 
 function good(label: string, signatures: readonly Uint8Array[]): boolean {

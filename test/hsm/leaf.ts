@@ -6,6 +6,7 @@ import {
   randomBytes,
   sign as softSign,
 } from "node:crypto";
+import { sha256 } from "../../core/crypto/hash.ts";
 import { encodeUtf8 } from "../../core/formats/encoding.ts";
 import { fulcioExtensions } from "../../core/formats/fulcio-oids.ts";
 import { formatLeafTbs, type LeafEnd } from "../../core/formats/leaf-profile.ts";
@@ -43,11 +44,9 @@ export interface LeafChange {
   readonly issuerName?: Uint8Array;
   readonly authorityKeyId?: Uint8Array;
   readonly end?: LeafEnd;
-  /** The certificate's list of SCTs. */
-  readonly list?: Uint8Array;
 }
 
-/** A precertificate, its certificate and the verdict for both. */
+/** A precertificate, a certificate of it with a false SCT, the verdict for both, and the questions for SCT and true certificate. */
 export function newLeaf(issuingKey: Uint8Array, change: LeafChange = {}) {
   // A verdict counts for a minute: each leaf is of its own time, however long the tests before it took.
   const at = change.atMs ?? Math.floor(Date.now() / 1_000) * 1_000;
@@ -80,10 +79,14 @@ export function newLeaf(issuingKey: Uint8Array, change: LeafChange = {}) {
   const mac = change.mac ?? testSeals("identity").seal("hsm", verdict);
   const sct = { logId: randomBytes(32), timestampMs: 1n, extensions: new Uint8Array() };
   const list = formatSctList([{ ...sct, signature: digitallySigned(encodeUtf8("signature")) }]);
+  const bare = formatLeafTbs(fields, { kind: "none" });
+  const issuerKeyHash = sha256(issuingKey);
   return {
     verdict: { verdict, mac },
     pre: formatLeafTbs(fields, change.end ?? { kind: "poison" }),
-    final: formatLeafTbs(fields, { kind: "sctList", list: change.list ?? list }),
+    final: formatLeafTbs(fields, { kind: "sctList", list }),
+    entry: { kind: "precertificate" as const, timestampMs: BigInt(at), issuerKeyHash, tbs: bare },
+    completion: { precertificate: sha256(bare), verdict: sha256(verdict) },
   };
 }
 

@@ -1,8 +1,14 @@
 import { expect, test } from "vitest";
 import { sha256 } from "../../core/crypto/hash.ts";
 import { importPublicKey } from "../../core/crypto/keys.ts";
-import { withoutPoison } from "../../core/formats/leaf-profile.ts";
-import { digitallySigned, type Sct, sctSignatureInput } from "../../core/formats/sct.ts";
+import { unpoison, withoutPoison, withoutSctList } from "../../core/formats/leaf-profile.ts";
+import {
+  digitallySigned,
+  formatSctList,
+  type Sct,
+  sctSignatureInput,
+} from "../../core/formats/sct.ts";
+import { parseCertificate } from "../../core/formats/x509.ts";
 import { type Authority, readAuthority } from "../../plugins/issuer/authority.ts";
 import { prepareLeaf } from "../../plugins/issuer/prepared.ts";
 import { softAuthority, softKey, softSign } from "../crypto/soft-authority.ts";
@@ -41,14 +47,16 @@ function signed(change: Partial<Sct> = {}, by = authority) {
     tbs: withoutPoison(tbs),
     ...(change.extensions && { extensions: change.extensions }),
   });
-  const sct: Sct = {
+  const good: Sct = {
     logId: sha256(logKey.spki),
     timestampMs,
     extensions: new Uint8Array(),
     signature: digitallySigned(softSign(logKey, input)),
-    ...change,
   };
-  return { sct, precertificate: prepared.signed(softSign(soft.issuing, tbs)) };
+  const sct: Sct = { ...good, ...change };
+  const scts = formatSctList([good]);
+  const completed = { scts, signature: softSign(soft.issuing, unpoison(tbs).listing(scts)) };
+  return { sct, completed, precertificate: prepared.signed(softSign(soft.issuing, tbs)) };
 }
 
 test("what is prepared is redeemed once", () => {
@@ -57,21 +65,27 @@ test("what is prepared is redeemed once", () => {
   expect(() => prepared.redeem()).toThrow("redeemed twice");
 });
 
-test("a precertificate becomes one certificate, which is redeemed once", () => {
-  const { sct, precertificate } = signed();
-  const certificate = precertificate.logged(sct, now);
-  expect(() => precertificate.logged(sct, now)).toThrow("redeemed twice");
-  certificate.redeem();
-  expect(() => certificate.redeem()).toThrow("redeemed twice");
+test("a precertificate becomes one certificate", () => {
+  const { sct, completed, precertificate } = signed();
+  expect(precertificate.redeem()).toHaveLength(32);
+  expect(() => precertificate.redeem()).toThrow("redeemed twice");
+  const { tbs } = parseCertificate(precertificate.completed(completed, sct, now));
+  expect(withoutSctList(tbs)).toEqual(withoutPoison(parseCertificate(precertificate.der).tbs));
+  expect(() => precertificate.completed(completed, sct, now)).toThrow("redeemed twice");
 });
 
 test("a signature by another key does not make a certificate", () => {
-  const { sct, precertificate } = signed();
-  const certificate = precertificate.logged(sct, now);
-  const signature = softSign(softKey(), certificate.redeem());
-  expect(() => certificate.signed(signature)).toThrow(
+  const { sct, completed, precertificate } = signed();
+  const signature = softSign(softKey(), parseCertificate(precertificate.der).tbs);
+  expect(() => precertificate.completed({ ...completed, signature }, sct, now)).toThrow(
     expect.objectContaining({ code: "key-unavailable" }),
   );
+});
+
+test("another SCT than the log answered does not make a certificate", () => {
+  const { sct, precertificate } = signed();
+  const { completed } = signed();
+  expect(() => precertificate.completed(completed, sct, now)).toThrow("another SCT");
 });
 
 const ms = BigInt(now.getTime());
@@ -83,29 +97,31 @@ test.each<[string, Partial<Sct>]>([
   ["a signature with trailing bytes", { signature: new Uint8Array(80) }],
   ["no signature", { signature: Uint8Array.of(4, 3, 0, 0) }],
 ])("an SCT with %s is refused", (_, change) => {
-  const { sct, precertificate } = signed(change);
-  expect(() => precertificate.logged(sct, now)).toThrow(
+  const { sct, completed, precertificate } = signed(change);
+  expect(() => precertificate.completed(completed, sct, now)).toThrow(
     expect.objectContaining({ code: "log-unavailable" }),
   );
 });
 
 test.each([ms + 10_000n, ms - 30_000n])("an SCT of %d is near enough", (timestampMs) => {
-  const { sct, precertificate } = signed({ timestampMs });
-  expect(precertificate.logged(sct, now).redeem()).toBeInstanceOf(Uint8Array);
+  const { sct, completed, precertificate } = signed({ timestampMs });
+  expect(precertificate.completed(completed, sct, now)).toBeInstanceOf(Uint8Array);
 });
 
 test("with several logs, the SCT is verified with the key of the one that it names", () => {
   const others = [softKey(), softKey()].map(({ spki }) => ({ ...described, publicKey: spki }));
   const [first, last] = others;
   if (!first || !last) throw new TypeError("two keys were made");
-  const { sct, precertificate } = signed(
+  const { sct, completed, precertificate } = signed(
     {},
     readAuthority("issuing-ca", issuing, first, log, last),
   );
-  expect(precertificate.logged(sct, now).redeem()).toBeInstanceOf(Uint8Array);
+  expect(precertificate.completed(completed, sct, now)).toBeInstanceOf(Uint8Array);
   const again = signed({}, readAuthority("issuing-ca", issuing, first, log, last));
   const lying = { ...again.sct, logId: sha256(last.publicKey) };
-  expect(() => again.precertificate.logged(lying, now)).toThrow("does not verify");
+  expect(() => again.precertificate.completed(again.completed, lying, now)).toThrow(
+    "does not verify",
+  );
 });
 
 const foreign = softAuthority(now);

@@ -3,9 +3,10 @@ import { randomBytes } from "node:crypto";
 import * as v from "valibot";
 import { sha256 } from "../../core/crypto/hash.ts";
 import { encodeHex, equalBytes } from "../../core/formats/encoding.ts";
-import { checkLeafTbs } from "../../core/formats/leaf-profile.ts";
+import { checkLeafTbs, unpoison } from "../../core/formats/leaf-profile.ts";
 import {
   digitallySigned,
+  formatSctList,
   merkleTreeLeaf,
   type SctEntry,
   sctSignatureInput,
@@ -14,7 +15,7 @@ import type { SignatureAlgorithm } from "../../core/formats/x509.ts";
 import { definePlugin, type Plugin } from "../../core/plugin.ts";
 import type { AnswerOf } from "../../events/contract.ts";
 import { Failure } from "../../events/failure.ts";
-import { describeKey, type Signable, sign } from "../../events/hsm.ts";
+import { completeCertificate, describeKey, type Signable, sign } from "../../events/hsm.ts";
 import { authenticate, type Principal, type Provenance } from "../../events/identity.ts";
 import {
   appendEntry,
@@ -65,15 +66,26 @@ export interface Rooms {
   }[];
   /** The same as hashes, because nothing may be signed twice. */
   readonly signedHashes: Set<string>;
+  /** What the vault remembers of precertificates, by the hash of what SCTs are over. */
+  readonly precertificates: Map<string, Precertificate>;
   /** MerkleTreeLeaves of the log. */
   readonly entries: { readonly leaf: Uint8Array; readonly extraData: Uint8Array }[];
   /** Who is behind the token `good`. */
   principal: Principal;
-  /** Replace what the log answers, or throw. */
+  /** Replace what the log answers, or throw, as if the log had failed before it asked the vault for its promise. */
   onAppend: (answer: AnswerOf<typeof appendEntry>) => AnswerOf<typeof appendEntry>;
+  /** Called when the vault has signed the promise, before the log answers: may throw. */
+  afterPromise: () => void;
   /** Called before a signature is made: may throw. */
   onSign: (kind: "precertificate" | "certificate" | "bare") => void;
   readonly plugins: readonly Plugin[];
+}
+
+interface Precertificate {
+  readonly verdict: Uint8Array;
+  readonly listing: (list: Uint8Array) => Uint8Array;
+  /** The list of the one SCT, once the log has asked for it. */
+  readonly list: PromiseWithResolvers<Uint8Array>;
 }
 
 const stateless = { config: v.strictObject({}), needs: [], emits: [], follows: [], reaches: [] };
@@ -91,9 +103,11 @@ export function issuerRooms(
     logKey: softKey(),
     signed: [],
     signedHashes: new Set(),
+    precertificates: new Map(),
     entries: [],
     principal,
     onAppend: (answer) => answer,
+    afterPromise: () => undefined,
     onSign: () => undefined,
     plugins: [],
   };
@@ -132,10 +146,15 @@ function vault(rooms: Rooms): Plugin {
     ...stateless,
     name: "hsm",
     summary: "signs with keys in memory",
-    offers: [describeKey, sign],
-  }).implement(async () => {
+    offers: [describeKey, sign, completeCertificate],
+  }).implement(async ({ draining }) => {
     await Promise.resolve();
     const { authority, logKey } = rooms;
+    draining.addEventListener("abort", () => {
+      for (const { list } of rooms.precertificates.values()) {
+        list.reject(new Failure("key-unavailable", "the vault ends"));
+      }
+    });
     return {
       handlers: {
         async describeKey({ key }) {
@@ -149,6 +168,23 @@ function vault(rooms: Rooms): Plugin {
           await Promise.resolve();
           if (key !== "issuing-ca") throw new Failure("key-unavailable", "no such key");
           return { signatures: [signLeaf(rooms, signable)] };
+        },
+        async completeCertificate({ key, precertificate, verdict, logs }) {
+          const name = encodeHex(precertificate);
+          const found = rooms.precertificates.get(name);
+          if (key !== "issuing-ca" || found === undefined || !logs.includes("ct-log")) {
+            throw new Failure("guard-refused", "no such precertificate");
+          }
+          if (!equalBytes(found.verdict, verdict)) {
+            throw new Failure("guard-refused", "another verdict");
+          }
+          const scts = await found.list.promise;
+          if (!rooms.precertificates.delete(name)) throw new Failure("guard-refused", "again");
+          const tbs = found.listing(scts);
+          rooms.signed.push({ kind: "certificate", tbs });
+          rooms.onSign("certificate");
+          const signature = softSign(rooms.authority.issuing, tbs, hashOf(rooms.algorithm));
+          return { signature, scts };
         },
       },
     };
@@ -175,16 +211,26 @@ function signLeaf(rooms: Rooms, signable: Signable): Uint8Array {
   if (!equalBytes(sha256(fields.publicKey), signable.verdict.verdict.subarray(0, 32))) {
     throw new Failure("purpose-refused", "the verdict is for another key");
   }
+  if (end.kind === "sctList") throw new Failure("purpose-refused", "SCTs are not handed in");
   const kind = kinds[end.kind];
   const once = encodeHex(sha256(tbs));
   if (rooms.signedHashes.has(once)) throw new Failure("guard-refused", "signed before");
   rooms.signedHashes.add(once);
   rooms.signed.push({ kind, tbs });
   rooms.onSign(kind);
+  if (kind === "precertificate") remember(rooms, tbs, signable.verdict.verdict);
   return softSign(rooms.authority.issuing, tbs, hashOf(rooms.algorithm));
 }
 
-const kinds = { poison: "precertificate", sctList: "certificate", none: "bare" } as const;
+const kinds = { poison: "precertificate", none: "bare" } as const;
+
+function remember({ precertificates }: Rooms, tbs: Uint8Array, verdict: Uint8Array): void {
+  const { bare, listing } = unpoison(tbs);
+  const list = Promise.withResolvers<Uint8Array>();
+  // Nobody may ever ask.
+  list.promise.catch(() => undefined);
+  precertificates.set(encodeHex(sha256(bare)), { verdict: sha256(verdict), listing, list });
+}
 
 function hashOf(algorithm: SignatureAlgorithm): string {
   return algorithm === "ecdsa-sha384" ? "sha384" : "sha256";
@@ -206,7 +252,11 @@ function log(rooms: Rooms): Plugin {
       handlers: {
         async appendEntry({ entry }) {
           await Promise.resolve();
-          return rooms.onAppend(append(rooms, entry));
+          const answer = append(rooms, entry);
+          const given = rooms.onAppend(answer);
+          promise(rooms, entry, answer);
+          rooms.afterPromise();
+          return given;
         },
         readEntries: unused,
         findLeaf: unused,
@@ -237,4 +287,15 @@ function append(rooms: Rooms, candidate: Candidate): AnswerOf<typeof appendEntry
     head: { size: index + 1n, root: leafHash, checkpoint: "" },
     inclusionProof: [],
   };
+}
+
+/** The vault has signed the log's promise. */
+function promise(
+  { precertificates }: Rooms,
+  entry: Candidate,
+  { logId, integratedAtMs: timestampMs, promise: signature }: AnswerOf<typeof appendEntry>,
+): void {
+  if (entry.kind !== "precertificate" || signature === undefined) return;
+  const sct = { logId, timestampMs, extensions: new Uint8Array(), signature };
+  precertificates.get(encodeHex(sha256(entry.tbs)))?.list.resolve(formatSctList([sct]));
 }

@@ -1,0 +1,219 @@
+/**
+ * Certificates on their way. A precertificate that was signed is remembered for a while; the question for its certificate is held until
+ * the vault has also signed an SCT over it, with a key of a log that the asker named. Then, and only then, is there something to sign,
+ * and the vault has made all of it: no SCT but its own is ever in a certificate.
+ *
+ * All of this is memory, bounded, and may be lost: what it has forgotten is refused. That nothing is signed twice is the guard's to say.
+ */
+import { digestOf } from "../core/formats/digest.ts";
+import { equalBytes } from "../core/formats/encoding.ts";
+import { digitallySigned, formatSctList, type SctEntry } from "../core/formats/sct.ts";
+import type { Envelope } from "../core/plugin.ts";
+import type { QuestionOf } from "../events/contract.ts";
+import { Failure } from "../events/failure.ts";
+import type { completeCertificate } from "../events/hsm.ts";
+import type { Asked, SignAnswer } from "./asked.ts";
+import type { SignedPrecertificate } from "./certificate.ts";
+import type { VaultKey } from "./keyring.ts";
+import type { Prepared } from "./prepared.ts";
+
+/** What the ask `completeCertificate` brings. */
+export type CompleteQuestion = QuestionOf<typeof completeCertificate>;
+
+/** What holding needs of the vault. */
+export interface HoldingParts {
+  readonly now: () => Date;
+  /** Puts a question before the vault, which judges it again. */
+  readonly submit: (asked: Asked) => void;
+  /** @throws {Failure} if whoever asks may not have certificates signed with this key, or nobody may at the moment. */
+  readonly authorise: (label: string, envelope: Envelope) => void;
+  /** True if this key signs SCTs at the moment. */
+  readonly givesScts: (label: string) => boolean;
+  /** The certificate with this list of SCTs, ready to be judged. @throws {Failure} */
+  readonly prepare: (
+    precertificate: SignedPrecertificate,
+    list: Uint8Array,
+    nowMs: number,
+  ) => Prepared;
+}
+
+/** More than are ever under way at once: a kilobyte or two each. */
+const most = 2_048;
+/** How often it is looked whether an asker has stopped waiting, while one waits. */
+const lookEveryMs = 100;
+
+/** Remembers and holds for one vault. */
+export class Held {
+  readonly #parts: HoldingParts;
+  readonly #byCore = new Map<string, Known>();
+  #lookout: NodeJS.Timeout | null = null;
+  #isClosed = false;
+
+  constructor(parts: HoldingParts) {
+    this.#parts = parts;
+  }
+
+  /** Remembers a precertificate that was signed; the oldest gives way if there are too many. */
+  keep(key: VaultKey, precertificate: SignedPrecertificate): void {
+    for (const [name, oldest] of this.#byCore) {
+      if (this.#byCore.size < most) break;
+      this.#byCore.delete(name);
+      this.#refuse(oldest, new Failure("overloaded", "too many certificates wait for their SCTs"));
+    }
+    const { label, publicKeySha256: keyHash } = key;
+    const known: Known = { label, keyHash, precertificate, lists: new Map(), waiting: null };
+    this.#byCore.set(nameOf(precertificate.core), known);
+  }
+
+  /** The handler of `completeCertificate`. @throws {Failure} */
+  async complete(question: CompleteQuestion, envelope: Envelope): Promise<SignAnswer> {
+    return await new Promise((resolve, reject) => {
+      const waiting = { question, envelope, resolve, reject };
+      try {
+        this.#hold(waiting);
+      } catch (thrown) {
+        this.#submit(waiting, () => {
+          throw thrown;
+        });
+      }
+    });
+  }
+
+  /** Takes note of SCTs that the vault has signed and verified: what waited for one of them can be made. */
+  promised(log: VaultKey, entries: readonly SctEntry[], signatures: readonly Uint8Array[]): void {
+    if (this.#byCore.size === 0) return;
+    for (const [at, entry] of entries.entries()) {
+      const signature = signatures[at];
+      if (entry.kind !== "precertificate" || signature === undefined) continue;
+      const known = this.#byCore.get(nameOf(digestOf("sha256", entry.tbs)));
+      if (known === undefined || !equalBytes(known.keyHash, entry.issuerKeyHash)) continue;
+      const sct = { logId: log.publicKeySha256, timestampMs: entry.timestampMs };
+      known.lists.set(
+        log.label,
+        formatSctList([
+          { ...sct, extensions: new Uint8Array(), signature: digitallySigned(signature) },
+        ]),
+      );
+      if (known.waiting !== null) this.#makeIfPromised(known, known.waiting);
+    }
+  }
+
+  /** Refuses what waits for keys that sign no more. */
+  review(isUsable: (label: string) => boolean): void {
+    for (const [name, known] of this.#byCore) {
+      const { waiting } = known;
+      if (waiting === null) continue;
+      const { key, logs } = waiting.question;
+      if (isUsable(key) && logs.some((log) => isUsable(log))) continue;
+      this.#byCore.delete(name);
+      this.#refuse(
+        known,
+        new Failure("key-unavailable", "no SCT will come: a key is not used any more"),
+      );
+    }
+  }
+
+  /** Refuses everything that waits, and whatever comes after it. */
+  close(): void {
+    this.#isClosed = true;
+    clearTimeout(this.#lookout ?? undefined);
+    const all = [...this.#byCore.values()];
+    this.#byCore.clear();
+    for (const known of all) this.#refuse(known, ending());
+  }
+
+  #hold(waiting: Waiting): void {
+    const { question, envelope } = waiting;
+    if (this.#isClosed) throw ending();
+    this.#parts.authorise(question.key, envelope);
+    const known = this.#byCore.get(nameOf(question.precertificate));
+    if (known === undefined || known.label !== question.key) {
+      throw refused("no precertificate that was signed a moment ago waits for this certificate");
+    }
+    if (!equalBytes(known.precertificate.verdict, question.verdict)) {
+      throw refused("the precertificate was signed under another verdict");
+    }
+    if (known.waiting !== null) throw refused("this certificate has been asked for already");
+    if (!question.logs.some((log) => this.#parts.givesScts(log))) {
+      throw new Failure("key-unavailable", "none of the named keys signs SCTs");
+    }
+    if (this.#makeIfPromised(known, waiting)) return;
+    known.waiting = waiting;
+    this.#lookout ??= setTimeout(() => this.#lookAtTime(), lookEveryMs);
+  }
+
+  /** Refuses what nobody waits for any more. */
+  #lookAtTime(): void {
+    const nowMs = this.#parts.now().getTime();
+    this.#lookout = null;
+    for (const [name, known] of this.#byCore) {
+      if (known.waiting === null) continue;
+      if (known.waiting.envelope.deadlineAtMs > nowMs) {
+        this.#lookout ??= setTimeout(() => this.#lookAtTime(), lookEveryMs);
+        continue;
+      }
+      this.#byCore.delete(name);
+      this.#refuse(known, new Failure("deadline-exceeded", "no SCT was asked for in time"));
+    }
+  }
+
+  /** Has the certificate made if one of the named logs has promised; true if so. */
+  #makeIfPromised(known: Known, waiting: Waiting): boolean {
+    const { logs, precertificate } = waiting.question;
+    const log = logs.find((label) => known.lists.has(label));
+    const list = log === undefined ? undefined : known.lists.get(log);
+    if (list === undefined) return false;
+    this.#byCore.delete(nameOf(precertificate));
+    this.#submit(waiting, (_, nowMs) => this.#parts.prepare(known.precertificate, list, nowMs));
+    return true;
+  }
+
+  #refuse({ waiting }: Known, failure: Failure): void {
+    if (waiting === null) return;
+    this.#submit(waiting, () => {
+      throw failure;
+    });
+  }
+
+  #submit({ question, envelope, resolve, reject }: Waiting, prepare: Asked["prepare"]): void {
+    this.#parts.submit({
+      key: question.key,
+      purpose: "certificate",
+      envelope,
+      prepare,
+      resolve,
+      reject,
+    });
+  }
+}
+
+/** A precertificate that was signed. */
+interface Known {
+  /** Of the key that signed it, and the hash of its public half as SCTs have it. */
+  readonly label: string;
+  readonly keyHash: Uint8Array;
+  readonly precertificate: SignedPrecertificate;
+  /** Lists of one SCT each, by the label of the log's key. */
+  readonly lists: Map<string, Uint8Array>;
+  waiting: Waiting | null;
+}
+
+/** A question that is held. */
+interface Waiting {
+  readonly question: CompleteQuestion;
+  readonly envelope: Envelope;
+  readonly resolve: (answer: SignAnswer) => void;
+  readonly reject: (failure: Failure) => void;
+}
+
+function refused(message: string): Failure {
+  return new Failure("guard-refused", message);
+}
+
+function ending(): Failure {
+  return new Failure("key-unavailable", "the vault ends");
+}
+
+function nameOf(core: Uint8Array): string {
+  return Buffer.from(core.buffer, core.byteOffset, core.length).toString("latin1");
+}

@@ -1,0 +1,226 @@
+/** Certificates that are made in the vault, of precertificates and SCTs that it has signed: on a token. */
+import { randomBytes, verify } from "node:crypto";
+import { expect, test } from "vitest";
+import { sha256 } from "../../core/crypto/hash.ts";
+import { unpoison } from "../../core/formats/leaf-profile.ts";
+import { parseDigitallySigned, parseSctList, sctSignatureInput } from "../../core/formats/sct.ts";
+import { completeCertificate, sign } from "../../events/hsm.ts";
+import { fsckVault } from "../../hsm/commands.ts";
+import { readState } from "../../hsm/database.ts";
+import { keyObject } from "../../hsm/public-key.ts";
+import { bootForTest } from "../support/boot.ts";
+import { softVault } from "../support/vault.ts";
+import { newLeaf, selfIssued, startedAt } from "./leaf.ts";
+
+const issuing = (label: string) => ({
+  label,
+  purposes: ["certificate" as const],
+  askers: ["issuer"],
+  chain: selfIssued,
+});
+const logKey = (label: string) => ({ label, purposes: ["scts" as const], askers: ["log"] });
+type Leaf = ReturnType<typeof newLeaf>;
+
+/** A vault of two issuing keys and two logs' keys, and a clock that stands until it is set. */
+async function issuingVault() {
+  const vault = await softVault({
+    keys: [issuing("issuing-ca"), issuing("next-ca"), logKey("ct-log"), logKey("ct-shard")],
+  });
+  let now = startedAt;
+  const { config, home, pin, entry } = vault;
+  const clock = { now: () => now };
+  const start = async () =>
+    await bootForTest({ entries: [entry], config: { hsm: config }, home, pin, clock });
+  let own = await start();
+  const keyOf = (label: string) => vault.keys[label] ?? new Uint8Array();
+  return {
+    vault,
+    keyOf,
+    leaf: (label = "issuing-ca") => newLeaf(keyOf(label), { atMs: startedAt.getTime() }),
+    setClock: (to: Date) => (now = to),
+    certify: async ({ pre: tbs, verdict }: Leaf, key = "issuing-ca") => {
+      const signable = { purpose: "certificate" as const, tbs, verdict };
+      await own.ask(sign, { key, signable }, "issuer");
+    },
+    promise: async (leaves: readonly Leaf[], key = "ct-log") => {
+      const signable = { purpose: "scts" as const, entries: leaves.map(({ entry: one }) => one) };
+      return (await own.ask(sign, { key, signable }, "log")).signatures;
+    },
+    complete: async ({ completion }: Leaf, change: object = {}, asker = "issuer") => {
+      const question = { key: "issuing-ca", logs: ["ct-log"], ...completion, ...change };
+      return await own.ask(completeCertificate, question, asker);
+    },
+    stop: async () => await own.dispose(),
+    restart: async () => {
+      await own.dispose();
+      own = await start();
+    },
+    async [Symbol.asyncDispose]() {
+      await own.dispose();
+      const { findings } = await fsckVault({ home });
+      expect(findings).toEqual([]);
+      vault.dispose();
+    },
+  };
+}
+
+/** Rows of the ledger. */
+function rowsOf(home: string): readonly { [member: string]: unknown }[] {
+  using database = readState(`${home}/vault`);
+  return database
+    .prepare("SELECT body FROM ledger ORDER BY sequence")
+    .all()
+    .map((row) => JSON.parse(String(row["body"])) as { [member: string]: unknown });
+}
+
+type House = Awaited<ReturnType<typeof issuingVault>>;
+
+/** The certificate is the precertificate with one SCT, which a log's key of this vault has signed over it. */
+function expectGood(
+  { keyOf }: House,
+  { pre, entry }: Leaf,
+  { signature, scts }: Awaited<ReturnType<House["complete"]>>,
+  { issuer = "issuing-ca", log = "ct-log" } = {},
+): void {
+  const tbs = unpoison(pre).listing(scts);
+  expect(verify("sha256", tbs, keyObject(keyOf(issuer)), signature)).toBe(true);
+  const [sct, ...more] = parseSctList(scts);
+  expect(more).toEqual([]);
+  expect(sct?.logId).toEqual(sha256(keyOf(log)));
+  expect(sct?.timestampMs).toBe(entry.timestampMs);
+  const { signature: promise } = parseDigitallySigned(sct?.signature ?? new Uint8Array());
+  expect(verify("sha256", sctSignatureInput(entry), keyObject(keyOf(log)), promise)).toBe(true);
+}
+
+test("a certificate is held until its SCT is signed, and made of that SCT", async () => {
+  await using house = await issuingVault();
+  const leaves = Array.from({ length: 70 }, () => house.leaf());
+  await Promise.all(leaves.map(async (leaf) => await house.certify(leaf)));
+  const answered: unknown[] = [];
+  const completed = leaves.map(async (leaf) => {
+    const answer = await house.complete(leaf);
+    answered.push(leaf);
+    return answer;
+  });
+  await new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
+  expect(answered).toEqual([]);
+  const before = rowsOf(house.vault.home).length;
+  const [signature] = await house.promise(leaves);
+  for (const [at, leaf] of leaves.entries()) {
+    expectGood(house, leaf, (await completed[at]) ?? expect.fail("no answer"));
+  }
+  const [first] = parseSctList((await completed[0])?.scts ?? new Uint8Array());
+  expect(parseDigitallySigned(first?.signature ?? new Uint8Array()).signature).toEqual(signature);
+  const rows = rowsOf(house.vault.home).slice(before);
+  const intents = rows.filter(({ type }) => type === "intent");
+  // One for all SCTs and one for each certificate, all in one commit: nothing is written between them.
+  expect(intents.map(({ purpose }) => purpose)).toEqual([
+    "scts",
+    ...leaves.map(() => "certificate"),
+  ]);
+  const at = rows.findIndex(({ purpose }) => purpose === "certificate");
+  expect(rows.slice(at, at + leaves.length)).toEqual(intents.slice(1));
+  expect(intents.at(-1)).toMatchObject({
+    asker: "issuer",
+    key: "issuing-ca",
+    binding: { kind: "certificate", verdict: leaves.at(-1)?.completion.verdict.toHex() },
+    hash: sha256(
+      sha256(
+        unpoison(leaves.at(-1)?.pre ?? new Uint8Array()).listing(
+          (await completed.at(-1))?.scts ?? new Uint8Array(),
+        ),
+      ),
+    ).toHex(),
+  });
+});
+
+test("the SCT may come first, of any log that is named; several CAs have certificates under way", async () => {
+  await using house = await issuingVault();
+  const [first, second] = [house.leaf(), house.leaf("next-ca")];
+  await Promise.all([house.certify(first), house.certify(second, "next-ca")]);
+  await house.promise([first, second], "ct-shard");
+  const logs = ["ct-log", "ct-shard"];
+  const answer = await house.complete(first, { logs });
+  expectGood(house, first, answer, { log: "ct-shard" });
+  const other = await house.complete(second, { key: "next-ca", logs });
+  expectGood(house, second, other, { issuer: "next-ca", log: "ct-shard" });
+});
+
+test("a log that is not named does not do, nor does an SCT for another issuer", async () => {
+  await using house = await issuingVault();
+  const leaf = house.leaf();
+  await house.certify(leaf);
+  const completed = house.complete(leaf);
+  let isAnswered = false;
+  void completed.then(() => (isAnswered = true));
+  await house.promise([leaf], "ct-shard");
+  const stranger = { ...leaf, entry: { ...leaf.entry, issuerKeyHash: randomBytes(32) } };
+  await house.promise([stranger]);
+  // A whole trip later.
+  await house.certify(house.leaf());
+  expect(isAnswered).toBe(false);
+  await house.promise([leaf]);
+  expectGood(house, leaf, await completed);
+});
+
+test.each([
+  ["whoever is not the key's asker", {}, "log", "purpose-refused"],
+  ["another verdict", { verdict: randomBytes(32) }, "issuer", "guard-refused"],
+  [
+    "what was never a precertificate",
+    { precertificate: randomBytes(32) },
+    "issuer",
+    "guard-refused",
+  ],
+  ["another key than the precertificate's", { key: "next-ca" }, "issuer", "guard-refused"],
+  ["a key that signs no certificates", { key: "ct-log" }, "issuer", "purpose-refused"],
+  ["logs that are none", { logs: ["issuing-ca", "absent"] }, "issuer", "key-unavailable"],
+])("refuses %s, on record, and holds what is right", async (_, change, asker, code) => {
+  await using house = await issuingVault();
+  const leaf = house.leaf();
+  await house.certify(leaf);
+  await expect(house.complete(leaf, change, asker)).rejects.toMatchObject({ code });
+  const refusal = rowsOf(house.vault.home).at(-1);
+  expect(refusal).toMatchObject({ type: "refusal", asker, purpose: "certificate", code });
+  const completed = house.complete(leaf);
+  await house.promise([leaf]);
+  expectGood(house, leaf, await completed);
+});
+
+test("a precertificate has one certificate, asked for once", async () => {
+  await using house = await issuingVault();
+  const leaf = house.leaf();
+  await house.certify(leaf);
+  const completed = house.complete(leaf);
+  await expect(house.complete(leaf)).rejects.toMatchObject({ code: "guard-refused" });
+  await house.promise([leaf]);
+  expectGood(house, leaf, await completed);
+  await house.promise([leaf]);
+  await expect(house.complete(leaf)).rejects.toMatchObject({ code: "guard-refused" });
+});
+
+test("a verdict that has grown old since the precertificate is refused", async () => {
+  await using house = await issuingVault();
+  const leaf = house.leaf();
+  await house.certify(leaf);
+  await house.promise([leaf]);
+  house.setClock(new Date(startedAt.getTime() + 61_000));
+  await expect(house.complete(leaf)).rejects.toMatchObject({ code: "purpose-refused" });
+});
+
+test("what is held when the vault ends is refused on record, and what it remembered is forgotten", async () => {
+  await using house = await issuingVault();
+  const [leaf, other] = [house.leaf(), house.leaf()];
+  await house.certify(leaf);
+  await house.certify(other);
+  const held = expect(house.complete(leaf)).rejects.toMatchObject({ code: "key-unavailable" });
+  await house.stop();
+  await held;
+  const refusal = rowsOf(house.vault.home).find(({ type }) => type === "refusal");
+  expect(refusal).toMatchObject({ asker: "issuer", key: "issuing-ca", code: "key-unavailable" });
+  await house.restart();
+  await house.promise([leaf, other]);
+  for (const forgotten of [leaf, other]) {
+    await expect(house.complete(forgotten)).rejects.toMatchObject({ code: "guard-refused" });
+  }
+});
