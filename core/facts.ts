@@ -98,6 +98,8 @@ type FactRow = { readonly sequence: bigint; readonly name: string; readonly body
 /** Well below what a message may hold, so that the row that crosses it still fits. */
 const answerBytes = 1024 * 1024;
 const pullLimit = 256;
+/** Facts that come one at a time are pulled together: each pull costs as much as many facts. The first after a pause is pulled at once. */
+const pullEveryMs = 100;
 const backOff = { firstMs: 100, mostMs: 5_000 };
 const fine: Health = { status: "ok" };
 /** How long a cursor that has moved is not stored: each time costs the disk as much as what was followed. */
@@ -133,13 +135,16 @@ function streamLoop(following: Following, stream: string, begin: Begin) {
     while (!signal.aborted) {
       woken = new AbortController();
       try {
+        const pulledMs = performance.now();
         const more = await pull(following, stream, { begin, cursor });
         await cursor.storeIfDue();
         health = fine;
         failingSince = null;
         backOffMs = backOff.firstMs;
         const idleMs = Math.min(pollMs, cursor.dueInMs());
-        if (!more) await pause(idleMs, AbortSignal.any([woken.signal, signal]));
+        if (more === "none") await pause(idleMs, AbortSignal.any([woken.signal, signal]));
+        const earlyMs = pulledMs + pullEveryMs - performance.now();
+        if (more !== "full" && earlyMs > 0) await pause(earlyMs, signal);
       } catch (thrown) {
         const { code, message, cause, retry: passing } = Failure.from(thrown);
         failingSince ??= clock.now();
@@ -210,12 +215,12 @@ class Cursor {
   }
 }
 
-/** Handles what there is, up to a limit, and says whether there may be more. */
+/** Handles what there is, up to a limit, and says how much that was. */
 async function pull(
   following: Following,
   stream: string,
   { begin, cursor: kept }: { readonly begin: Begin; readonly cursor: Cursor },
-): Promise<boolean> {
+): Promise<"none" | "some" | "full"> {
   const { room, ask, signal } = following;
   const before = await kept.at();
   const answer = await ask(factsAfter(room), { stream, after: before, limit: pullLimit });
@@ -242,7 +247,8 @@ async function pull(
       kept.move(cursor);
     }
   }
-  return facts.length > 0;
+  if (facts.length === 0) return "none";
+  return facts.length < pullLimit ? "some" : "full";
 }
 
 async function react(following: Following, stream: string, row: FactRow): Promise<void> {

@@ -77,6 +77,7 @@ export function ownStores(
   const open = new Map<string, Promise<Partition>>();
   const names = partitionNames(manifest, config);
   const begun: string[] = [];
+  const wake = new Wake(surroundings.wake);
 
   const partition = async (name = mainPartition): Promise<Partition> => {
     if (!manifest.keeps) throw new TypeError(`"${manifest.name}" keeps no state: add "keeps"`);
@@ -104,14 +105,50 @@ export function ownStores(
     async open(name) {
       const isKnown = name === undefined || names.includes(name) || begun.includes(name);
       if (!isKnown && manifest.keeps?.partitioned === true) await begin(name);
-      return storeOn(manifest, await partition(name), surroundings);
+      const { fatal } = surroundings;
+      return storeOn(manifest, await partition(name), { wake: () => wake.ring(), fatal });
     },
     async [Symbol.asyncDispose]() {
+      wake[Symbol.dispose]();
       for (const opened of await Promise.allSettled(open.values())) {
         if (opened.status === "fulfilled") await opened.value[Symbol.asyncDispose]();
       }
     },
   };
+}
+
+/** How often followers are woken at most: they take all that has come, and a wake-up costs each of them as much as a fact. */
+const wakeEveryMs = 50;
+
+/** Wakes followers: at once after a pause, and then for all commits of a moment together. */
+class Wake implements Disposable {
+  readonly #wake: () => void;
+  #timer: NodeJS.Timeout | null = null;
+  #isOwed = false;
+
+  constructor(wake: () => void) {
+    this.#wake = wake;
+  }
+
+  ring(): void {
+    if (this.#timer !== null) {
+      this.#isOwed = true;
+      return;
+    }
+    this.#timer = setTimeout(() => {
+      this.#timer = null;
+      if (!this.#isOwed) return;
+      this.#isOwed = false;
+      this.ring();
+    }, wakeEveryMs);
+    // A process that ends wakes nobody: followers look for facts now and then anyway.
+    this.#timer.unref();
+    this.#wake();
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#timer !== null) clearTimeout(this.#timer);
+  }
 }
 
 function partitionNames(manifest: Manifest, config: unknown): readonly string[] {
@@ -133,7 +170,7 @@ function shapeOf({ keeps }: Manifest): PartitionShape {
 function storeOn(
   manifest: Manifest,
   partition: Partition,
-  { wake, fatal }: StoreSurroundings,
+  { wake, fatal }: Pick<StoreSurroundings, "wake" | "fatal">,
 ): Store {
   const emits = new Map(manifest.emits.map((fact) => [factKey(fact), fact]));
 

@@ -52,7 +52,7 @@ export const appendEntry = ask("log", "appendEntry", {
     log: logName,
     entry: candidate,
     newest,
-    /** False from who has no use for an inclusion proof: there is none in the answer then. */
+    /** False from who has no use for an inclusion proof: there is none in the answer then, and the head need not cover the entry. */
     prove: v.optional(v.boolean()),
   }),
   answer: v.strictObject({
@@ -108,7 +108,7 @@ export const findLeaf = ask("log", "findLeaf", {
   deadlineMs: 5_000,
 });
 
-/** The newest published head. */
+/** The newest published head: one that covers all that was promised before, if the vault signs it in a moment. */
 export const latestHead = ask("log", "latestHead", {
   question: v.strictObject({ log: logName, newest }),
   answer: v.strictObject({

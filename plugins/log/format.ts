@@ -26,6 +26,11 @@ export interface Placed extends EntryRow {
 export interface LogFormat {
   /** RFC 6962 logs publish a tree head besides the checkpoint. */
   readonly hasTreeHead: boolean;
+  /**
+   * How long a head may stay behind what has been promised: an SCT stands for itself. 0 where the answer to an entry has a head in it
+   * that covers the entry.
+   */
+  readonly headDelayMs: number;
   /** The time an entry is given, in ms, from the clock's. */
   timeOf(nowMs: bigint): bigint;
   /**
@@ -61,6 +66,7 @@ export interface LogKey {
 
 const rfc6962: LogFormat = {
   hasTreeHead: true,
+  headDelayMs: 100,
   timeOf: (nowMs) => nowMs,
   identityOf(candidate) {
     switch (candidate.kind) {
@@ -96,6 +102,7 @@ const rfc6962: LogFormat = {
 
 const rekorV2: LogFormat = {
   hasTreeHead: false,
+  headDelayMs: 0,
   // Rekor's integrated time is whole seconds.
   timeOf: (nowMs) => nowMs - (nowMs % 1000n),
   identityOf(candidate) {

@@ -160,18 +160,18 @@ export class Log implements AsyncDisposable {
       if (next === undefined) break;
       looked.add(next);
       const stored = await this.#storedAt(BigInt(next), identity);
-      if (stored !== null) return await this.#answer(stored, true, prove);
+      if (stored !== null) return await this.#answer(stored, true, { prove, envelope });
       known = pending.find(identity);
     }
     // Looked at again: the log may have been frozen while we looked into the store.
     if (known === null && looked.size > 0) this.#checkTakes(candidate);
     const entry = known ?? pending.add(identity, candidate);
     if (known === null) sequencerWake.ring();
-    const remainingMs = envelope.deadlineAtMs - this.#surroundings.clock.now().getTime();
-    await pending.wait(entry, remainingMs);
+    await pending.wait(entry, this.#remainingMs(envelope));
     const { placed, leafHash: leaf, promise } = entry;
     if (placed === null || leaf === null) throw new TypeError("a published entry has no place");
-    return await this.#answer({ ...placed, leafHash: leaf, promise }, known !== null, prove);
+    const published = { ...placed, leafHash: leaf, promise };
+    return await this.#answer(published, known !== null, { prove, envelope });
   }
 
   async freeze(envelope: Envelope): Promise<AnswerOf<typeof freezeLog>> {
@@ -220,6 +220,12 @@ export class Log implements AsyncDisposable {
     throw new Failure("not-found", "no published entry has this leaf hash");
   }
 
+  /** A head of everything that was promised before, unless the vault takes its time: then the newest published one. */
+  async newestHead(): Promise<Head> {
+    await this.#publisher.catchUp();
+    return this.head();
+  }
+
   /** The newest published head. */
   head(): Head {
     const { published } = this.#state;
@@ -260,6 +266,7 @@ export class Log implements AsyncDisposable {
     const state = this.#state;
     this.#stop.abort();
     state.publisherWake.ring();
+    state.pace.wake.ring();
     state.sequencerWake.ring();
     await Promise.allSettled([this.#loops]);
     state.pending.close();
@@ -268,13 +275,16 @@ export class Log implements AsyncDisposable {
   /** Takes nothing more, finishes what it has taken if the vault lets it, and tells the others why not. */
   async #drain(): Promise<void> {
     this.#isClosing = true;
-    const { pending } = this.#state;
+    const { pending, pace } = this.#state;
     for (let waitedMs = 0; waitedMs < drainMs; waitedMs += drainStepMs) {
-      const isDone = pending.unpublished === 0 || this.#state.broken !== null;
+      const isCovered = this.head().size === this.#state.durable.size;
+      const isDone = (pending.unpublished === 0 && isCovered) || this.#state.broken !== null;
       if (isDone || this.#publisher.retryMs > 0) break;
+      if (!isCovered) pace.hasten();
       await sleep(drainStepMs);
     }
     pending.abandon(new Failure("log-unavailable", "the log is stopping; ask again"));
+    pace.abandon();
   }
 
   #checkTakes(candidate: Candidate): void {
@@ -305,10 +315,15 @@ export class Log implements AsyncDisposable {
     return { ...placed, leafHash: leaf, promise: promise ?? null };
   }
 
-  async #answer(entry: Published, known: boolean, prove: boolean): Promise<Appended> {
+  async #answer(
+    entry: Published,
+    known: boolean,
+    { prove, envelope }: { readonly prove: boolean; readonly envelope: Envelope },
+  ): Promise<Appended> {
     const { tree, key } = this.#state;
-    const head = this.head();
     const { index, leafHash: leaf, integratedAtMs, promise } = entry;
+    if (prove) await this.#publisher.cover(index + 1n, this.#remainingMs(envelope));
+    const head = this.head();
     return {
       index,
       leafHash: leaf,
@@ -319,6 +334,10 @@ export class Log implements AsyncDisposable {
       head,
       inclusionProof: prove ? await tree.inclusionProof(index, head.size) : [],
     };
+  }
+
+  #remainingMs({ deadlineAtMs }: Envelope): number {
+    return deadlineAtMs - this.#surroundings.clock.now().getTime();
   }
 
   /** Exactly `count` stored entries, each held against the tree. */

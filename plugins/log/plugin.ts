@@ -39,7 +39,7 @@ export default log.implement(async (context) => {
       findLeaf: async ({ log: name, leafHash }) => ({
         index: await sound(logs.find(name).find(leafHash)),
       }),
-      latestHead: async ({ log: name, newest }) => latest(logs.find(name, newest)),
+      latestHead: async ({ log: name, newest }) => await latest(logs.find(name, newest)),
       proveInclusion: async ({ log: name, index, size }) =>
         await sound(logs.find(name).proveInclusion(index, size)),
       proveConsistency: async ({ log: name, first, second }) =>
@@ -84,11 +84,11 @@ function ends(
   };
 }
 
-function latest(found: Log): AnswerOf<typeof latestHead> {
+async function latest(found: Log): Promise<AnswerOf<typeof latestHead>> {
   const { logId, firstIndex, isRetired, publicKey } = found;
   return {
     logId,
-    head: found.head(),
+    head: await found.newestHead(),
     ...(firstIndex > 0n && { firstIndex }),
     ...(isRetired && { publicKey: publicKey.spki }),
   };

@@ -1,7 +1,8 @@
 /**
- * The publisher: has the vault sign the newest durable tree and the promises for its entries, all asked in one tick so that they
- * travel and are recorded together, looks at what came, shows the head, and lets those who wait go. If we crash before the
- * head is stored, a restart asks for the very same tree again.
+ * The publisher: has the vault sign the newest durable tree and the promises for its entries, looks at what came, shows the head, and
+ * lets those who wait go. Where an answer has the head in it, head and promises are asked for in one tick, so that they travel and are
+ * recorded together; a log whose promises stand for themselves has heads at a pace of their own (`pace.ts`), and no promise waits for
+ * one. If we crash before the head is stored, a restart asks for the very same tree again.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { equalBytes, encodeUtf8 } from "../../core/formats/encoding.ts";
@@ -11,9 +12,10 @@ import { lastSigned, sign, type Signable } from "../../events/hsm.ts";
 import { Failure } from "../../events/failure.ts";
 import type { Head } from "../../events/log.ts";
 import type { Placed } from "./format.ts";
+import { Attempts } from "./attempts.ts";
 import { formatHead, type TreeToSign } from "./head.ts";
 import type { Pending } from "./pending.ts";
-import type { LogState, LogSurroundings } from "./state.ts";
+import { promisedSize, type LogState, type LogSurroundings } from "./state.ts";
 
 /**
  * Promises asked for at once, and the bytes of their entries. Few, so that those who wait go on with the first while the vault signs
@@ -23,8 +25,10 @@ const maxRunEntries = 64;
 const maxRunBytes = 2 * 1024 * 1024;
 /** RFC 6962 §3.5 wants a tree head no older than the maximum merge delay; this is well within. */
 const maxTreeHeadAgeMs = 3_600_000;
-const firstRetryMs = 50;
-const lastRetryMs = 2_000;
+/** How long before the asker stops waiting it is told that there is no head over its entry. */
+const marginMs = 250;
+/** How long whoever asks for the newest head waits for one that covers what was promised before. */
+const patienceMs = 250;
 
 /** Signs and publishes one log. */
 export class Publisher {
@@ -32,12 +36,20 @@ export class Publisher {
   readonly #surroundings: LogSurroundings;
   /** What the vault signed last; null when that must be asked again. */
   #signed: TreeToSign | null;
-  #retryMs = 0;
+  /** Rounds that let entries go, and those of a head alone. */
+  readonly #rounds: Attempts;
+  readonly #heads: Attempts;
 
   constructor(state: LogState, surroundings: LogSurroundings, signed: TreeToSign) {
     this.#state = state;
     this.#surroundings = surroundings;
     this.#signed = signed;
+    this.#rounds = new Attempts((failure, thrown) => {
+      const isKey = failure.code === "key-unavailable";
+      state.pending.blockedBy = isKey ? "key-unavailable" : "log-unavailable";
+      this.#explain(failure, thrown);
+    });
+    this.#heads = new Attempts((failure, thrown) => this.#explain(failure, thrown));
   }
 
   /** True if a durable tree or entry is not signed yet, or the tree head grows old. */
@@ -50,45 +62,107 @@ export class Publisher {
 
   /** Publishes until `stop`; what fails is tried again, ever more slowly, until it works. */
   async run(stop: AbortSignal): Promise<void> {
-    const { state, wake } = { state: this.#state, wake: this.#state.publisherWake };
-    // One round at a time: a consistency proof starts from what the round before it had signed.
-    while (state.broken === null && !stop.aborted) {
-      if (!this.isDue()) await wake.wait(this.#untilOldMs());
-      else if (!(await this.attempt())) await pause(this.#retryMs, stop);
-    }
+    const { format } = this.#state;
+    if (format.headDelayMs === 0) await this.#runTogether(stop);
+    else await Promise.all([this.#runPromises(stop), this.#runHeads(stop)]);
   }
 
-  /** One round; false if it failed, which is journalled. */
+  /** One round of everything that is due; false if it failed, which is journalled. */
   async attempt(): Promise<boolean> {
-    try {
-      await this.#round();
-      this.#retryMs = 0;
-      this.#state.pending.blockedBy = "log-unavailable";
-      return true;
-    } catch (thrown) {
-      const failure = Failure.from(thrown);
-      // Whether the vault signed is unknown now.
-      this.#signed = null;
-      this.#retryMs = Math.min(lastRetryMs, Math.max(firstRetryMs, this.#retryMs * 2));
-      this.#state.pending.blockedBy =
-        failure.code === "key-unavailable" ? "key-unavailable" : "log-unavailable";
-      this.lastFailure = failure;
-      this.#surroundings.journal.warn("log.not-published", {
-        log: this.#state.name,
-        size: this.#state.durable.size,
-        code: failure.code,
-        reason: thrown instanceof Error ? thrown.message : String(thrown),
-      });
-      return false;
-    }
+    const isDone = await this.#rounds.perform(async () => await this.#round());
+    if (isDone) this.#state.pending.blockedBy = "log-unavailable";
+    // Whether the vault signed is unknown now.
+    else this.#signed = null;
+    return isDone;
   }
 
-  /** Why the newest failed round failed. */
-  lastFailure: Failure | null = null;
+  /** Resolves when a head covers the first `size` entries. @throws {Failure} when the time is over */
+  async cover(size: bigint, remainingMs: number): Promise<void> {
+    const { published, pace, pending } = this.#state;
+    if (published !== null && published.size >= size) return;
+    if (await pace.cover(size, Math.max(0, remainingMs - marginMs))) return;
+    const sentence = "the log could not sign a head over the entry in time; ask again";
+    throw new Failure(pending.blockedBy, sentence);
+  }
+
+  /** Resolves when a head covers what has been promised, or does not come in a moment. */
+  async catchUp(): Promise<void> {
+    const { published, pace } = this.#state;
+    const size = promisedSize(this.#state);
+    if ((published !== null && published.size >= size) || this.retryMs > 0) return;
+    await pace.cover(size, patienceMs);
+  }
+
+  /** Why the newest round that failed did. */
+  get lastFailure(): Failure | null {
+    const isHead = this.#rounds.retryMs === 0 && this.#heads.retryMs > 0;
+    return isHead ? this.#heads.lastFailure : this.#rounds.lastFailure;
+  }
 
   /** Milliseconds until the next try; 0 after success. */
   get retryMs(): number {
-    return this.#retryMs;
+    return Math.max(this.#rounds.retryMs, this.#heads.retryMs);
+  }
+
+  /** Heads and promises by turns: an answer has both in it. */
+  async #runTogether(stop: AbortSignal): Promise<void> {
+    // One round at a time: a consistency proof starts from what the round before it had signed.
+    while (this.#isRunning(stop)) {
+      if (!this.isDue()) await this.#state.publisherWake.wait(this.#untilOldMs());
+      else if (!(await this.attempt())) await pause(this.#rounds.retryMs, stop);
+    }
+  }
+
+  /** Promises as soon as their entries are durable, whatever heads there are. */
+  async #runPromises(stop: AbortSignal): Promise<void> {
+    while (this.#isRunning(stop)) {
+      if (this.#state.unpublished.length === 0) await this.#state.publisherWake.wait();
+      else if (!(await this.#promiseNext())) await pause(this.#rounds.retryMs, stop);
+    }
+  }
+
+  /** Heads at their pace. */
+  async #runHeads(stop: AbortSignal): Promise<void> {
+    const { pace } = this.#state;
+    while (this.#isRunning(stop)) {
+      const dueInMs = pace.dueInMs() ?? this.#untilOldMs();
+      if (dueInMs !== 0) await pace.wake.wait(dueInMs);
+      else if (!(await this.#headNext())) await pause(this.#heads.retryMs, stop);
+    }
+  }
+
+  #isRunning(stop: AbortSignal): boolean {
+    return this.#state.broken === null && !stop.aborted;
+  }
+
+  #explain(failure: Failure, thrown: unknown): void {
+    this.#surroundings.journal.warn("log.not-published", {
+      log: this.#state.name,
+      size: this.#state.durable.size,
+      code: failure.code,
+      reason: thrown instanceof Error ? thrown.message : String(thrown),
+    });
+  }
+
+  async #promiseNext(): Promise<boolean> {
+    const isDone = await this.#rounds.perform(async () => {
+      const run = takeRun(this.#state.unpublished);
+      this.#release(run, await this.#askPromises(run));
+    });
+    if (isDone) this.#state.pending.blockedBy = "log-unavailable";
+    return isDone;
+  }
+
+  async #headNext(): Promise<boolean> {
+    const isDone = await this.#heads.perform(async () => {
+      const target: TreeToSign = this.#state.durable;
+      const proof = await this.#proofTo(target);
+      this.#show(await this.#askHead(target, proof), target);
+      // So that it is stored.
+      this.#state.sequencerWake.ring();
+    });
+    if (!isDone) this.#signed = null;
+    return isDone;
   }
 
   async #round(): Promise<void> {
@@ -104,12 +178,16 @@ export class Publisher {
       run.length > 0 ? this.#askPromises(run) : null,
     ] as const;
     const [head, promises] = await settleAll(asked);
-    if (head !== null) {
-      this.#signed = target;
-      state.published = head;
-      state.unsaved.heads.push(head);
-    }
+    if (head !== null) this.#show(head, target);
     this.#release(run, promises ?? []);
+  }
+
+  #show(head: Head, target: TreeToSign): void {
+    const state = this.#state;
+    this.#signed = target;
+    state.published = head;
+    state.unsaved.heads.push(head);
+    state.pace.shown(head.size, promisedSize(state));
   }
 
   async #proofTo({ size, root }: TreeToSign): Promise<readonly Uint8Array[]> {
@@ -175,7 +253,7 @@ export class Publisher {
     return await this.#surroundings.ask(sign, { key: this.#state.keyLabel, signable });
   }
 
-  /** Lets go of everybody whose entry is under the head, with its promise if the log gives one. */
+  /** Lets go of everybody whose entry is promised, or under the head if the log promises nothing. */
   #release(run: readonly Pending[], promises: readonly Uint8Array[]): void {
     const state = this.#state;
     const size = state.published?.size ?? 0n;
@@ -192,6 +270,7 @@ export class Publisher {
       state.recent.add(pending);
     }
     state.unsaved.settled.push(...released);
+    if (size < promisedSize(state)) state.pace.fallBehind();
     state.sequencerWake.ring();
     state.releasedWake.ring();
   }

@@ -37,7 +37,10 @@ const promisesInRow = 27;
 const maxBatchBytes = 4 * 1024 * 1024;
 
 const patienceStepMs = 20;
-/** How long what was signed waits for entries to ride with: a commit of its own would keep those that come meanwhile waiting. */
+/**
+ * How long what was signed waits for entries to ride with: a commit of its own would keep those that come meanwhile waiting. Promises
+ * also wait for the head that follows them.
+ */
 const lingerMs = 30;
 /** Longest that entries gather while those before them are signed for. */
 const gatherMs = 20;
@@ -59,7 +62,7 @@ export async function sequence(
       await state.sequencerWake.wait();
     } else {
       const now = performance.now();
-      const leftMs = (lingerUntilMs ??= now + lingerMs) - now;
+      const leftMs = (lingerUntilMs ??= now + lingerMs + state.format.headDelayMs) - now;
       if (leftMs > 0 && !stop.aborted) {
         await state.sequencerWake.wait(leftMs);
         continue;
@@ -184,5 +187,7 @@ function breakDown(state: LogState, { journal }: LogSurroundings, thrown: unknow
   state.pending.abandon(
     new Failure("log-unavailable", "the log cannot write; it must be restarted"),
   );
+  state.pace.abandon();
   state.publisherWake.ring();
+  state.pace.wake.ring();
 }

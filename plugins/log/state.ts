@@ -28,6 +28,7 @@ import {
   tables,
   type Intent,
 } from "./rows.ts";
+import { HeadPace } from "./pace.ts";
 import { RecentEntries } from "./recent.ts";
 import { lastRun, NewestRun, readPlaced } from "./runs.ts";
 import { Signal } from "./signal.ts";
@@ -67,6 +68,8 @@ export interface LogState {
   published: Head | null;
   /** Durable entries that are not promised and published yet: consecutive, oldest first. */
   unpublished: Pending[];
+  /** When the next head is due. */
+  readonly pace: HeadPace;
   readonly recent: RecentEntries;
   /** Signed, but not yet stored. */
   unsaved: Unsaved;
@@ -95,6 +98,14 @@ export const nothingUnsaved = (): Unsaved => ({ heads: [], promises: [], settled
 /** True if there is nothing to save. */
 export function isNothing({ heads, promises, settled }: Unsaved): boolean {
   return heads.length === 0 && promises.length === 0 && settled.length === 0;
+}
+
+/** Entries that nobody waits for any more: promised, or published if the log promises nothing. */
+export function promisedSize({
+  unpublished,
+  durable,
+}: Pick<LogState, "unpublished" | "durable">): bigint {
+  return unpublished[0]?.placed?.index ?? durable.size;
 }
 
 const adoptedAtOnce = 256;
@@ -149,6 +160,7 @@ export async function loadLog(
       durable,
       published,
       unpublished: await adoptUnpromised(store, { format, pending, size: durable.size }),
+      pace: new HeadPace(format.headDelayMs),
       recent: new RecentEntries(),
       unsaved: nothingUnsaved(),
       saving: nothingUnsaved(),

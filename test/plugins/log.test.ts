@@ -108,10 +108,10 @@ test("tiles, bundles and proofs are right around the boundary of a tile", async 
 });
 
 test("all asks of one publication travel in one tick, and its head rides in the next commit", async () => {
-  const bench = await started("rfc6962");
+  const bench = await started("rekor-v1");
   bench.vault.asks = [];
-  await bench.append(precertificate(1));
-  expect(bench.vault.asks).toEqual(["checkpoint", "treeHead", "scts"]);
+  await bench.append(body(1));
+  expect(bench.vault.asks).toEqual(["checkpoint", "signedEntryTimestamps"]);
 });
 
 test("refuses what is beyond the tree and what is not there", async () => {
