@@ -21,10 +21,10 @@ export function check(schema: Schema, value: unknown): Checked | Promise<Checked
  * @throws {Failure} with `code`.
  */
 export function accept(schema: Schema, value: unknown, code: "malformed" | "internal"): unknown {
-  const checked = check(schema, value);
-  return checked instanceof Promise
-    ? checked.then((later) => accepted(later, code))
-    : accepted(checked, code);
+  const result = schema["~standard"].validate(value);
+  return result instanceof Promise
+    ? result.then((later) => accepted(later, code))
+    : accepted(result, code);
 }
 
 type Result = Awaited<ReturnType<Schema["~standard"]["validate"]>>;
@@ -38,7 +38,7 @@ function told(result: Result): Checked {
   return { issues: lines.join("; ") };
 }
 
-function accepted({ issues, value }: Checked, code: "malformed" | "internal"): unknown {
-  if (issues !== undefined) throw new Failure(code, issues);
-  return value;
+function accepted(result: Result, code: "malformed" | "internal"): unknown {
+  if (!result.issues) return result.value;
+  throw new Failure(code, told(result).issues ?? "");
 }

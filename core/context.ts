@@ -1,11 +1,12 @@
 /** What a plugin is given: exactly what its manifest mentions, and a clear refusal of everything else. */
-import type { Ask } from "../events/contract.ts";
+import type { Ask, Schema } from "../events/contract.ts";
 import { type Metric, reportMetrics } from "../events/contract.ts";
 import { Failure } from "../events/failure.ts";
 import { askKey, type Bus } from "./bus.ts";
 import { accept } from "./check.ts";
 import type { Clock } from "./clock.ts";
 import { healthOf } from "./health.ts";
+import { quick } from "./plain-check.ts";
 import type { Context, Manifest, Reach } from "./plugin.ts";
 import { driverName, type OwnStores } from "./stores.ts";
 import type { House, Surroundings } from "./surroundings.ts";
@@ -16,12 +17,24 @@ export function askAs(
   from: string,
   { bus, tracing, clock }: { readonly bus: Bus; readonly tracing: Tracing; readonly clock: Clock },
 ): (ask: Ask, question: unknown) => Promise<unknown> {
-  return async (ask, question) => {
+  /** By schemas and not by asks: those of the kernel are declared anew each time. */
+  const answers = new WeakMap<Schema, Schema>();
+  const answerOf = ({ answer }: Ask): Schema => {
+    const known = answers.get(answer);
+    if (known !== undefined) return known;
+    const made = quick(answer);
+    answers.set(answer, made);
+    return made;
+  };
+  // No asynchronous function: it is done for every ask, and many are under way.
+  return (ask, question) => {
     const stamp = tracing.stamp(from, ask.deadlineMs);
     if (stamp.deadlineAtMs <= clock.now().getTime()) {
-      throw new Failure("deadline-exceeded", `no time left to ask ${askKey(ask)}`);
+      const failure = new Failure("deadline-exceeded", `no time left to ask ${askKey(ask)}`);
+      return Promise.reject(failure);
     }
-    return accept(ask.answer, await bus.ask(ask, question, stamp), "internal");
+    const schema = answerOf(ask);
+    return bus.ask(ask, question, stamp).then((answer) => accept(schema, answer, "internal"));
   };
 }
 
@@ -35,7 +48,7 @@ export function contextFor(tenancy: Tenancy, house: House): Context {
     journal: journal(manifest.name),
     draining,
     ...asking(manifest, house),
-    trace: async (traceparent, work) => await house.tracing.entering(traceparent, work),
+    trace: (traceparent, work) => house.tracing.entering(traceparent, work),
     detached: (work) => house.tracing.detached(work),
     stores,
     reads: reading(tenancy, house.surroundings),
@@ -70,13 +83,10 @@ function asking(
   };
   const put = askAs(name, { bus, clock, tracing });
   return {
-    ask: async (ask, question) => {
-      if (!isNeeded(ask)) {
-        throw new TypeError(`"${name}" asks ${ask.name} without needing it`);
-      }
-      // The schema of this very ask has accepted the answer.
-      return (await put(ask, question)) as never;
-    },
+    ask: (ask, question) =>
+      isNeeded(ask)
+        ? (put(ask, question) as Promise<never>) // the schema of this very ask accepts the answer
+        : Promise.reject(new TypeError(`"${name}" asks ${ask.name} without needing it`)),
     peers: async () => {
       if (!oversees) throw new TypeError(`"${name}" does not oversee`);
       const rooms = manifests.map((peer) => peer.name);

@@ -1,19 +1,19 @@
 /** Resolve, configure, load, start, drain, dispose: the whole life of an installation. */
 import { type Ask, factsAfter, reportHealth, reportMetrics } from "../events/contract.ts";
-import { Failure } from "../events/failure.ts";
 import { isMeasured } from "./acl.ts";
 import type { Answerer } from "./bus.ts";
-import { accept, check } from "./check.ts";
+import { answeringWith } from "./answerer.ts";
+import { check } from "./check.ts";
 import { askAs, contextFor } from "./context.ts";
 import { answerFacts, followRoom } from "./facts.ts";
 import { CompositionError, startOrder } from "./graph.ts";
 import { describeHealth, worst } from "./health.ts";
-import type { Journal } from "./journal.ts";
-import { createMeter, type Meter } from "./meter.ts";
-import type { Envelope, Health, Manifest, Plugin, Running } from "./plugin.ts";
+import { createMeter } from "./meter.ts";
+import { quick } from "./plain-check.ts";
+import type { Health, Manifest, Plugin, Running } from "./plugin.ts";
 import { ownStores, type OwnStores, streamsOf } from "./stores.ts";
 import type { House, Surroundings } from "./surroundings.ts";
-import { createTracing, type Tracing } from "./trace.ts";
+import { createTracing } from "./trace.ts";
 import type { Turn } from "./turn.ts";
 
 /** A plugin that may run here. Its code is loaded only if it does. */
@@ -233,7 +233,8 @@ function serve(
   const meter = isMeasured(house.manifests) ? createMeter(manifest.name) : null;
   const answer = (ask: Ask, answerer: Answerer): void => {
     const { tracing } = house;
-    const answering = { ask, answerer, tracing, journal: journal(manifest.name), meter };
+    const question = quick(ask.question);
+    const answering = { ask, question, answerer, tracing, journal: journal(manifest.name), meter };
     bus.answer(ask, answeringWith(answering));
   };
   for (const ask of manifest.offers) {
@@ -252,58 +253,6 @@ function serve(
   answer(reportMetrics(manifest.name), async () => ({
     metrics: [...(await meter.metrics()), ...((await running.metrics?.()) ?? [])],
   }));
-}
-
-interface Answering {
-  readonly ask: Ask;
-  readonly answerer: Answerer;
-  readonly tracing: Tracing;
-  readonly journal: Journal;
-  /** Counts how asks end and how long they take; null where nobody reads that. */
-  readonly meter: Meter | null;
-}
-
-/** Checks the question, runs the handler inside the asker's trace, and lets only declared failures out. */
-function answeringWith({ ask, answerer, tracing, journal, meter }: Answering): Answerer {
-  return async (question, envelope) => {
-    const startedAt = performance.now();
-    try {
-      const checked = accepting(ask, question, envelope, journal);
-      const accepted = checked instanceof Promise ? await checked : checked;
-      const answer = await tracing.answering(envelope, () => answerer(accepted, envelope));
-      meter?.observe(ask.name, "ok", secondsSince(startedAt));
-      return answer;
-    } catch (thrown) {
-      const failure = Failure.from(thrown).within(ask.failures);
-      meter?.observe(ask.name, failure.code, secondsSince(startedAt));
-      if (failure.code === "internal") {
-        const { id, trace, from } = envelope;
-        const cause = failure.cause ?? failure;
-        journal.error("ask-failed", { ask: ask.name, id, trace, from, cause });
-      }
-      throw failure;
-    }
-  };
-}
-
-function secondsSince(startedAt: number): number {
-  return (performance.now() - startedAt) / 1_000;
-}
-
-/** The question as its schema gives it. One that is not is refused before the plugin could write it down, so it is told here. */
-function accepting(
-  ask: Ask,
-  question: unknown,
-  { id, trace, from }: Envelope,
-  journal: Journal,
-): unknown {
-  try {
-    return accept(ask.question, question, "malformed");
-  } catch (thrown) {
-    // Not what is wrong with it: that may quote a secret.
-    journal.warn("ask-malformed", { ask: ask.name, id, trace, from });
-    throw thrown;
-  }
 }
 
 function follow(
@@ -328,7 +277,9 @@ function follow(
     const loop = followRoom({
       room,
       streams: emitter ? streamsOf(emitter, house.sections.get(room)) : [],
-      facts: manifest.follows.filter((fact) => fact.room === room),
+      facts: manifest.follows
+        .filter((fact) => fact.room === room)
+        .map((fact) => ({ ...fact, body: quick(fact.body) })),
       follower: manifest.name,
       stores,
       handlers: running.handlers,

@@ -2,10 +2,11 @@
 import { randomUUID } from "node:crypto";
 import type { Ask } from "../events/contract.ts";
 import { Failure } from "../events/failure.ts";
-import { type Answerer, askKey, type Bus, type Stamp } from "./bus.ts";
+import { type Answerer, askKey, type Bus } from "./bus.ts";
 import { type Clock, systemClock } from "./clock.ts";
-import { createDeadlines } from "./deadlines.ts";
-import { inTime, InFlight } from "./waiting.ts";
+import { createDeadlines, type Deadlines } from "./deadlines.ts";
+import type { Envelope } from "./plugin.ts";
+import { InFlight, tooLate } from "./waiting.ts";
 import { decode, encode } from "./wire.ts";
 
 /** How a memory bus behaves. */
@@ -22,29 +23,16 @@ export function memoryBus({ clock = systemClock, overWire = false }: MemoryBusOp
   const inFlight = new InFlight();
   const deadlines = createDeadlines();
   const nextId = idsOf(randomUUID());
-  const carry = (value: unknown): unknown => (overWire ? decode(encode(value)) : value);
-
-  const put = async (ask: Ask, question: unknown, stamp: Stamp): Promise<unknown> => {
-    const answerer = answerers.get(askKey(ask));
-    if (!answerer) throw nobody(ask);
-    const { from, trace, deadlineAtMs } = stamp;
-    inFlight.enter();
-    try {
-      const envelope = { id: nextId(), from, trace, deadlineAtMs };
-      return carry(await answerer(carry(question), envelope));
-    } catch (thrown) {
-      const { code, message, details } = Failure.from(thrown);
-      // oxlint-disable-next-line eslint/preserve-caught-error -- a cause never leaves the answerer
-      throw new Failure(code, message, { details: carry(details) });
-    } finally {
-      inFlight.leave();
-    }
-  };
 
   return {
-    ask(ask, question, stamp) {
-      const remainingMs = stamp.deadlineAtMs - clock.now().getTime();
-      return inTime({ deadlines, remainingMs, ask }, () => put(ask, question, stamp));
+    ask(ask, question, { from, trace, deadlineAtMs }) {
+      const remainingMs = deadlineAtMs - clock.now().getTime();
+      if (remainingMs <= 0) return Promise.reject(tooLate(ask));
+      const answerer = answerers.get(askKey(ask));
+      if (!answerer) return Promise.reject(nobody(ask));
+      const envelope = { id: nextId(), from, trace, deadlineAtMs };
+      const late = (): Failure => tooLate(ask);
+      return handOver(answerer, question, { envelope, remainingMs, late, deadlines, inFlight });
     },
     async awaitAnswerer(ask, _asker, withinMs) {
       const giveUpAt = performance.now() + withinMs;
@@ -54,7 +42,7 @@ export function memoryBus({ clock = systemClock, overWire = false }: MemoryBusOp
       }
     },
     answer(ask, answerer) {
-      answerers.set(askKey(ask), answerer);
+      answerers.set(askKey(ask), overWire ? acrossWire(answerer) : answerer);
     },
     wake(room) {
       for (const listener of listeners.get(room) ?? []) queueMicrotask(listener);
@@ -75,6 +63,60 @@ export function memoryBus({ clock = systemClock, overWire = false }: MemoryBusOp
 }
 
 const lookAgainMs = 10;
+
+interface HandOver {
+  readonly envelope: Envelope;
+  readonly remainingMs: number;
+  readonly late: () => Failure;
+  readonly deadlines: Deadlines;
+  readonly inFlight: InFlight;
+}
+
+/** One promise around the answerer's, because all that a request has under way is kept until it has ended. */
+function handOver(
+  answerer: Answerer,
+  question: unknown,
+  { envelope, remainingMs, late, deadlines, inFlight }: HandOver,
+): Promise<unknown> {
+  return new Promise((resolve, reject) => {
+    // Work that has begun is not stopped, because nobody can know how far it got.
+    const deadline = deadlines.after(remainingMs, () => reject(late()));
+    const leave = (): void => {
+      deadline.cancel();
+      inFlight.leave();
+    };
+    const succeed = (answer: unknown): void => {
+      leave();
+      resolve(answer);
+    };
+    const fail = (thrown: unknown): void => {
+      leave();
+      const { code, message, details } = Failure.from(thrown);
+      // A cause never leaves the answerer.
+      reject(new Failure(code, message, { details }));
+    };
+    inFlight.enter();
+    try {
+      answerer(question, envelope).then(succeed, fail);
+    } catch (thrown) {
+      fail(thrown);
+    }
+  });
+}
+
+/** What goes in and what comes out is encoded and decoded. */
+function acrossWire(answerer: Answerer): Answerer {
+  const carry = (value: unknown): unknown => decode(encode(value));
+  return async (question, envelope) => {
+    try {
+      return carry(await answerer(carry(question), envelope));
+    } catch (thrown) {
+      const { code, message, details } = Failure.from(thrown);
+      // oxlint-disable-next-line eslint/preserve-caught-error -- a cause never leaves the answerer
+      throw new Failure(code, message, { details: carry(details) });
+    }
+  };
+}
 
 /** Ids of one bus: chance once, then counted, because every ask takes one. */
 function idsOf(bus: string): () => string {

@@ -14,10 +14,18 @@ export interface Tracing {
   stamp(from: string, deadlineMs: number): Stamp;
   /** Runs a handler as part of the asker's trace. */
   answering<T>(envelope: Envelope, work: () => Promise<T>): Promise<T>;
+  /** A part of the asker's trace, for whoever ends it by hand: {@link answering} costs a promise more. */
+  part(envelope: Envelope): Part;
   /** Runs `work` as a request from outside. */
   entering<T>(traceparent: string | undefined, work: (trace: string) => Promise<T>): Promise<T>;
   /** Runs `work` outside any request. */
   detached<T>(work: () => T): T;
+}
+
+/** A handler's part of a trace. What still runs when it has ended is nobody's request any more: the deadline does not follow it. */
+export interface Part {
+  readonly run: <T>(work: () => T) => T;
+  readonly end: () => void;
 }
 
 /** Makes the tracing of one installation. */
@@ -34,7 +42,6 @@ export function createTracing(clock: Clock): Tracing {
     try {
       return await scopes.run(scope, work);
     } finally {
-      // What still runs after the answer has left is nobody's request any more: the deadline must not follow it.
       scope.open = false;
     }
   };
@@ -51,10 +58,19 @@ export function createTracing(clock: Clock): Tracing {
       };
     },
     answering: ({ trace, deadlineAtMs }, work) => within({ trace, deadlineAtMs, open: true }, work),
-    async entering(traceparent, work) {
+    part({ trace, deadlineAtMs }) {
+      const scope = { trace, deadlineAtMs, open: true };
+      return {
+        run: (work) => scopes.run(scope, work),
+        end() {
+          scope.open = false;
+        },
+      };
+    },
+    entering(traceparent, work) {
       const trace = isTraceparent(traceparent) ? nextSpan(traceparent) : freshTrace();
       const scope = { trace, deadlineAtMs: Number.POSITIVE_INFINITY, open: true };
-      return await within(scope, async () => await work(trace));
+      return within(scope, () => work(trace));
     },
     detached: (work) => scopes.run(null, work),
   };

@@ -2,38 +2,6 @@
 import type { Ask } from "../events/contract.ts";
 import { Failure } from "../events/failure.ts";
 import { askKey } from "./bus.ts";
-import type { Deadlines } from "./deadlines.ts";
-
-/** How long an ask may take. */
-export interface Within {
-  readonly deadlines: Deadlines;
-  readonly remainingMs: number;
-  readonly ask: Ask;
-}
-
-/**
- * Settles as `work` does, or after `remainingMs` with `deadline-exceeded`. `work` is not begun when no time is left; begun work is
- * not stopped, because nobody can know how far it got.
- */
-export function inTime<T>(
-  { deadlines, remainingMs, ask }: Within,
-  work: () => Promise<T>,
-): Promise<T> {
-  if (remainingMs <= 0) return Promise.reject(tooLate(ask));
-  return new Promise((resolve, reject) => {
-    const deadline = deadlines.after(remainingMs, () => reject(tooLate(ask)));
-    work().then(
-      (value) => {
-        deadline.cancel();
-        resolve(value);
-      },
-      (thrown: unknown) => {
-        deadline.cancel();
-        reject(thrown instanceof Error ? thrown : new Error(String(thrown)));
-      },
-    );
-  });
-}
 
 /** The failure of an ask whose deadline has passed. */
 export function tooLate(ask: Ask): Failure {

@@ -80,7 +80,7 @@ export function createAdmission(
       if (place === null) return busy;
       bodyBytes += applicant.bodyBytes;
       return {
-        turn: async () => await place.turn(),
+        turn: () => place.turn(),
         [Symbol.dispose]() {
           bodyBytes -= applicant.bodyBytes;
           place[Symbol.dispose]();
@@ -123,10 +123,10 @@ function createLane(limits: AdmissionLimits, nowMs: () => number, slices: Slices
     if (atOnce >= mostAtOnce()) pace.begin();
     return true;
   };
-  const wait = async (place: Place): Promise<boolean> => {
+  const wait = (place: Place): boolean | Promise<boolean> => {
     if (place.left) return false;
     if (atOnce < mostAtOnce()) return begin(place);
-    return await new Promise((resolve) => {
+    return new Promise((resolve) => {
       const expiry = setTimeout(() => place.end(false), longestWaitMs);
       place.end = (go) => {
         clearTimeout(expiry);

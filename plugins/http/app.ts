@@ -130,7 +130,7 @@ function addRoute(app: FastifyInstance, route: Route, serving: Sending): void {
         refuse(reply, family, admitted, serving);
         return;
       }
-      reply.raw.once("close", () => admitted[Symbol.dispose]());
+      reply.raw.on("close", () => admitted[Symbol.dispose]());
       // Node has a limit for this in HTTP/1 alone, and nothing to say when it is reached.
       const late = (): void => refuse(reply, family, { status: 408 }, serving);
       const upload = body && endAfter(reply.raw, limits.requestTimeoutMs, late);
@@ -187,13 +187,13 @@ async function serve(
 }
 
 /** What the route answers, or its API's word for why it does not. */
-async function answer(
+function answer(
   route: Route,
   request: FastifyRequest,
   traceparent: string | undefined,
   { journal, trace: traced, refusals }: Sending,
 ): Promise<{ readonly answered: Answered; readonly trace: string }> {
-  return await traced(traceparent, async (trace) => {
+  return traced(traceparent, async (trace) => {
     try {
       return { answered: await route.handle(askedBy(request)), trace };
     } catch (thrown) {

@@ -13,7 +13,8 @@ export function endAfter(
 ): Disposable {
   const timer = setTimeout(end, ms);
   const clear = (): void => clearTimeout(timer);
-  response.once("close", clear);
+  // Closed once: nobody need take the listener away again.
+  response.on("close", clear);
   return { [Symbol.dispose]: clear };
 }
 

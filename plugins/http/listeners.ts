@@ -162,7 +162,7 @@ function harden<S extends Server | Http2SecureServer>(server: S, serve: Serve, l
   emitter.on("request", ({ httpVersionMajor, socket }, response) => {
     if (httpVersionMajor !== 1) return;
     answering.add(socket);
-    response.once("close", () => answering.delete(socket));
+    response.on("close", () => answering.delete(socket));
   });
   emitter.on("clientError", (error: NodeJS.ErrnoException, socket) => {
     if (pipelining.takes(error, socket)) return;

@@ -74,14 +74,11 @@ export function createRefusals(
       },
       flush,
     },
-    put: async (what, question) => {
-      try {
-        return await ask(what, question);
-      } catch (thrown) {
+    put: (what, question) =>
+      ask(what, question).catch((thrown: unknown) => {
         if (thrown instanceof Failure) fromRooms.add(thrown);
         throw thrown;
-      }
-    },
+      }),
     [Symbol.dispose]: () => clearInterval(timer),
   };
 }

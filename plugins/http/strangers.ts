@@ -59,9 +59,9 @@ export function slowStrangers(put: Put, limit: StrangersLimit, nowMs: () => numb
       throw thrown;
     }
   };
-  const guarded = async (what: { readonly name: string }, question: unknown) =>
+  const guarded = (what: { readonly name: string }, question: unknown) =>
     what === issueCertificate
-      ? await issue(question as QuestionOf<typeof issueCertificate>) // the question of that ask
-      : await put(what as Parameters<Put>[0], question as Parameters<Put>[1]);
+      ? issue(question as QuestionOf<typeof issueCertificate>) // the question of that ask
+      : put(what as Parameters<Put>[0], question as Parameters<Put>[1]);
   return guarded as Put; // answers what `put` answers, of whichever ask
 }
