@@ -114,7 +114,7 @@ const roomCommands: readonly Command[] = [
     summary:
       "rotate the issuing CA, create, roll, freeze or retire a log, publish a TUF root, while it runs",
     usage: [
-      "rotate-issuing-ca KEY [--common-name NAME] [--organization NAME] [--years N] [--hold-seconds N]",
+      "rotate-issuing-ca KEY [--algorithm ecdsa-p256|ecdsa-p384|rsa-3072|rsa-4096] [--common-name NAME] [--organization NAME] [--years N] [--hold-seconds N]",
       "create-log LOG --format rekor-v2|rekor-v1 --serve [--key LABEL] [--algorithm ecdsa-p256|ed25519] [--origin NAME]",
       "create-log LOG --format rfc6962 [--start TIME] [--end TIME]   the CT log's next shard",
       "roll-log LOG [--name NAME] [--key LABEL] [--algorithm ...] [--origin NAME]   a Rekor log's successor, without a pause",

@@ -27,5 +27,9 @@ export { freezeLogForever } from "./operations/freeze-log.ts";
 export { publishNextRoot } from "./operations/publish-root.ts";
 export { retireLogForever } from "./operations/retire-log.ts";
 export { rollLogOver } from "./operations/roll-log.ts";
-export { rotateIssuingCa } from "./operations/rotate-issuing-ca.ts";
+export {
+  issuingAlgorithms,
+  rotateIssuingCa,
+  type Rotation,
+} from "./operations/rotate-issuing-ca.ts";
 export { openOffline } from "./operations/steps.ts";

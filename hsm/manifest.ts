@@ -1,7 +1,16 @@
 /** The vault, as the kernel knows it. */
 import * as v from "valibot";
 import { definePlugin } from "../core/plugin.ts";
-import { bindChain, describeKey, generateKey, lastSigned, retireKey, sign } from "../events/hsm.ts";
+import {
+  bindChain,
+  certifySelf,
+  describeKey,
+  generateKey,
+  lastSigned,
+  listOwnRoots,
+  retireKey,
+  sign,
+} from "../events/hsm.ts";
 
 const days = (standard: number) =>
   v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(3_660)), standard);
@@ -39,7 +48,16 @@ export const hsm = definePlugin({
     /** How long a call into the device may take before the process ends itself; 0 for ever. */
     hangLimitMs: whole(20_000, 0, 600_000),
   }),
-  offers: [sign, describeKey, lastSigned, generateKey, bindChain, retireKey],
+  offers: [
+    sign,
+    describeKey,
+    lastSigned,
+    generateKey,
+    bindChain,
+    certifySelf,
+    listOwnRoots,
+    retireKey,
+  ],
   needs: [],
   emits: [],
   follows: [],

@@ -14,7 +14,7 @@ import type { SignatureAlgorithm } from "../../core/formats/x509.ts";
 import { definePlugin, type Plugin } from "../../core/plugin.ts";
 import type { AnswerOf } from "../../events/contract.ts";
 import { Failure } from "../../events/failure.ts";
-import { describeKey, type Signable, sign } from "../../events/hsm.ts";
+import { describeKey, listOwnRoots, type Signable, sign } from "../../events/hsm.ts";
 import { authenticate, type Principal, type Provenance } from "../../events/identity.ts";
 import {
   appendEntry,
@@ -132,7 +132,7 @@ function vault(rooms: Rooms): Plugin {
     ...stateless,
     name: "hsm",
     summary: "signs with keys in memory",
-    offers: [describeKey, sign],
+    offers: [describeKey, listOwnRoots, sign],
   }).implement(async () => {
     await Promise.resolve();
     const { authority, logKey } = rooms;
@@ -145,6 +145,7 @@ function vault(rooms: Rooms): Plugin {
           if (key !== "issuing-ca") throw new Failure("key-unavailable", "no such key");
           return { ...described, publicKey: authority.issuing.spki, chain: [...authority.chain] };
         },
+        listOwnRoots: async () => await Promise.resolve({ certificates: [] }),
         async sign({ key, signable }) {
           await Promise.resolve();
           if (key !== "issuing-ca") throw new Failure("key-unavailable", "no such key");
