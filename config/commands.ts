@@ -139,6 +139,16 @@ const roomCommands: readonly Command[] = [
     },
   },
   {
+    name: "tls",
+    summary: "show the certificate of the TLS listener, make another, or use one of your own",
+    usage: [
+      "show [--json]",
+      "renew [--names A,B] [--addresses A,B] [--days N] [--json]   by a new CA of its own; the same names unless said",
+      "use CERTIFICATE --key FILE [--authority FILE] [--json]      PEM; the door takes it within seconds",
+    ],
+    load: async () => await import("./tls-command.ts"),
+  },
+  {
     name: "account",
     summary: "say who may sign in with a password",
     usage: [

@@ -9,6 +9,7 @@ export {
 export { formatReport } from "./ceremony/report.ts";
 export { lintCeremony } from "./ceremony/review.ts";
 export type { TranscriptLine } from "./ceremony/transcript.ts";
+export { makeServerCertificate } from "./ceremony/tls.ts";
 export { verifyTranscript } from "./ceremony/verify.ts";
 export { VaultRefused } from "./errors.ts";
 export {
