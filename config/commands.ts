@@ -114,7 +114,7 @@ const roomCommands: readonly Command[] = [
     summary:
       "rotate the issuing CA, create, roll, freeze or retire a log, publish a TUF root, while it runs",
     usage: [
-      "rotate-issuing-ca KEY [--common-name NAME] [--organization NAME] [--years N] [--hold-seconds N]",
+      "rotate-issuing-ca KEY [--algorithm ecdsa-p256|ecdsa-p384|rsa-3072|rsa-4096] [--common-name NAME] [--organization NAME] [--years N] [--hold-seconds N]",
       "create-log LOG --format rekor-v2|rekor-v1 --serve [--key LABEL] [--algorithm ecdsa-p256|ed25519] [--origin NAME]",
       "create-log LOG --format rfc6962 [--start TIME] [--end TIME]   the CT log's next shard",
       "roll-log LOG [--name NAME] [--key LABEL] [--algorithm ...] [--origin NAME]   a Rekor log's successor, without a pause",
@@ -137,6 +137,16 @@ const roomCommands: readonly Command[] = [
       const { run } = await import("./operate-command.ts");
       return { run: async (args, terminal) => await run(["roll-log", ...args], terminal) };
     },
+  },
+  {
+    name: "tls",
+    summary: "show the certificate of the TLS listener, make another, or use one of your own",
+    usage: [
+      "show [--json]",
+      "renew [--names A,B] [--addresses A,B] [--days N] [--json]   by a new CA of its own; the same names unless said",
+      "use CERTIFICATE --key FILE [--authority FILE] [--json]      PEM; the door takes it within seconds",
+    ],
+    load: async () => await import("./tls-command.ts"),
   },
   {
     name: "account",

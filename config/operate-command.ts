@@ -1,9 +1,7 @@
 /** `chancery operate`: what an operator does to a live instance. Asked for again, an operation that was interrupted goes on. */
 import { existsSync } from "node:fs";
-import { readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import * as v from "valibot";
-import { parseTrustedRoot } from "../core/formats/trusted-root.ts";
 import { PinRefused } from "../core/plugin.ts";
 import { Failure } from "../events/failure.ts";
 import { keyLabel } from "../events/hsm.ts";
@@ -30,6 +28,7 @@ import {
   parseArguments,
   type Terminal,
 } from "../plugins/client/commands.ts";
+import { rotationFlags, rotationOf } from "./new-ca.ts";
 import { intervalOf, keyKindOf, successorOf, treeOf } from "./new-log.ts";
 import { readPins } from "./ceremony-pins.ts";
 import { readConfiguration, readInstance } from "./load.ts";
@@ -124,18 +123,11 @@ async function offlinePin(
 async function rotate(args: readonly string[], terminal: Terminal): Promise<Asked> {
   const parsed = parseArguments(args, {
     operands: ["KEY"],
-    values: ["organization", "common-name", "years", "hold-seconds", ...common],
+    values: [...rotationFlags, ...common],
     switches: ["json"],
   });
   const key = checked(keyLabel, parsed.operands[0], "KEY");
-  const organization = parsed.value("organization") ?? (await organizationOf(homeOf(terminal)));
-  const rotation = {
-    key,
-    organization,
-    commonName: parsed.value("common-name") ?? `${organization} ${key}`,
-    years: whole(parsed, "years", { standard: 10, most: 30 }),
-    holdSeconds: whole(parsed, "hold-seconds", { standard: 0, most: 604_800 }),
-  };
+  const rotation = await rotationOf(parsed, { home: homeOf(terminal), key });
   return {
     parsed,
     perform: async (request) => await rotateIssuingCa(request, rotation),
@@ -287,27 +279,6 @@ async function publish(args: readonly string[], terminal: Terminal): Promise<Exi
   if (parsed.has("json")) terminal.print(JSON.stringify({ version, wasDone }));
   else terminal.print(`root ${version} is what clients get${wasDone ? ", as before" : ""}`);
   return exitCodes.ok;
-}
-
-async function organizationOf(home: string): Promise<string> {
-  const text = await readFile(join(home, "trust", "trusted_root.json"), "utf8").catch(
-    (cause: unknown) => {
-      throw new CommandError(exitCodes.usage, "--organization is needed", { cause });
-    },
-  );
-  return parseTrustedRoot(text).certificateAuthorities[0]?.organization ?? "";
-}
-
-function whole(
-  parsed: Arguments,
-  name: string,
-  { standard, most }: { readonly standard: number; readonly most: number },
-): number {
-  const text = parsed.value(name);
-  if (text === undefined) return standard;
-  const number = /^\d{1,6}$/.test(text) ? Number(text) : -1;
-  if (number >= 0 && number <= most && (name !== "years" || number > 0)) return number;
-  throw new CommandError(exitCodes.usage, `--${name} is a whole number up to ${most}`);
 }
 
 function checked<S extends v.GenericSchema>(

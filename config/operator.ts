@@ -4,7 +4,7 @@
  */
 import * as v from "valibot";
 import { definePlugin, type Manifest } from "../core/plugin.ts";
-import { bindChain, describeKey, generateKey, retireKey } from "../events/hsm.ts";
+import { bindChain, certifySelf, describeKey, generateKey, retireKey } from "../events/hsm.ts";
 import { activateIssuer, trustBundle } from "../events/issuer.ts";
 import { freezeLog, latestHead, listLogs, retireLog, rollLog } from "../events/log.ts";
 import { rebuildIndex } from "../events/search.ts";
@@ -21,6 +21,7 @@ export const operator: Manifest = definePlugin({
     describeKey,
     generateKey,
     bindChain,
+    certifySelf,
     trustBundle,
     activateIssuer,
     latestHead,

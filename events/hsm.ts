@@ -209,3 +209,32 @@ export const bindChain = ask("hsm", "bindChain", {
   failures: ["access-denied", "operation-refused", "key-unavailable", "lint-refused"],
   deadlineMs: 10_000,
 });
+
+const name = v.pipe(v.string(), v.minLength(1), v.maxLength(64));
+
+/**
+ * An operator's: makes an issuing key its own root. The vault writes the certificate, signs it with the key it is about and binds it,
+ * durably, before it answers. Only where the CA that issues now is its own root too; where one is above it, that certifies
+ * ({@link bindChain}). The same question again gives the same certificate.
+ */
+export const certifySelf = ask("hsm", "certifySelf", {
+  question: v.strictObject({
+    key: keyLabel,
+    organization: name,
+    commonName: name,
+    serial: v.pipe(bytesUpTo(20), v.minLength(8)),
+    notBeforeMs: uint,
+    notAfterMs: uint,
+  }),
+  answer: v.strictObject({ certificate: bytes }),
+  failures: ["access-denied", "operation-refused", "key-unavailable", "lint-refused"],
+  deadlineMs: 30_000,
+});
+
+/** The CAs of the keyring that are their own roots, each certificate DER: where one took over from another, both. */
+export const listOwnRoots = ask("hsm", "listOwnRoots", {
+  question: v.strictObject({}),
+  answer: v.strictObject({ certificates: v.array(bytes) }),
+  failures: ["key-unavailable"],
+  deadlineMs: 5_000,
+});

@@ -9,6 +9,7 @@ export {
 export { formatReport } from "./ceremony/report.ts";
 export { lintCeremony } from "./ceremony/review.ts";
 export type { TranscriptLine } from "./ceremony/transcript.ts";
+export { makeServerCertificate } from "./ceremony/tls.ts";
 export { verifyTranscript } from "./ceremony/verify.ts";
 export { VaultRefused } from "./errors.ts";
 export {
@@ -27,5 +28,9 @@ export { freezeLogForever } from "./operations/freeze-log.ts";
 export { publishNextRoot } from "./operations/publish-root.ts";
 export { retireLogForever } from "./operations/retire-log.ts";
 export { rollLogOver } from "./operations/roll-log.ts";
-export { rotateIssuingCa } from "./operations/rotate-issuing-ca.ts";
+export {
+  issuingAlgorithms,
+  rotateIssuingCa,
+  type Rotation,
+} from "./operations/rotate-issuing-ca.ts";
 export { openOffline } from "./operations/steps.ts";

@@ -8,20 +8,19 @@ import { existsSync } from "node:fs";
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { DatabaseSync } from "node:sqlite";
-import { importPublicKey } from "../core/crypto/keys.ts";
-import { isSignedBy } from "../core/crypto/signed.ts";
+import type { Clock } from "../core/clock.ts";
 import { durableWrite, syncPath } from "../core/durable.ts";
 import { concat, encodeHex, encodeUtf8, equalBytes } from "../core/formats/encoding.ts";
 import { Malformed } from "../core/formats/malformed.ts";
-import { parseCertificate } from "../core/formats/x509.ts";
 import type { Journal } from "../core/journal.ts";
 import type { Envelope } from "../core/plugin.ts";
 import type { AnswerOf, QuestionOf } from "../events/contract.ts";
 import { Failure } from "../events/failure.ts";
-import type { bindChain, generateKey, retireKey } from "../events/hsm.ts";
+import type { bindChain, certifySelf, generateKey, retireKey } from "../events/hsm.ts";
 import type { Out } from "../events/contract.ts";
-import { lintAuthority } from "./ceremony/lint.ts";
+import { checkChain } from "./chain-check.ts";
 import { HsmError, VaultRefused } from "./errors.ts";
+import type { Guard } from "./guard.ts";
 import {
   formatKeyring,
   isPurposeOf,
@@ -31,6 +30,7 @@ import {
   type VaultKey,
 } from "./keyring.ts";
 import { type Ledger, StateUnavailable } from "./ledger.ts";
+import { certifyOwnRoot, ownRootsOf } from "./own-root.ts";
 import type { Pool } from "./pool.ts";
 import type { Vault } from "./vault.ts";
 
@@ -46,14 +46,17 @@ export interface OperationParts {
   readonly keyring: Keyring;
   readonly database: DatabaseSync;
   readonly ledger: Ledger;
+  readonly guard: Guard;
   readonly pool: Pool;
   readonly vault: Vault;
+  readonly clock: Clock;
   readonly journal: Journal;
 }
 
 type Generate = Out<(typeof generateKey)["question"]>;
 type Bind = Out<(typeof bindChain)["question"]>;
-type Operation = "generateKey" | "bindChain" | "retireKey";
+type CertifySelf = Out<(typeof certifySelf)["question"]>;
+type Operation = "generateKey" | "bindChain" | "certifySelf" | "retireKey";
 
 /** The operations of one vault, one at a time. */
 export class KeyOperations {
@@ -80,6 +83,22 @@ export class KeyOperations {
       await this.#bind(question, envelope);
     });
     return {};
+  }
+
+  /** CAs that are their own roots, as the keyring is now. */
+  ownRoots(): readonly Uint8Array[] {
+    return ownRootsOf(this.#keyring.keys);
+  }
+
+  /** The handler of `certifySelf`. @throws {Failure} */
+  async certifySelf(
+    question: CertifySelf,
+    envelope: Envelope,
+  ): Promise<AnswerOf<typeof certifySelf>> {
+    const certificate = await this.#inTurn("certifySelf", question.key, envelope, async () => {
+      return await this.#certify(question, envelope);
+    });
+    return { certificate };
   }
 
   /** The handler of `retireKey`. @throws {Failure} */
@@ -174,7 +193,7 @@ export class KeyOperations {
       }
       throw refused(`"${label}" has its certificate already; a key is certified once`);
     }
-    this.#checkChain(key, chain);
+    checkChain(key, chain, this.#keyring.keys);
     const chainHash = hash("sha256", concat(...chain), "hex");
     await ledger.transaction(() => {
       ledger.operate({
@@ -183,13 +202,20 @@ export class KeyOperations {
         hash: chainHash,
       });
     });
-    const bound = { ...key, chain: [...chain] };
-    await this.#replaceKeyring(
-      this.#keyring.keys.map((one) => (one.label === label ? bound : one)),
-    );
-    await vault.adopt(bound);
+    await this.#change(label, { chain: [...chain] });
     await this.#finish("bindChain", label, { hash: chainHash, envelope });
     this.#parts.journal.info("chain-bound", { key: label });
+  }
+
+  async #certify(question: CertifySelf, envelope: Envelope): Promise<Uint8Array> {
+    const parts = { ...this.#parts, keyring: this.#keyring };
+    const { certificate, isNew, ...what } = await certifyOwnRoot(parts, question, envelope);
+    const { key: label } = question;
+    await this.#change(label, { chain: [certificate] });
+    if (!isNew) return certificate;
+    await this.#finish("certifySelf", label, { ...what, envelope });
+    this.#parts.journal.info("own-root-certified", { key: label });
+    return certificate;
   }
 
   async #retire(label: string, envelope: Envelope): Promise<void> {
@@ -197,44 +223,23 @@ export class KeyOperations {
     if (!key) throw refused(`the keyring has no key "${label}"`);
     if (key.origin === undefined) throw refused(`"${label}" is not the key of a log`);
     const what = { hash: encodeHex(key.publicKeySha256), envelope };
-    const retired = { ...key, retired: true as const };
     if (isUsed(key)) {
       const row = { ...about("retireKey", label, envelope), hash: what.hash };
       await this.#parts.ledger.transaction(() => {
         this.#parts.ledger.operate({ ...row, phase: "announced" });
       });
-      await this.#replaceKeyring(
-        this.#keyring.keys.map((one) => (one.label === label ? retired : one)),
-      );
     }
-    await this.#parts.vault.adopt(retired);
+    await this.#change(label, { retired: true });
     await this.#finish("retireKey", label, what);
     this.#parts.journal.info("key-retired", { key: label });
   }
 
-  /** @throws {Failure} lint-refused or operation-refused unless it is a chain for this key below a root that is known here. */
-  #checkChain(key: VaultKey, chain: readonly Uint8Array[]): void {
-    if (!key.purposes.includes("certificate")) {
-      throw refused(`"${key.label}" does not sign certificates`);
-    }
-    const roots = this.#keyring.keys.flatMap(({ chain: other }) => other?.at(-1) ?? []);
-    const root = chain.at(-1);
-    if (!root || !roots.some((one) => equalBytes(one, root))) {
-      throw refused("the chain ends in a root that the keyring does not know");
-    }
-    const read = chain.map(parseCertificate);
-    const [own] = read;
-    if (!own || !equalBytes(own.publicKey, key.publicKey)) {
-      throw refused(`the chain begins with a certificate of another key than "${key.label}"`);
-    }
-    lintAuthority(own.tbs, "issuing");
-    for (const [at, certificate] of read.entries()) {
-      const above = read[at + 1] ?? certificate;
-      const isLinked = equalBytes(certificate.issuer, above.subject);
-      if (!isLinked || !isSignedBy(certificate, importPublicKey(above.publicKey))) {
-        throw refused("the chain does not hold together");
-      }
-    }
+  /** Says more of a key, in the keyring and then in the vault. */
+  async #change(label: string, more: Partial<VaultKey>): Promise<void> {
+    const keys = this.#keyring.keys.map((one) => (one.label === label ? { ...one, ...more } : one));
+    await this.#replaceKeyring(keys);
+    const key = this.#keyring.keys.find((one) => one.label === label);
+    if (key) await this.#parts.vault.adopt(key);
   }
 
   /** The new keyring, on the disk and read back. */

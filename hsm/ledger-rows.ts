@@ -9,7 +9,7 @@ export const genesisHash = new Uint8Array(32);
 
 const sequence = v.pipe(v.number(), v.safeInteger(), v.minValue(1));
 const atMs = v.pipe(v.number(), v.safeInteger());
-const purpose = v.picklist([...purposes, "selfTest"]);
+const purpose = v.picklist([...purposes, "selfTest", "ownRoot"]);
 
 /** What is bound to an intent besides the hash: enough to answer later who got what. */
 const binding = v.variant("kind", [
@@ -64,7 +64,7 @@ export const ledgerRow = v.variant("type", [
     type: v.literal("operation"),
     atMs,
     asker: v.string(),
-    operation: v.picklist(["generateKey", "bindChain", "retireKey"]),
+    operation: v.picklist(["generateKey", "bindChain", "certifySelf", "retireKey"]),
     phase: v.picklist(["announced", "done"]),
     key: v.string(),
     /** SHA-256 of what it comes to: identifier and binding of a key, or a chain. */

@@ -3,10 +3,12 @@ import * as v from "valibot";
 import { definePlugin } from "../core/plugin.ts";
 import {
   bindChain,
+  certifySelf,
   completeCertificate,
   describeKey,
   generateKey,
   lastSigned,
+  listOwnRoots,
   retireKey,
   sign,
 } from "../events/hsm.ts";
@@ -47,7 +49,17 @@ export const hsm = definePlugin({
     /** How long a call into the device may take before the process ends itself; 0 for ever. */
     hangLimitMs: whole(20_000, 0, 600_000),
   }),
-  offers: [sign, completeCertificate, describeKey, lastSigned, generateKey, bindChain, retireKey],
+  offers: [
+    sign,
+    completeCertificate,
+    describeKey,
+    lastSigned,
+    generateKey,
+    bindChain,
+    certifySelf,
+    listOwnRoots,
+    retireKey,
+  ],
   needs: [],
   emits: [],
   follows: [],

@@ -63,8 +63,10 @@ export default hsm.implement(async ({ config, home, pin, clock, journal, seals, 
       keyring,
       database,
       ledger,
+      guard,
       pool,
       vault,
+      clock,
       journal,
     });
     if (config.hangLimitMs > 0) stack.use(watchForHang(config.hangLimitMs));
@@ -173,6 +175,11 @@ function handlersOf(vault: Vault, operations: KeyOperations): Answers<typeof hsm
     },
     generateKey: async (question, envelope) => await operations.generateKey(question, envelope),
     bindChain: async (question, envelope) => await operations.bindChain(question, envelope),
+    certifySelf: async (question, envelope) => await operations.certifySelf(question, envelope),
+    async listOwnRoots() {
+      await Promise.resolve();
+      return { certificates: [...operations.ownRoots()] };
+    },
     retireKey: async (question, envelope) => await operations.retireKey(question, envelope),
     async lastSigned({ key }) {
       const { size, root } = vault.lastSigned(key);

@@ -23,7 +23,7 @@ import type { Prepared } from "./prepared.ts";
 /** An intent that is recorded and may now be signed. */
 export interface Job {
   readonly key: VaultKey;
-  readonly purpose: Purpose | "selfTest";
+  readonly purpose: Purpose | "selfTest" | "ownRoot";
   readonly asker: string;
   readonly trace: string;
   readonly prepared: Prepared;

@@ -91,7 +91,7 @@ export async function performUseCertificate(
 }
 
 /** A date some years on, same day. */
-function yearsAfter(date: Date, years: number): Date {
+export function yearsAfter(date: Date, years: number): Date {
   const later = new Date(date);
   later.setUTCFullYear(later.getUTCFullYear() + years);
   return later;

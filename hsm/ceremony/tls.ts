@@ -34,15 +34,37 @@ export async function performTls(bench: Bench, step: StepOf<"tlsCertificate">): 
   }
   // The keys are secret, so no transcript could give them back: what an interruption left is made anew.
   for (const path of outputs) await bench.outputs.discard(path);
+  const made = makeServerCertificate({ ...step, notBefore: bench.startedAt });
+  await bench.outputs.write(step.keyOut, made.key, 0o600);
+  await bench.outputs.write(step.certificateOut, made.certificate);
+  await bench.outputs.write(step.authorityOut, made.authority);
+  transcript.once("TLS certificate", {}, () => ({ names: step.names }));
+}
+
+/** What a server's certificate says. */
+export interface ServerFields {
+  readonly organization: string;
+  readonly names: readonly string[];
+  readonly addresses: readonly string[];
+  readonly days: number;
+  readonly notBefore: Date;
+}
+
+/** Server key, its certificate, and that of the CA whose key nobody has any more: all PEM. @throws {VaultRefused} */
+export function makeServerCertificate(fields: ServerFields): {
+  readonly key: string;
+  readonly certificate: string;
+  readonly authority: string;
+} {
   const authority = generateKeyPairSync("ec", { namedCurve: "P-256" });
   const server = generateKeyPairSync("ec", { namedCurve: "P-256" });
   const authoritySpki = spki(authority.publicKey);
   const serverSpki = spki(server.publicKey);
-  const issuer = formatName({ ...step, commonName: `${step.organization} local TLS CA` });
-  const [commonName = "localhost"] = step.names;
+  const issuer = formatName({ ...fields, commonName: `${fields.organization} local TLS CA` });
+  const [commonName = "localhost"] = fields.names;
   const validity = {
-    notBefore: bench.startedAt,
-    notAfter: new Date(bench.startedAt.getTime() + step.days * dayMs),
+    notBefore: fields.notBefore,
+    notAfter: new Date(fields.notBefore.getTime() + fields.days * dayMs),
   };
   const issue = (subject: Uint8Array, publicKey: Uint8Array, extensions: readonly Extension[]) => {
     const serial = randomSerial();
@@ -64,18 +86,19 @@ export async function performTls(bench: Bench, step: StepOf<"tlsCertificate">): 
   const serverDer = issue(
     formatName({ commonName }),
     serverSpki,
-    serverExtensions(step, { subject: serverSpki, issuer: authoritySpki }),
+    serverExtensions(fields, { subject: serverSpki, issuer: authoritySpki }),
   );
-  readAgain(serverDer, authorityDer, step);
+  readAgain(serverDer, authorityDer, fields);
   const key = server.privateKey.export({ type: "pkcs8", format: "pem" }).toString();
-  await bench.outputs.write(step.keyOut, key, 0o600);
-  await bench.outputs.write(step.certificateOut, formatPem("CERTIFICATE", serverDer));
-  await bench.outputs.write(step.authorityOut, formatPem("CERTIFICATE", authorityDer));
-  transcript.once("TLS certificate", {}, () => ({ names: step.names }));
+  return {
+    key,
+    certificate: formatPem("CERTIFICATE", serverDer),
+    authority: formatPem("CERTIFICATE", authorityDer),
+  };
 }
 
 function serverExtensions(
-  { names, addresses }: StepOf<"tlsCertificate">,
+  { names, addresses }: ServerFields,
   keys: { readonly subject: Uint8Array; readonly issuer: Uint8Array },
 ): readonly Extension[] {
   const alternatives = der.sequence(
@@ -112,7 +135,7 @@ function addressBytes(address: string): Uint8Array {
 function readAgain(
   serverDer: Uint8Array,
   authorityDer: Uint8Array,
-  { names, addresses }: StepOf<"tlsCertificate">,
+  { names, addresses }: ServerFields,
 ): void {
   const server = new X509Certificate(serverDer);
   const authority = new X509Certificate(authorityDer);

@@ -1,12 +1,11 @@
 /**
- * Another issuing CA below the same root, put into use without a pause: clients are given it to trust before its first certificate, and
- * the CA before it stays trusted for what it has issued.
+ * Another issuing CA, put into use without a pause: below the same root, or its own root where the CA before it is that. Clients are
+ * given it to trust before its first certificate, and the CA before it stays trusted for what it has issued.
  */
-import { hash } from "node:crypto";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { decodeUtf8, encodeBase64, encodeUtf8, equalBytes } from "../../core/formats/encoding.ts";
+import { decodeUtf8, encodeUtf8, equalBytes } from "../../core/formats/encoding.ts";
 import { formatPem } from "../../core/formats/pem.ts";
 import {
   formatTrustedRoot,
@@ -14,20 +13,20 @@ import {
   type TrustedAuthority,
   type TrustedRoot,
 } from "../../core/formats/trusted-root.ts";
-import { bindChain, describeKey } from "../../events/hsm.ts";
+import { formatName, parseCertificate } from "../../core/formats/x509.ts";
 import { activateIssuer, trustBundle } from "../../events/issuer.ts";
-import { performIssuing } from "../ceremony/authorities.ts";
 import { VaultRefused } from "../errors.ts";
+import { bind, certificateOf, certify, isSame, type NewAuthority } from "./certify.ts";
 import {
   conduct,
   type OperationRequest,
   type OperationResult,
   type OperationStep,
+  type OperatorAsk,
   type Site,
 } from "./conduct.ts";
 import {
   generateInVault,
-  issuerOf,
   type NewTarget,
   openOffline,
   publish,
@@ -35,13 +34,13 @@ import {
   trustedRootName,
 } from "./steps.ts";
 
+/** Kinds of key that issue: every client reads certificates of these. */
+export const issuingAlgorithms = ["ecdsa-p256", "ecdsa-p384", "rsa-3072", "rsa-4096"] as const;
+
 /** What is asked for. */
-export interface Rotation {
-  /** Label of the new key. */
-  readonly key: string;
-  readonly organization: string;
-  readonly commonName: string;
-  readonly years: number;
+export interface Rotation extends NewAuthority {
+  /** Of the new key: ECDSA P-256 unless said. */
+  readonly algorithm?: (typeof issuingAlgorithms)[number] | undefined;
   /** How long clients have the new CA before it issues. */
   readonly holdSeconds: number;
 }
@@ -51,8 +50,8 @@ export async function rotateIssuingCa(
   request: OperationRequest,
   rotation: Rotation,
 ): Promise<OperationResult> {
-  const { key, organization, commonName, years, holdSeconds } = rotation;
-  const certificate = `trust/${key}.pem`;
+  const { key, organization, commonName, years, holdSeconds, algorithm } = rotation;
+  const certificate = certificateOf(key);
   return await conduct(request, {
     name: `rotate-${key}`,
     parameters: {
@@ -61,9 +60,11 @@ export async function rotateIssuingCa(
       commonName,
       years: String(years),
       holdSeconds: String(holdSeconds),
+      ...(algorithm && { algorithm }),
     },
     async precondition() {
       await requireNewKey(request.ask, key);
+      await requireNewName(request.ask, rotation);
       if (existsSync(join(request.home, certificate))) {
         throw new VaultRefused(`${join(request.home, certificate)} exists already`);
       }
@@ -72,22 +73,11 @@ export async function rotateIssuingCa(
       openOffline(request.offlineToken, { certifies: true }),
       generateInVault({
         label: key,
-        algorithm: "ecdsa-p256",
+        algorithm: algorithm ?? "ecdsa-p256",
         purposes: ["certificate"],
         askers: ["issuer"],
       }),
-      {
-        title: `certify ${key}`,
-        perform: async ({ bench }) => {
-          const issuer = { organization, commonName, years, out: certificate };
-          await performIssuing(bench, {
-            step: "issuingCertificate",
-            key,
-            issuer: issuerOf(bench),
-            ...issuer,
-          });
-        },
-      },
+      certify({ key, organization, commonName, years }),
       bind(key),
       publish(`publish trust in ${key}`, async (published, site) => {
         const root = parseTrustedRoot(decodeUtf8(await published.read(trustedRootName)));
@@ -102,21 +92,18 @@ export async function rotateIssuingCa(
   });
 }
 
-function bind(key: string): OperationStep {
-  return {
-    title: `give ${key} its certificate in the vault`,
-    async perform({ ask, bench }) {
-      const chain = bench.chain(key);
-      await ask(bindChain, { key, chain });
-      const described = await ask(describeKey, { key });
-      if (!isSame(described.chain ?? [], chain)) {
-        throw new VaultRefused(`the vault describes "${key}" with another chain`);
-      }
-      bench.transcript.once("bound", { key }, () => ({
-        chainSha256: chain.map((one) => hash("sha256", one, "hex")),
-      }));
-    },
-  };
+/** Verifiers look for an issuer by its name, so no two CAs have one. */
+async function requireNewName(
+  ask: OperatorAsk,
+  { organization, commonName }: Rotation,
+): Promise<void> {
+  const subject = formatName({ organization, commonName });
+  const { chains } = await ask(trustBundle, {});
+  if (chains.flat().some((one) => equalBytes(parseCertificate(one).subject, subject))) {
+    throw new VaultRefused(
+      `another CA is called "${commonName}" already; choose another --common-name`,
+    );
+  }
 }
 
 function putIntoUse(key: string, holdSeconds: number): OperationStep {
@@ -182,8 +169,4 @@ function withoutOthers(root: TrustedRoot, key: string, { bench }: Site): readonl
   });
   const content = formatTrustedRoot({ ...root, certificateAuthorities });
   return [{ name: trustedRootName, content: encodeUtf8(content) }];
-}
-
-function isSame(a: readonly Uint8Array[], b: readonly Uint8Array[]): boolean {
-  return a.map(encodeBase64).join() === b.map(encodeBase64).join();
 }

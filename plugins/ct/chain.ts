@@ -37,7 +37,8 @@ export interface Authority {
 
 /** What is believed without looking again. */
 export interface Trust {
-  readonly roots: readonly Authority[];
+  /** Grows where a CA that is its own root takes over from another. */
+  readonly roots: Authority[];
   /**
    * Our own issuing chains, issuing CA first, root last, every link checked once: nearly every submission ends with one. A CA that is
    * put into use later joins with its first leaf.

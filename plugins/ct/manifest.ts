@@ -11,7 +11,7 @@ import {
   getSth,
   getSthConsistency,
 } from "../../events/ct.ts";
-import { describeKey, keyLabel } from "../../events/hsm.ts";
+import { describeKey, keyLabel, listOwnRoots } from "../../events/hsm.ts";
 import {
   appendEntry,
   findLeaf,
@@ -54,6 +54,7 @@ export const ct = definePlugin({
   ],
   needs: [
     describeKey,
+    listOwnRoots,
     appendEntry,
     readEntries,
     findLeaf,

@@ -5,10 +5,11 @@ import { equalBytes } from "../../core/formats/encoding.ts";
 import type { QuestionOf } from "../../events/contract.ts";
 import type { addChain } from "../../events/ct.ts";
 import { Failure } from "../../events/failure.ts";
-import { describeKey } from "../../events/hsm.ts";
+import { describeKey, listOwnRoots } from "../../events/hsm.ts";
 import { appendEntry } from "../../events/log.ts";
-import { acceptChain, readTrust } from "./chain.ts";
+import { acceptChain, readTrust, type Trust } from "./chain.ts";
 import { ct } from "./manifest.ts";
+import { againWithRoots, ownRoots } from "./own-roots.ts";
 import { purposeOids } from "./purposes.ts";
 import { inLog, reads } from "./reads.ts";
 import { shardCalled, shardFor, shardsOf } from "./shards.ts";
@@ -35,6 +36,9 @@ export default ct.implement(async ({ ask, clock, config, journal }) => {
     { ...rules, now: clock.now() },
   );
 
+  const lookForRoots = ownRoots(trust, async () => await ask(listOwnRoots, {}), { rules, clock });
+  // Those that have taken over since; without the vault's word nothing is believed.
+  await lookForRoots(true);
   const lookAtOurs = firstOfEachTurn();
 
   async function add(
@@ -45,7 +49,9 @@ export default ct.implement(async ({ ask, clock, config, journal }) => {
     if (asked !== undefined) shardCalled(shards, asked);
     // What the issuer hands in, the vault has verified before it gave it; everybody else may send what they like.
     const look = from === "issuer" ? lookAtOurs : everyOne;
-    const accepted = acceptChain(kind, chain, trust, { ...rules, now: clock.now(), look });
+    const now = { ...rules, now: clock.now(), look };
+    const judge = () => acceptChain(kind, chain, trust, now);
+    const accepted = await againWithRoots(judge, { trust, look: lookForRoots, from });
     const { entry, notAfter } = accepted;
     const { log } = shardFor(shards, notAfter, asked);
     const question = { log, entry, prove: false };
@@ -66,14 +72,18 @@ export default ct.implement(async ({ ask, clock, config, journal }) => {
       addPreChain: async (question, envelope) => await add("precertificate", question, envelope),
       ...reads(ask, shards),
       async getRoots({ log }) {
-        await Promise.resolve();
         shardCalled(shards, log);
-        const certificates = trust.roots.map(({ certificate }) => certificate.der);
-        // Several issuing CAs may share a root.
-        const isFirst = (der: Uint8Array, at: number): boolean =>
-          certificates.findIndex((other) => equalBytes(other, der)) === at;
-        return { certificates: certificates.filter(isFirst) };
+        await lookForRoots(false);
+        return { certificates: rootsOf(trust) };
       },
     },
   };
 });
+
+/** Several issuing CAs may share a root. */
+function rootsOf({ roots }: Trust): Uint8Array[] {
+  const certificates = roots.map(({ certificate }) => certificate.der);
+  return certificates.filter(
+    (der, at) => certificates.findIndex((other) => equalBytes(other, der)) === at,
+  );
+}

@@ -12,6 +12,7 @@ import {
   type ServerHttp2Session,
 } from "node:http2";
 import type { Duplex } from "node:stream";
+import { secureContext } from "./credentials.ts";
 import { endAfter, type Response } from "./deadline.ts";
 import { refusalText } from "./families.ts";
 import { allow } from "./gate.ts";
@@ -64,9 +65,7 @@ export function createTlsServer(
     {
       ...timeouts(limits),
       allowHTTP1: true,
-      cert: credentials.certificate,
-      key: credentials.key,
-      minVersion: "TLSv1.2",
+      ...secureContext(credentials),
       handshakeTimeout: handshakeTimeoutMs,
       maxHeaderSize: maxHeaderBytes,
       maxHeaderListPairs: maxHeaders,

@@ -1,13 +1,12 @@
 /** The only door: turns HTTP into asks and answers into HTTP, and decides nothing else. */
 import { randomUUID } from "node:crypto";
-import { readFile } from "node:fs/promises";
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Context } from "../../core/plugin.ts";
 import { slowStart } from "../../core/rate.ts";
 import { createAdmission } from "./admission.ts";
 import { type App, createApp } from "./app.ts";
+import { keepCredentials, type KeptCredentials } from "./credentials.ts";
 import { refusalText } from "./families.ts";
 import { allow, passGate } from "./gate.ts";
 import { createCalls, isCall, type ServeCall } from "./grpc.ts";
@@ -60,13 +59,19 @@ export default http.implement(async (context) => {
   const serveCall = createCalls({ ask: put, ...serving });
   const serve = serveBy({ app, serveCall, shedding, journal, meter });
   opened.use(app);
-  await openListeners(serve, context, opened);
+  const credentials = config.tlsPort === undefined ? null : await keepCredentials(context);
+  if (credentials !== null) opened.use(credentials);
+  await openListeners(serve, context, { credentials, opened });
   const kept = opened.move();
   let closed: Promise<void> | null = null;
   const close = async () => await (closed ??= kept.disposeAsync());
   return {
     handlers: {},
     metrics: async () => await meter.metrics(),
+    health() {
+      const trouble = credentials?.trouble() ?? null;
+      return trouble === null ? { status: "ok" } : { status: "degraded", ...trouble };
+    },
     /** Says that it is not ready, waits until that is known, shuts the doors, and finishes what came in before. */
     async drain() {
       draining.abort();
@@ -121,17 +126,19 @@ function rateOf(limits: DoorContext["config"]["limits"], nowMs: () => number): R
 /** Opens every listener of the configuration; those opened are closed again if one cannot be. */
 async function openListeners(
   serve: Serve,
-  context: DoorContext,
-  opened: AsyncDisposableStack,
+  { config, journal }: DoorContext,
+  { credentials, opened }: { credentials: KeptCredentials | null; opened: AsyncDisposableStack },
 ): Promise<void> {
-  const { config, journal, home } = context;
   const { limits } = config;
-  const credentials = config.tlsPort === undefined ? null : await readCredentials(home(), config);
   for (const host of config.addresses) {
     const plain = () => createPlainServer(serve, limits);
     await open(host, config.port, plain);
     if (credentials !== null) {
-      await open(host, config.tlsPort ?? 0, () => createTlsServer(serve, limits, credentials));
+      await open(host, config.tlsPort ?? 0, () => {
+        const server = createTlsServer(serve, limits, credentials.now);
+        credentials.serve(server);
+        return server;
+      });
     }
   }
 
@@ -150,14 +157,6 @@ async function openListeners(
       journal.warn("address-not-available", { host, port });
     }
   }
-}
-
-async function readCredentials(home: string, { tlsCertificate, tlsKey }: DoorContext["config"]) {
-  const [certificate, key] = await Promise.all([
-    readFile(join(home, tlsCertificate), "utf8"),
-    readFile(join(home, tlsKey), "utf8"),
-  ]);
-  return { certificate, key };
 }
 
 function isAbsent(thrown: unknown): boolean {

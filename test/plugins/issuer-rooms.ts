@@ -15,7 +15,13 @@ import type { SignatureAlgorithm } from "../../core/formats/x509.ts";
 import { definePlugin, type Plugin } from "../../core/plugin.ts";
 import type { AnswerOf } from "../../events/contract.ts";
 import { Failure } from "../../events/failure.ts";
-import { completeCertificate, describeKey, type Signable, sign } from "../../events/hsm.ts";
+import {
+  completeCertificate,
+  describeKey,
+  listOwnRoots,
+  type Signable,
+  sign,
+} from "../../events/hsm.ts";
 import { authenticate, type Principal, type Provenance } from "../../events/identity.ts";
 import {
   appendEntry,
@@ -146,7 +152,7 @@ function vault(rooms: Rooms): Plugin {
     ...stateless,
     name: "hsm",
     summary: "signs with keys in memory",
-    offers: [describeKey, sign, completeCertificate],
+    offers: [describeKey, listOwnRoots, sign, completeCertificate],
   }).implement(async ({ draining }) => {
     await Promise.resolve();
     const { authority, logKey } = rooms;
@@ -164,6 +170,7 @@ function vault(rooms: Rooms): Plugin {
           if (key !== "issuing-ca") throw new Failure("key-unavailable", "no such key");
           return { ...described, publicKey: authority.issuing.spki, chain: [...authority.chain] };
         },
+        listOwnRoots: async () => await Promise.resolve({ certificates: [] }),
         async sign({ key, signable }) {
           await Promise.resolve();
           if (key !== "issuing-ca") throw new Failure("key-unavailable", "no such key");

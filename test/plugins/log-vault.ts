@@ -11,7 +11,7 @@ import { encodeUtf8 } from "../../core/formats/encoding.ts";
 import { emptyRoot, verifyConsistency } from "../../core/formats/merkle.ts";
 import { formatSetPayload } from "../../core/formats/rekor-entry.ts";
 import { sctSignatureInput, treeHeadSignatureInput } from "../../core/formats/sct.ts";
-import { describeKey, lastSigned, sign, type Signable } from "../../events/hsm.ts";
+import { describeKey, lastSigned, listOwnRoots, sign, type Signable } from "../../events/hsm.ts";
 import { Failure, type FailureCode } from "../../events/failure.ts";
 
 /** What goes wrong with an ask: before or after the guard has taken note. */
@@ -119,7 +119,7 @@ export function vaultPlugin(
     name: "hsm",
     summary: "Signs for tests",
     config: v.strictObject({}),
-    offers: [sign, describeKey, lastSigned],
+    offers: [sign, describeKey, lastSigned, listOwnRoots],
     needs: [],
     emits: [],
     follows: [],
@@ -159,6 +159,7 @@ export function vaultPlugin(
         };
       },
       lastSigned: async ({ key }) => find(key).last,
+      listOwnRoots: async () => await Promise.resolve({ certificates: [] }),
     },
   }));
 }

@@ -35,14 +35,33 @@ test("root, intermediate and issuing CA of P-384, and timestamps below an interm
   await stranger.expectClean();
 });
 
-test("a CA of RSA that is its own root", async () => {
+test("a CA of RSA that is its own root, and the one of P-384 that takes over from it", async () => {
   await using stranger = await Stranger.arrive("genesis-single");
   await signEverything(stranger);
   expect(await namesOf(stranger, "certificateAuthorities")).toEqual([["chancery-demo issuing CA"]]);
-  const refused = await stranger.operate("rotate-issuing-ca", "issuing-ca-2");
+  // Verifiers would not know which of two CAs of one name to look at.
+  const same = ["--common-name", "chancery-demo issuing CA"];
+  const refused = await stranger.operate("rotate-issuing-ca", "issuing-ca-2", ...same);
   expect(refused).toMatchObject({ code: 1 });
-  expect(refused.stderr).toContain("the CA in use is its own root");
+  expect(refused.stderr).toContain('another CA is called "chancery-demo issuing CA" already');
+  const roots = async () => {
+    const answer = await fetch(`${stranger.instance.origin}/logs/ct/ct/v1/get-roots`);
+    const { certificates } = (await answer.json()) as { certificates: string[] };
+    return certificates.map((one) => commonName(Buffer.from(one, "base64")));
+  };
+  expect(await roots()).toEqual(["chancery-demo issuing CA"]);
+  const kind = ["--algorithm", "ecdsa-p384"];
+  expect(await stranger.operate("rotate-issuing-ca", "issuing-ca-2", ...kind)).toMatchObject({
+    code: 0,
+  });
+  expect(await stranger.signAndVerify("after a rotation")).toContain("issuing-ca-2");
+  expect(await namesOf(stranger, "certificateAuthorities")).toEqual([
+    ["chancery-demo issuing-ca-2"],
+    ["chancery-demo issuing CA"],
+  ]);
+  expect(await roots()).toEqual(["chancery-demo issuing CA", "chancery-demo issuing-ca-2"]);
   await stranger.verifyAll();
+  await stranger.expectClean();
 });
 
 /** The npm client signs into Rekor v1, and into v2 with a timestamp. */

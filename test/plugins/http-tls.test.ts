@@ -1,0 +1,138 @@
+/** The certificate of the TLS listener is renewed, and replaced by another's, while the door serves: `chancery tls`, and the door itself. */
+import { randomUUID, X509Certificate } from "node:crypto";
+import { once } from "node:events";
+import { readFile, stat, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { connect, type TLSSocket } from "node:tls";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { runCommand } from "../../config/commands.ts";
+import { makeServerCertificate } from "../../hsm/commands.ts";
+import { bootDoor, type Door } from "../support/door.ts";
+
+let door: Door;
+beforeAll(async () => {
+  door = await bootDoor();
+  const instance = {
+    version: 1,
+    id: randomUUID(),
+    origin: "https://sign.corp.example",
+    port: 1,
+    tlsPort: 2,
+    natsPort: 3,
+    createdAt: new Date().toISOString(),
+    treeId: "1",
+  };
+  await writeFile(join(door.home, "instance.json"), JSON.stringify(instance));
+  const outbound = "outbound: { authorityFiles: [trust/tls/ca.pem] }";
+  await writeFile(join(door.home, "config.yaml"), `http: {}\n${outbound}\n`);
+});
+afterAll(async () => await door.dispose());
+
+async function tls(...args: readonly string[]) {
+  const [lines, said]: string[][] = [[], []];
+  const code = await runCommand(["tls", ...args], {
+    environment: { CHANCERY_HOME: door.home },
+    folder: door.home,
+    print: (line) => void lines?.push(line),
+    complain: (line) => void said?.push(line),
+    interactive: false,
+    readInput: async () => await Promise.resolve(new Uint8Array()),
+  });
+  return { code, lines, said: said?.join("\n") ?? "" };
+}
+
+const at = (name: string): string => join(door.home, name);
+const dial = async (options: object = { rejectUnauthorized: false }): Promise<TLSSocket> => {
+  const socket = connect({ host: "127.0.0.1", port: door.tlsPort, ...options });
+  await once(socket, "secureConnect");
+  return socket;
+};
+/** Names of the certificate that a new connection is shown. */
+const names = async (): Promise<string | undefined> => {
+  const socket = await dial();
+  const certificate = socket.getPeerX509Certificate();
+  socket.destroy();
+  return certificate?.subjectAltName;
+};
+const asks = async (socket: TLSSocket): Promise<string> => {
+  socket.write("GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n");
+  const [data] = (await once(socket, "data")) as [Buffer];
+  return data.toString("latin1");
+};
+
+test("renewed with other names, it is what new connections are shown, and open ones go on", async () => {
+  const open = await dial();
+  const wanted = ["--names", "sign.corp.example,localhost", "--addresses", "127.0.0.1,::1"];
+  const renewed = await tls("renew", ...wanted, "--days", "90");
+  expect(renewed.code).toBe(0);
+  expect(renewed.lines?.[0]).toContain("sign.corp.example, localhost, 127.0.0.1, 0:0:0:0:0:0:0:1");
+  expect(renewed.said).toContain("takes the new one");
+  expect(renewed.said).toContain("start the services again");
+  await expect.poll(names, { timeout: 10_000 }).toContain("DNS:sign.corp.example");
+  const ca = await readFile(at("trust/tls/ca.pem"));
+  const trusted = await dial({ ca, servername: "sign.corp.example" });
+  expect(trusted.authorized).toBe(true);
+  trusted.destroy();
+  expect(await asks(open)).toContain("200 OK");
+  open.destroy();
+  expect((await stat(at("secrets/tls/key.pem"))).mode & 0o777).toBe(0o600);
+  // The same names unless others are said.
+  expect((await tls("renew")).lines).toEqual([
+    renewed.lines?.[0],
+    expect.stringMatching(/^ends {4}20/),
+    expect.stringContaining("local TLS CA"),
+  ]);
+  expect((await tls("show", "--json")).lines?.[0]).toContain('"names":["sign.corp.example","lo');
+});
+
+test("one of the operator's own is taken, with what is above it", async () => {
+  const fields = { organization: "Corp", addresses: [], days: 30, notBefore: new Date() };
+  const own = makeServerCertificate({ ...fields, names: ["door.corp.example"] });
+  const other = makeServerCertificate({ ...fields, names: ["other.example"] });
+  const old = makeServerCertificate({ ...fields, names: ["old.example"], notBefore: new Date(0) });
+  const files = { own: own.certificate, key: own.key, ca: own.authority, wrong: other.key };
+  for (const [name, text] of Object.entries({ ...files, old: old.certificate, oldKey: old.key })) {
+    await writeFile(at(name), text);
+  }
+  const before = await readFile(at("trust/tls/cert.pem"), "utf8");
+  for (const [args, code, said] of [
+    [["own"], 2, "--key FILE is needed"],
+    [["own", "--key", "wrong"], 1, "the key is not that of the certificate"],
+    [["key", "--key", "key"], 1, "the certificate cannot be read"],
+    [["old", "--key", "oldKey"], 1, "the certificate ended"],
+    [["nothing", "--key", "key"], 3, "cannot be read"],
+  ] as const) {
+    const refused = await tls("use", ...args);
+    expect([refused.code, refused.said]).toEqual([code, expect.stringContaining(said)]);
+  }
+  for (const bad of ["a b", "https://x", "", "-a.example"]) {
+    expect((await tls("renew", "--names", bad)).code).toBe(2);
+  }
+  expect((await tls("renew", "--addresses", "300.1.1.1")).code).toBe(2);
+  expect((await tls("renew", "--days", "826")).code).toBe(2);
+  expect(await readFile(at("trust/tls/cert.pem"), "utf8")).toBe(before);
+  expect((await tls("use", "own", "--key", "key", "--authority", "ca")).code).toBe(0);
+  await expect.poll(names, { timeout: 10_000 }).toBe("DNS:door.corp.example");
+  expect(await readFile(at("trust/tls/ca.pem"), "utf8")).toBe(own.authority);
+});
+
+test("a pair that does not fit leaves the one before in force, and is told of", async () => {
+  const key = await readFile(at("secrets/tls/key.pem"), "utf8");
+  const fields = { organization: "Corp", names: ["x"], addresses: [], days: 1 };
+  await writeFile(
+    at("secrets/tls/key.pem"),
+    makeServerCertificate({ ...fields, notBefore: new Date() }).key,
+  );
+  const told = () => door.journal.filter(({ event }) => event === "tls-certificate-not-loaded");
+  await expect.poll(() => told().length, { timeout: 10_000 }).toBe(1);
+  expect(await names()).toBe("DNS:door.corp.example");
+  const ready = async () => await (await fetch(`${door.origin}/readyz`)).text();
+  expect(await ready()).toContain('"http":"degraded"');
+  expect(told()[0]?.fields["reason"]).toContain("is not that of the certificate");
+  await writeFile(at("secrets/tls/key.pem"), key);
+  await expect.poll(ready, { timeout: 10_000 }).toContain('"ready"');
+  expect(told()).toHaveLength(1);
+  expect(new X509Certificate(await readFile(at("trust/tls/cert.pem"))).subjectAltName).toBe(
+    await names(),
+  );
+});
