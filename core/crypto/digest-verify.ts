@@ -3,13 +3,16 @@
  * so this is done by a small addon over the OpenSSL inside Node, or, where that was not built, by slower code with the same answers.
  */
 import { constants, publicDecrypt } from "node:crypto";
-import { p256, p384, p521 } from "@noble/curves/nist.js";
+import { createRequire } from "node:module";
+import type * as Nist from "@noble/curves/nist.js";
 import * as der from "../formats/der.ts";
 import { concat, decodeHex, equalBytes } from "../formats/encoding.ts";
 import { Malformed } from "../formats/malformed.ts";
 import { loadAddon } from "./addon.ts";
 import { type HashName, hashLengths } from "./hash.ts";
 import { isEcdsa, isRsa, type PublicKey } from "./keys.ts";
+
+const load = createRequire(import.meta.url);
 
 /** Decides whether `signature` is the key's over `digest`. */
 export type DigestVerifier = (
@@ -48,14 +51,16 @@ function isVerifiable(key: PublicKey, hash: HashName, digest: Uint8Array): boole
 }
 
 const curves = {
-  "ecdsa-p256": { curve: p256, octets: 32 },
-  "ecdsa-p384": { curve: p384, octets: 48 },
-  "ecdsa-p521": { curve: p521, octets: 66 },
+  "ecdsa-p256": { curve: "p256", octets: 32 },
+  "ecdsa-p384": { curve: "p384", octets: 48 },
+  "ecdsa-p521": { curve: "p521", octets: 66 },
 } as const;
 
 function verifyEcdsa(key: PublicKey, digest: Uint8Array, signature: Uint8Array): boolean {
   // isVerifiable has let through ECDSA keys only.
-  const { curve, octets } = curves[key.algorithm as keyof typeof curves];
+  const { curve: name, octets } = curves[key.algorithm as keyof typeof curves];
+  // It takes 12 MiB, and where the addon is nobody comes here.
+  const { [name]: curve } = load("@noble/curves/nist.js") as typeof Nist;
   const point = key.spki.subarray(key.spki.length - 2 * octets - 1);
   try {
     const compact = compactSignature(signature, octets);

@@ -244,14 +244,14 @@ function isOid(bytes: Uint8Array, from: number, end: number): boolean {
 }
 
 function checkOrder(bytes: Uint8Array, from: number, end: number): void {
-  let before: Uint8Array | null = null;
-  for (let at = from; at < end;) {
+  let before = from;
+  for (let at = contentFrom(bytes, from) + contentLength(bytes, from); at < end;) {
     const next = contentFrom(bytes, at) + contentLength(bytes, at);
-    const element = bytes.subarray(at, next);
-    if (before !== null && Buffer.compare(before, element) > 0) {
+    const [one, other] = [bytes.subarray(before, at), bytes.subarray(at, next)];
+    if (Buffer.compare(one, other) > 0) {
       throw new Malformed("der: set out of order");
     }
-    before = element;
+    before = at;
     at = next;
   }
 }

@@ -42,6 +42,7 @@ export interface FulcioClaims {
   readonly extensions: readonly { readonly arc: number; readonly value: string }[];
 }
 
+const lastArc = 24;
 /** Arcs up to here hold bare UTF-8, later ones a DER UTF8String. */
 const lastRawArc = 6;
 const otherNameArc = 7;
@@ -52,17 +53,22 @@ const otherNameArc = 7;
  * @throws {Malformed} on an empty value, an arc given twice, or one that is not free to give.
  */
 export function fulcioExtensions(claims: FulcioClaims): readonly Extension[] {
-  const values = new Map<number, string>([
-    [fulcioArcs.issuer, claims.oidcIssuer],
-    [fulcioArcs.issuerV2, claims.oidcIssuer],
-    [fulcioArcs.tokenSubject, claims.subject],
-  ]);
+  // By arc number, which is the order they come in.
+  const values: (string | undefined)[] = [];
+  values[fulcioArcs.issuer] = claims.oidcIssuer;
+  values[fulcioArcs.issuerV2] = claims.oidcIssuer;
+  values[fulcioArcs.tokenSubject] = claims.subject;
   for (const { arc, value } of claims.extensions) {
-    if (values.has(arc)) throw new Malformed(`fulcio extension ${arc}: given twice`);
+    if (values[arc] !== undefined) throw new Malformed(`fulcio extension ${arc}: given twice`);
     if (!isArc(arc)) throw new Malformed(`fulcio extension ${arc}: unknown`);
-    values.set(arc, value);
+    values[arc] = value;
   }
-  return [...values].toSorted(([a], [b]) => a - b).map(([arc, value]) => render(arc, value));
+  const extensions: Extension[] = [];
+  for (let arc = 1; arc <= lastArc; arc++) {
+    const value = values[arc];
+    if (value !== undefined) extensions.push(render(arc, value));
+  }
+  return extensions;
 }
 
 /** The values of all extensions in Fulcio's arc, by arc number. @throws {Malformed} if one is not encoded as its arc demands. */
@@ -95,7 +101,7 @@ const arcPrefix = `${fulcioArc}.`;
 
 /** True for the arc numbers of extensions known here. */
 function isArc(arc: number): boolean {
-  return Number.isInteger(arc) && arc >= 1 && arc <= 24 && arc !== otherNameArc;
+  return Number.isInteger(arc) && arc >= 1 && arc <= lastArc && arc !== otherNameArc;
 }
 
 function render(arc: number, value: string): Extension {

@@ -43,12 +43,12 @@ const hashLength = 32;
  */
 /** The bytes an SCT's signature covers. */
 export function sctSignatureInput(entry: SctEntry): Uint8Array {
-  return concat(Uint8Array.of(version1, certificateTimestamp), timestamped(entry));
+  return timestamped(certificateTimestamp, entry);
 }
 
 /** struct { Version version; MerkleLeafType leaf_type = timestamped_entry; TimestampedEntry; }            RFC 6962 §3.4 */
 export function merkleTreeLeaf(entry: SctEntry): Uint8Array {
-  return concat(Uint8Array.of(version1, timestampedEntry), timestamped(entry));
+  return timestamped(timestampedEntry, entry);
 }
 
 /** The inverse of {@link merkleTreeLeaf}. @throws {Malformed} */
@@ -144,18 +144,28 @@ const signatureNames = new Map<number, DigitallySigned["algorithm"]>([
   [signatureIds.ecdsa, "ecdsa"],
 ]);
 
-function timestamped(entry: SctEntry): Uint8Array {
-  const extensions = opaque(2, entry.extensions ?? new Uint8Array());
-  const timestamp = uintBytes(entry.timestampMs, 8);
-  if (entry.kind === "certificate") {
-    return concat(timestamp, uintBytes(x509Entry, 2), opaque(3, entry.certificate), extensions);
-  }
-  if (entry.issuerKeyHash.length !== hashLength) {
+/** Version and type, then what a log signs and stores of an entry, written once. */
+function timestamped(type: number, entry: SctEntry): Uint8Array {
+  const { timestampMs, extensions = none } = entry;
+  const isCertificate = entry.kind === "certificate";
+  const head = isCertificate ? none : entry.issuerKeyHash;
+  if (!isCertificate && head.length !== hashLength) {
     throw new Malformed("precertificate entry: issuer key hash is not 32 bytes");
   }
-  const signed = concat(entry.issuerKeyHash, opaque(3, entry.tbs));
-  return concat(timestamp, uintBytes(precertEntry, 2), signed, extensions);
+  const signed = isCertificate ? entry.certificate : entry.tbs;
+  const parts = [
+    uintBytes(timestampMs, 8),
+    uintBytes(isCertificate ? x509Entry : precertEntry, 2),
+    head,
+    uintBytes(signed.length, 3),
+    signed,
+    uintBytes(extensions.length, 2),
+    extensions,
+  ];
+  return concat(Uint8Array.of(version1, type), ...parts);
 }
+
+const none = new Uint8Array();
 
 function readEntry(
   reader: TlsReader,

@@ -3,7 +3,7 @@
  * `Accept` is not looked at, because clients ask for what they do not read.
  */
 import { encodeBase64, encodeUtf8 } from "../../core/formats/encoding.ts";
-import { formatPem } from "../../core/formats/pem.ts";
+import { formatPemBlock } from "../../core/formats/pem.ts";
 import type { AnswerOf } from "../../events/contract.ts";
 import type { addChain } from "../../events/ct.ts";
 import { listIssuers } from "../../events/identity.ts";
@@ -21,6 +21,7 @@ export function fulcioRoutes(ask: Put): readonly Route[] {
 }
 
 function versionTwo(ask: Put): readonly Route[] {
+  const format = chainFormatter();
   return [
     {
       method: "POST",
@@ -29,7 +30,8 @@ function versionTwo(ask: Put): readonly Route[] {
       body,
       handle: async ({ authorization, body: bytes, network }) => {
         const request = parseRequest(bytes, authorization);
-        return json(signingCertificateJson(await ask(issueCertificate, { ...request, network })));
+        const issued = await ask(issueCertificate, { ...request, network });
+        return json(signingCertificateJson(issued, format(issued.chain)));
       },
     },
     {
@@ -81,7 +83,21 @@ function versionOne(ask: Put): readonly Route[] {
 
 /** Certificates without final newlines, as Fulcio answers. */
 export function formatChain(chain: readonly Uint8Array[]): readonly string[] {
-  return chain.map((der) => formatPem("CERTIFICATE", der).trimEnd());
+  return chain.map((der) => formatPemBlock("CERTIFICATE", der));
+}
+
+/** As {@link formatChain}; those above the leaf, which come with every one of them, are written once. */
+function chainFormatter(): typeof formatChain {
+  const written = new WeakMap<Uint8Array, string>();
+  return ([leaf, ...above]) => {
+    const texts = leaf === undefined ? [] : [formatPemBlock("CERTIFICATE", leaf)];
+    for (const der of above) {
+      const text = written.get(der) ?? formatPemBlock("CERTIFICATE", der);
+      written.set(der, text);
+      texts.push(text);
+    }
+    return texts;
+  };
 }
 
 /** What RFC 6962 §4.1 answers, which Fulcio passes on in base64. */
@@ -100,8 +116,10 @@ export function describeIssuer(issuer: AnswerOf<typeof listIssuers>["issuers"][n
   return { spiffeTrustDomain: "", subjectDomain: "", skipEmailVerification: false, ...issuer };
 }
 
-function signingCertificateJson({ chain, detachedSct }: AnswerOf<typeof issueCertificate>): object {
-  const certificates = formatChain(chain);
+function signingCertificateJson(
+  { detachedSct }: AnswerOf<typeof issueCertificate>,
+  certificates: readonly string[],
+): object {
   if (detachedSct === undefined)
     return { signedCertificateEmbeddedSct: { chain: { certificates } } };
   const signedCertificateTimestamp = encodeBase64(encodeUtf8(addChainResponse(detachedSct)));

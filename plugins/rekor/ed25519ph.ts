@@ -1,7 +1,10 @@
 /** Ed25519ph (RFC 8032 §5.1.7) when only SHA-512 of the message is at hand: node:crypto does not have it. */
+import { createRequire } from "node:module";
 import { sha512 } from "../../core/crypto/hash.ts";
 import { concat, encodeUtf8, equalBytes } from "../../core/formats/encoding.ts";
-import { ed25519 } from "@noble/curves/ed25519.js";
+import type * as Ed25519 from "@noble/curves/ed25519.js";
+
+const load = createRequire(import.meta.url);
 
 /** RFC 8032 §2: dom2(1, "") in front of everything that is hashed. */
 const domain = concat(encodeUtf8("SigEd25519 no Ed25519 collisions"), Uint8Array.of(1, 0));
@@ -18,7 +21,8 @@ export function verifyPrehashed(
   const publicKey = spki.subarray(spki.length - keyLength);
   const r = signature.subarray(0, 32);
   const s = littleEndian(signature.subarray(32));
-  const { Point } = ed25519;
+  // It takes some MiB, and few entries are of this kind.
+  const { Point } = (load("@noble/curves/ed25519.js") as typeof Ed25519).ed25519;
   const order = Point.Fn.ORDER;
   // A larger s would be a second signature of the same meaning.
   if (s >= order) return false;
