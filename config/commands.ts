@@ -164,9 +164,9 @@ const roomCommands: readonly Command[] = [
     summary: "begin, review and try OIDC providers, shipped or of one's own",
     usage: [
       "list [--json]",
-      "new FILE.yaml [--from-token FILE]   a provider and its vectors to begin with",
-      "lint FILE [--vectors FILE] [--json]",
-      "test FILE [--vectors FILE] [--json]   its vectors, and what is tried against every provider",
+      "init FILE.yaml [--from-token FILE]   a provider and its vectors to begin with",
+      "lint FILE|FOLDER [--vectors FILE] [--json]",
+      "test FILE|FOLDER [--vectors FILE] [--json]   its vectors, and what is tried against every provider",
       "docs | schema   the documentation of those that are shipped, the schema of files",
     ],
     load: async () => await import("./provider-command.ts"),

@@ -98,7 +98,8 @@ export async function lint(args: readonly string[], terminal: Terminal): Promise
   if (parsed.has("json")) terminal.print(JSON.stringify({ doubts }));
   else tellDoubts(doubts, terminal);
   if (doubts.length === 0 && !parsed.has("json")) {
-    terminal.print(`${linted.rules.length} rules, no doubts`);
+    const { length } = linted.rules;
+    terminal.print(`${length} ${length === 1 ? "rule" : "rules"}, no doubts`);
   }
   return doubts.length === 0 ? exitCodes.ok : exitCodes.failed;
 }

@@ -1,7 +1,7 @@
 /** `chancery provider`: the kit with which a provider is begun, reviewed and tried. No home is needed. */
 import { existsSync } from "node:fs";
-import { readFile, writeFile } from "node:fs/promises";
-import { basename, resolve } from "node:path";
+import { readdir, readFile, stat, writeFile } from "node:fs/promises";
+import { basename, join, resolve } from "node:path";
 import {
   CommandError,
   type ExitCode,
@@ -26,6 +26,8 @@ export async function run(args: readonly string[], terminal: Terminal): Promise<
   switch (verb) {
     case "list":
       return list(rest, terminal);
+    case "init":
+    // As it was called at first.
     case "new":
       return await begin(rest, terminal);
     case "lint":
@@ -40,7 +42,7 @@ export async function run(args: readonly string[], terminal: Terminal): Promise<
       terminal.print(providerJsonSchema().trimEnd());
       return exitCodes.ok;
     default:
-      throw new CommandError(exitCodes.usage, "expected list, new, lint, test, docs or schema");
+      throw new CommandError(exitCodes.usage, "expected list, init, lint, test, docs or schema");
   }
 }
 
@@ -100,18 +102,56 @@ async function examine(
     switches: ["json"],
   });
   const name = operandOf(parsed);
+  const said = parsed.value("vectors");
+  const isFolder = await isDirectory(resolve(terminal.folder, name));
+  if (isFolder && said !== undefined) {
+    throw new CommandError(
+      exitCodes.usage,
+      "--vectors is for one file; in a folder they lie beside",
+    );
+  }
+  const names = isFolder ? await providersIn(terminal, name) : [name];
+  const reports: ProviderReport[] = [];
+  for (const one of names) reports.push(await examineFile(verb, one, { terminal, said }));
+  const told = reports.map((report) => ({ ...report, passed: hasPassed(report) }));
+  if (parsed.has("json")) terminal.print(JSON.stringify(isFolder ? told : told[0]));
+  else for (const report of told) tell(report, !report.passed, terminal);
+  return told.every(({ passed }) => passed) ? exitCodes.ok : exitCodes.failed;
+}
+
+async function examineFile(
+  verb: "lint" | "test",
+  name: string,
+  { terminal, said }: { readonly terminal: Terminal; readonly said: string | undefined },
+): Promise<ProviderReport> {
   const file = await read(terminal, name);
-  const beside = parsed.value("vectors") ?? vectorsOf(name);
+  const beside = said ?? vectorsOf(name);
   const isThere = existsSync(resolve(terminal.folder, beside));
   const vectors = isThere || verb === "test" ? await read(terminal, beside) : null;
-  const report =
-    verb === "test" && vectors !== null
-      ? await testFile(file, vectors)
-      : await lintFile(file, vectors);
-  const failed = report.findings.some(({ severity }) => severity === "error");
-  if (parsed.has("json")) terminal.print(JSON.stringify({ ...report, passed: !failed }));
-  else tell(report, failed, terminal);
-  return failed ? exitCodes.failed : exitCodes.ok;
+  return verb === "test" && vectors !== null
+    ? await testFile(file, vectors)
+    : await lintFile(file, vectors);
+}
+
+function hasPassed({ findings }: ProviderReport): boolean {
+  return findings.every(({ severity }) => severity !== "error");
+}
+
+/** What has vectors beside it is a provider; whatever else lies in the folder is not looked at. */
+async function providersIn(terminal: Terminal, folder: string): Promise<readonly string[]> {
+  const all = (await readdir(resolve(terminal.folder, folder))).toSorted();
+  const found = all.filter(
+    (file) =>
+      /\.(?:ya?ml|json|m?js)$/.test(file) &&
+      !/\.vectors\.[a-z]+$/.test(file) &&
+      all.includes(vectorsOf(file)),
+  );
+  if (found.length > 0) return found.map((file) => join(folder, file));
+  throw new CommandError(exitCodes.failed, `${folder}: there is no provider with vectors in it`);
+}
+
+async function isDirectory(path: string): Promise<boolean> {
+  return (await stat(path).catch(() => null))?.isDirectory() === true;
 }
 
 function tell(

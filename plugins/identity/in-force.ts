@@ -62,15 +62,18 @@ export async function enforce(context: Context, useOnce: UseOnce | null): Promis
   const first = await refusing(async () => await loadIdentity(config, home));
   let digest = digestOf(config, first);
   let now = await refusing(() => force(config, first));
+  /** The section that was read last, while it cannot be used: what it names is what somebody is mending. */
+  let tried: Config | null = null;
   let seen = "";
   let trouble: ReturnType<InForce["trouble"]> = null;
 
   const look = async (): Promise<void> => {
-    const found = await signatureOf(config, home());
+    const found = await signatureOf(tried ?? config, home());
     if (found === seen) return;
     seen = found;
     try {
       const next = (await readSection(join(home(), "config.yaml"))) ?? config;
+      tried = next;
       const loaded = await loadIdentity(next, home);
       const nextDigest = digestOf(next, loaded);
       if (nextDigest !== digest) {
@@ -79,7 +82,7 @@ export async function enforce(context: Context, useOnce: UseOnce | null): Promis
         // What is named now may be other files.
         [config, digest, seen] = [next, nextDigest, ""];
       }
-      trouble = null;
+      [tried, trouble] = [null, null];
     } catch (thrown) {
       if (!(thrown instanceof Malformed)) throw thrown;
       const reason = `the issuers cannot be loaded, those before are in force: ${thrown.message}`;

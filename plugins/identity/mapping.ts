@@ -10,7 +10,7 @@ import { checkText, claimText, isUri, maxExtensionLength, maxNameLength } from "
 import { compileRule, type Readers } from "./claim-rules.ts";
 import type { Claims } from "./id-token.ts";
 import type { Variables } from "./issuer-pattern.ts";
-import type { Provider, Setting } from "./provider.ts";
+import type { ClaimRule, Provider, Setting } from "./provider.ts";
 import { bind, fill, type Lookup, parseTemplate, type Part, settled } from "./template.ts";
 
 /** What an issuer's configuration fixes for its provider. */
@@ -43,7 +43,7 @@ const subjectRule = { type: "text", required: true } as const;
 export function compileMapping(provider: Provider, binding: Binding): Mapping {
   const known = fixedOf(provider, binding);
   const compile = (template: string) => bind(parseTemplate(template), known);
-  const rules = { sub: subjectRule, ...provider.claims };
+  const { rules, later } = withLater({ sub: subjectRule, ...provider.claims }, compile);
   const readers: Readers = Object.entries(rules).map(([name, rule]) => ({
     name,
     read: compileRule(name, rule, (template) => settled(compile(template), `claim "${name}"`)),
@@ -72,6 +72,9 @@ export function compileMapping(provider: Provider, binding: Binding): Mapping {
     for (const { name, read } of readers) texts.set(name, read(claims));
     checkMail(claims, texts.get("email") ?? null, provider, binding);
     const lookup = lookupIn(texts, choices, provider.derive?.(claims));
+    for (const { name, parts } of later) {
+      if (texts.get(name) === null) texts.set(name, fill(parts, lookup));
+    }
     const subject = texts.get("sub") ?? "";
     const name = checkName(fill(san, lookup), provider.san.kind);
     return {
@@ -94,6 +97,25 @@ export function compileMapping(provider: Provider, binding: Binding): Mapping {
       }),
     };
   };
+}
+
+/** Claims that count as another claim where they are absent: that one is not known before the token is. */
+function withLater(
+  claims: Provider["claims"],
+  compile: (template: string) => readonly Part[],
+): {
+  readonly rules: Provider["claims"];
+  readonly later: readonly { readonly name: string; readonly parts: readonly Part[] }[];
+} {
+  const later = Object.entries(claims).flatMap(([name, rule]) => {
+    const parts = rule.default === undefined ? [] : compile(rule.default);
+    return parts.some((part) => "space" in part) ? [{ name, parts }] : [];
+  });
+  const bare = later.map(({ name }) => {
+    const { default: _late, ...rule }: ClaimRule = claims[name] ?? subjectRule;
+    return [name, rule] as const;
+  });
+  return { rules: { ...claims, ...Object.fromEntries(bare) }, later };
 }
 
 /** What is known before any token is. @throws {Malformed} on a reference to something that does not exist: the provider's mistake. */

@@ -35,6 +35,15 @@ export function faultsOf(provider: Provider): readonly string[] {
     faults.push("san: a choice gives one name to many");
   }
   faults.push(...ambiguities(provider, san));
+  for (const [name, { default: otherwise }] of Object.entries(provider.claims)) {
+    for (const other of refs(otherwise ?? "").flatMap(claimOf)) {
+      if (other === "sub" || ruleOf(provider, other)?.required === true) continue;
+      faults.push(`claims.${name}: its default names "${other}", which must be required`);
+    }
+    if (named.has(name) && refs(otherwise ?? "").flatMap(claimOf).length > 0) {
+      faults.push(`claims.${name}: is in the name, so its default can be no other claim`);
+    }
+  }
   for (const template of templatesOf(provider)) refs(template);
   if (provider.challenge === "email" && provider.claims["email"]?.type !== "email") {
     faults.push('challenge: "email" needs a claim "email" of type email');

@@ -42,7 +42,7 @@ export interface ClaimRule {
    */
   readonly type: "text" | "word" | "path" | "uri" | "email" | "flag" | "origin";
   readonly required?: true;
-  /** What an absent claim counts as. */
+  /** What an absent claim counts as: a template without claims, or that of a claim which is required. */
   readonly default?: string;
   /** The provider never gives it to anybody else, as an id in contrast to a name. */
   readonly immutable?: true;

@@ -10,6 +10,7 @@ import dex from "./providers/dex.ts";
 import email from "./providers/email.ts";
 import entra from "./providers/entra.ts";
 import forgejoActions from "./providers/forgejo-actions.ts";
+import giteaActions from "./providers/gitea-actions.ts";
 import githubWorkflow from "./providers/github-workflow.ts";
 import gitlabPipeline from "./providers/gitlab-pipeline.ts";
 import google from "./providers/google.ts";
@@ -38,6 +39,7 @@ export const shippedProviders: readonly Provider[] = [
   githubWorkflow,
   gitlabPipeline,
   forgejoActions,
+  giteaActions,
   buildkiteJob,
   codefreshWorkflow,
   circleciJob,

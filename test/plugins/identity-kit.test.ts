@@ -1,5 +1,5 @@
 /** The provider kit as an author outside this tree meets it: the tutorial, step by step, in a folder of its own. */
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
@@ -34,7 +34,8 @@ async function chancery(...args: string[]) {
 
 let sha256 = "";
 beforeAll(async () => {
-  expect((await chancery("new", "acme-ci.yaml")).code).toBe(0);
+  // As the tutorial begins.
+  expect((await chancery("init", "acme-ci.yaml")).code).toBe(0);
   expect((await chancery("test", "acme-ci.yaml")).code).toBe(0);
   writeFileSync(join(folder, "acme-ci.yaml"), provider);
   writeFileSync(join(folder, "acme-ci.vectors.yaml"), vectors);
@@ -145,8 +146,32 @@ it("a provider that does not hold fails its test, and says where", async () => {
   expect(lint.lines.join("\n")).toContain("could name a URI of anybody");
   expect((await chancery("lint", "acme-ci.yaml")).code).toBe(0);
   expect((await chancery("new", "acme-ci.yaml")).code).toBe(3);
-  expect((await chancery("new", "acme")).code).toBe(2);
+  expect((await chancery("init", "acme")).code).toBe(2);
   expect((await chancery("polish")).code).toBe(2);
+});
+
+it("a folder is tried whole, and a name in a shipped provider's namespace is found", async () => {
+  const elsewhere = join(folder, "all");
+  mkdirSync(elsewhere);
+  expect((await chancery("test", "all")).code).toBe(1);
+  const names = { "one.yaml": provider, "two.yaml": provider };
+  for (const [name, text] of Object.entries(names)) {
+    writeFileSync(join(elsewhere, name), text.replace("acme-ci", name.slice(0, 3)));
+    writeFileSync(join(elsewhere, name.replace(".yaml", ".vectors.yaml")), vectors);
+  }
+  writeFileSync(join(elsewhere, "config.yaml"), configuration);
+  const good = await chancery("test", "all", "--json");
+  const reports = JSON.parse(good.lines.join("")) as { type: string; passed: boolean }[];
+  expect(reports).toMatchObject([
+    { type: "one", passed: true },
+    { type: "two", passed: true },
+  ]);
+  expect((await chancery("test", "all", "--vectors", "x")).code).toBe(2);
+  const hub = provider.replace("base: https://ci.acme.example", "base: https://github.com");
+  writeFileSync(join(elsewhere, "two.yaml"), hub);
+  const bad = await chancery("lint", "all");
+  expect(bad.code).toBe(1);
+  expect(bad.lines.join("\n")).toContain("github");
 });
 
 it("a token one has is enough to begin with", async () => {

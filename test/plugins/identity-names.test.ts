@@ -38,6 +38,7 @@ const accounts: readonly (readonly [string, string, object?])[] = [
   ["gitlab-pipeline", "https://gitlab.com"],
   ["gitlab-pipeline", "https://gitlab.corp.example"],
   ["forgejo-actions", "https://code.corp.example/api/actions"],
+  ["gitea-actions", "https://git.corp.example/api/actions/oidc"],
   ["buildkite-job", "https://agent.buildkite.com"],
   ["codefresh-workflow", "https://oidc.codefresh.io"],
   ["circleci-job", "https://oidc.circleci.com"],

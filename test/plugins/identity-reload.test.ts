@@ -139,3 +139,24 @@ it.concurrent.each<[string, (home: string, section: object) => void, string]>([
     await room.installation.dispose();
   },
 );
+
+it.concurrent(
+  "a file that only the new section names is read again when it alone is mended",
+  async () => {
+    const room = await boot();
+    const { home } = room;
+    const fulcio = (type: string) =>
+      `oidc-issuers:\n  ${ciUrl}:\n    issuer-url: ${ciUrl}\n    client-id: sigstore\n    type: ${type}\n`;
+    writeFileSync(join(home, "fulcio.yaml"), fulcio("emial"));
+    configure(home, { ...room.section, fulcioConfig: "fulcio.yaml" });
+    await until(async () => await Promise.resolve(room.health()?.status === "degraded"));
+    expect(JSON.stringify(room.health())).toContain("fulcio.yaml:5");
+    writeFileSync(join(home, "fulcio.yaml"), fulcio("email"));
+    await until(async () => await Promise.resolve(room.health()?.status === "ok"));
+    const { issuers } = await room.installation.ask(listIssuers, {});
+    expect(issuers.map((listed) => listed.issuerUrl).toSorted()).toEqual(
+      [ciUrl, issuerUrl].toSorted(),
+    );
+    await room.installation.dispose();
+  },
+);

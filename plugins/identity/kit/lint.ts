@@ -1,6 +1,6 @@
 /** What a reviewer of a provider would say: what is wrong, and what is worth a thought. */
 import { parseIssuer } from "./trial.ts";
-import { createIssuers, type KnownProvider } from "../issuers.ts";
+import { createIssuers, known, type KnownProvider } from "../issuers.ts";
 import { faultsOf } from "../provider-check.ts";
 import { shippedProviders } from "../shipped.ts";
 import type { Vectors } from "./vectors.ts";
@@ -12,8 +12,8 @@ export interface Remark {
 }
 
 /** Looks at a provider and, if there are, at its vectors. */
-export function lintProvider(known: KnownProvider, vectors: Vectors | null): readonly Remark[] {
-  const { provider } = known;
+export function lintProvider(own: KnownProvider, vectors: Vectors | null): readonly Remark[] {
+  const { provider } = own;
   const error = (text: string): Remark => ({ severity: "error", text });
   const advice = (text: string): Remark => ({ severity: "advice", text });
   const remarks = faultsOf(provider).map(error);
@@ -21,7 +21,7 @@ export function lintProvider(known: KnownProvider, vectors: Vectors | null): rea
     remarks.push(error(`type: "${provider.type}" is the name of a provider that is shipped`));
   }
   if (vectors === null) remarks.push(error("no vectors: nobody could tell what it is meant to do"));
-  else if (remarks.length === 0) remarks.push(...configured(known, vectors).map(error));
+  else if (remarks.length === 0) remarks.push(...configured(own, vectors).map(error));
   if (vectors !== null && vectors.refused.length === 0) {
     remarks.push(advice("refused: write down at least one token that must be refused"));
   }
@@ -44,11 +44,18 @@ export function lintProvider(known: KnownProvider, vectors: Vectors | null): rea
   return remarks;
 }
 
-/** Whether the issuers of its vectors can be configured at all. */
-function configured(known: KnownProvider, vectors: Vectors): string[] {
+/** Whether the issuer of its vectors can be configured at all, beside those that are shipped. */
+function configured(own: KnownProvider, vectors: Vectors): string[] {
   try {
-    const config = { ...vectors.issuer, provider: known.provider.type };
-    createIssuers([parseIssuer(config)], [known]);
+    const config = parseIssuer({ ...vectors.issuer, provider: own.provider.type });
+    const beside = shippedProviders.flatMap(({ type, issuers, needs = [] }) =>
+      needs.length > 0
+        ? []
+        : issuers
+            .filter(({ url }) => !url.includes("{") && url !== config.issuerUrl)
+            .map(({ url }) => parseIssuer({ issuerUrl: url, provider: type })),
+    );
+    createIssuers([config, ...beside], [own, ...shippedProviders.map(known)]);
     return [];
   } catch (thrown) {
     return [thrown instanceof Error ? thrown.message : "cannot be configured"];

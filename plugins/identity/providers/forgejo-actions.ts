@@ -1,13 +1,13 @@
 /**
- * Forgejo and Gitea Actions: `https://HOST/api/actions`, with GitHub's names of claims where they have them. A called workflow has
- * no reference of its own there, so the certificate names the workflow that was started.
+ * Forgejo Actions: `https://HOST/api/actions`, with GitHub's names of claims where it has them. A called workflow has no reference of its
+ * own there, so the certificate names the workflow that was started. Gitea's tokens are others: `gitea-actions`.
  */
 import type { Provider } from "../provider.ts";
 
 export default {
   type: "forgejo-actions",
-  version: 2,
-  title: "Forgejo and Gitea Actions",
+  version: 3,
+  title: "Forgejo Actions",
   issuers: [
     { url: "https://{host}/api/actions", base: "https://{host}" },
     { url: "https://{host}/{prefix}/api/actions", base: "https://{host}/{prefix}" },
