@@ -98,8 +98,11 @@ type FactRow = { readonly sequence: bigint; readonly name: string; readonly body
 /** Well below what a message may hold, so that the row that crosses it still fits. */
 const answerBytes = 1024 * 1024;
 const pullLimit = 256;
-/** Facts that come one at a time are pulled together: each pull costs as much as many facts. The first after a pause is pulled at once. */
-const pullEveryMs = 100;
+/**
+ * Facts that come one at a time are pulled together: each pull costs as much as many facts, and so does what the follower then makes
+ * durable. They wait in their emitter's store, not in memory. The first after a pause is pulled at once.
+ */
+const pullEveryMs = 250;
 const backOff = { firstMs: 100, mostMs: 5_000 };
 const fine: Health = { status: "ok" };
 /** How long a cursor that has moved is not stored: each time costs the disk as much as what was followed. */

@@ -21,8 +21,8 @@ const tellEveryMs = 60_000;
 /** An entry is durable before it is published; this is how long that is waited for. */
 const publication = { tries: 20, pauseMs: 50 };
 
-export default audit.implement(async ({ ask, stores, journal, draining }) => {
-  const trail = await openTrail(await stores.open(), draining, journal);
+export default audit.implement(async ({ ask, stores, journal }) => {
+  const trail = await openTrail(await stores.open(), journal);
   let toldMs = performance.now();
   let toldSequence = trail.head().sequence;
 

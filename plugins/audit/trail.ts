@@ -2,7 +2,6 @@
  * The trail's end, where records are added. What handlers take is kept in memory until {@link Trail.settle}, which writes everything
  * there is in one commit: records, index, and how far each stream is handled. A fact that comes again after a crash is known by that.
  */
-import { setTimeout as sleep } from "node:timers/promises";
 import type { Journal } from "../../core/journal.ts";
 import type { Store } from "../../core/plugin.ts";
 import type { Append, Write } from "../../core/storage.ts";
@@ -32,34 +31,28 @@ export interface Trail {
   settle(): Promise<void>;
 }
 
-/** Facts that are waited for so that they share a commit, and how long. */
-const worthACommit = 128;
-const lingerMs = 250;
-
 /** Opens the trail in `store`. */
-export async function openTrail(
-  store: Store,
-  draining: AbortSignal,
-  journal: Journal,
-): Promise<Trail> {
+export async function openTrail(store: Store, journal: Journal): Promise<Trail> {
   const row = await store.get(tables.state, headKey);
   let head: Head = row === null ? { sequence: 0, hash: genesisHash, handled: {} } : parseHead(row);
   let written = row;
   const taken = new Map<string, number>(Object.entries(head.handled));
   let pending: Body[] = [];
   let writing: Promise<void> = Promise.resolve();
+  /** The write that has not begun, which takes whatever is there when it does. */
+  let next: Promise<void> | null = null;
   journal.info("audit-head", { sequence: head.sequence, hash: head.hash });
 
   const write = async (): Promise<void> => {
     const bodies = pending;
     const handled = Object.fromEntries(taken);
     pending = [];
-    const next = chain(head, bodies);
-    const after = { ...next.head, handled };
+    const chained = chain(head, bodies);
+    const after = { ...chained.head, handled };
     const value = formatHead(after);
     await store.commit({
-      appends: next.appends,
-      writes: [...next.writes, { table: tables.state, key: headKey, value }],
+      appends: chained.appends,
+      writes: [...chained.writes, { table: tables.state, key: headKey, value }],
       expect: [{ table: tables.state, key: headKey, value: written }],
     });
     [head, written] = [after, value];
@@ -73,11 +66,12 @@ export async function openTrail(
       pending.push(...bodies);
     },
     async settle() {
-      if (pending.length < worthACommit && !draining.aborted) {
-        await sleep(lingerMs, undefined, { signal: draining }).catch(() => undefined);
-      }
       // One after the other; a failure stays, because what was taken is not in the store.
-      writing = writing.then(write);
+      next ??= writing.then(async () => {
+        next = null;
+        await write();
+      });
+      writing = next;
       await writing;
     },
   };

@@ -138,6 +138,26 @@ test("facts arrive in order, once handled are not repeated, and survive a restar
   await expect.poll(async () => (await second.ask(list, {})).words).toEqual(["c"]);
 });
 
+test("facts that come one at a time are pulled and made durable together", async () => {
+  const many = Array.from({ length: 40 }, (_, at) => `word ${at}`);
+  const seen: string[] = [];
+  let settled = 0;
+  const reader = readerManifest.implement(async () => ({
+    handlers: {
+      list: async () => ({ words: [...seen] }),
+      wordWritten: async ({ word }) => void seen.push(word),
+    },
+    settle: async () => void (settled += 1),
+  }));
+  await using house = await bootForTest({ entries: [bookPlugin, reader], config: words });
+  for (const word of many) {
+    await house.ask(write, { word });
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+  await expect.poll(() => seen).toEqual(many);
+  expect(settled).toBeLessThan(many.length / 2);
+});
+
 test("a fact that cannot be handled is tried again before the next, and shows in health", async () => {
   let refusing = true;
   const reader = readerPlugin([], (word) => refusing && word === "b");
