@@ -20,20 +20,25 @@ function shortened(home: string): string {
   return below === "" || below.startsWith("..") ? home : below;
 }
 
-/** Printed once the instance has signed and verified its proof. */
+/** Printed once the instance has signed and verified its proof, or serves without one. */
 export function greet(said: {
   readonly home: string;
   readonly instance: Instance;
-  readonly proofMs: number;
+  /** Null if nothing was signed as a proof. */
+  readonly proofMs: number | null;
   readonly readyMs: number;
 }): void {
   const { home, instance, proofMs, readyMs } = said;
   const shown = shortened(home);
   const call = callOf(home);
   const seconds = (milliseconds: number): string => (milliseconds / 1000).toFixed(1);
+  const proved =
+    proofMs === null
+      ? "every room is well; no artifact was signed as a proof"
+      : `one artifact was signed and verified in ${seconds(proofMs)} s`;
   process.stdout.write(
     [
-      `chancery: ready in ${seconds(readyMs)} s; one artifact was signed and verified in ${seconds(proofMs)} s`,
+      `chancery: ready in ${seconds(readyMs)} s; ${proved}`,
       "",
       `  origin   ${instance.origin}   (TLS on port ${instance.tlsPort}, its CA: ${shown}/trust/tls/ca.pem)`,
       `  keys     ${shown}/tokens   SoftHSM: a demo, not a real HSM`,

@@ -3,7 +3,7 @@ import { execFile } from "node:child_process";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { Refusal } from "./refusal.ts";
+import { Refusal, Unproven } from "./refusal.ts";
 
 const run = promisify(execFile);
 const cli = new URL("./chancery.ts", import.meta.url).pathname;
@@ -15,7 +15,7 @@ export const proofIdentity = "readiness-proof@chancery.invalid";
  * Signs and verifies a fresh artifact.
  *
  * @returns milliseconds it took.
- * @throws {Refusal} with what the CLI said.
+ * @throws {Unproven} if it was not signed, and {Refusal} if what was signed does not verify, with what the CLI said.
  */
 export async function proveReadiness(home: string, oidcIssuer: string): Promise<number> {
   const startedAt = performance.now();
@@ -44,6 +44,7 @@ async function chancery(home: string, args: readonly string[]): Promise<void> {
     await run(process.execPath, [cli, ...args], { env, timeout: 60_000 });
   } catch (failure) {
     const said = (failure as { stderr?: string }).stderr?.trim() ?? String(failure);
-    throw new Refusal(`the readiness proof failed at "chancery ${args[0]}": ${said}`);
+    const Reason = args[0] === "sign" ? Unproven : Refusal;
+    throw new Reason(`the readiness proof failed at "chancery ${args[0]}": ${said}`);
   }
 }

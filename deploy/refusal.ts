@@ -4,7 +4,12 @@ import { dirname } from "node:path";
 
 /** A reason not to start, in one sentence that says what to do. The program prints it and exits with 3. */
 export class Refusal extends Error {
-  override readonly name = "Refusal";
+  override readonly name: string = "Refusal";
+}
+
+/** The readiness proof was not signed, which may be as the operator wants it. */
+export class Unproven extends Refusal {
+  override readonly name = "Unproven";
 }
 
 /** With less than this left, in bytes, whatever failed is put down to the full disk. */

@@ -77,7 +77,8 @@ export class CertificateCheck {
         return binding.serial === serial;
       };
       const what = `the guard's row of serial number ${serial} of ${key}`;
-      if (!isOf(precertificate, "precertificate")) {
+      // A certificate that never was a precertificate, because its SCT comes beside it, is both in one attempt.
+      if (!isOf(precertificate, final === precertificate ? "certificate" : "precertificate")) {
         this.#broken(`${what} is not what row ${precertificate} of the ledger attempted`);
       } else if (signed !== this.#ok.has(precertificate)) {
         this.#broken(`${what} and the outcome of row ${precertificate} do not agree`);

@@ -40,7 +40,14 @@ export async function requestCertificate(
     accept: [200, 201],
   });
   try {
-    const json = readMembers(jsonOf(answer, what), what, ["signedCertificateEmbeddedSct"]);
+    const members = ["signedCertificateEmbeddedSct", "signedCertificateDetachedSct"] as const;
+    const json = readMembers(jsonOf(answer, what), what, members);
+    if (json.signedCertificateDetachedSct !== undefined) {
+      throw new CommandError(
+        exitCodes.failed,
+        "the service puts SCTs beside its certificates (issuer.scts: detached), and no bundle has a place for one",
+      );
+    }
     const embedded = readMembers(json.signedCertificateEmbeddedSct, what, ["chain"]);
     const { certificates } = readMembers(embedded.chain, what, ["certificates"]);
     return parsePem(readText(readList(certificates, what, maxChain)[0], what), "CERTIFICATE");

@@ -28,7 +28,7 @@ const startsAnyhow: readonly Breakage[] = [
 /** A start would wait half a minute for the signature that proves it; that there is none, the judge sees at once. */
 const startsUnproven: Breakage = {
   file: "deploy/start.ts",
-  from: "const proofMs = await prove(settings.home, instance, asked.signal);",
+  from: "const proofMs = await prove(settings.home, instance, { cancelled: asked.signal, isWanted });",
   to: "const proofMs: number | null = 0;",
 };
 let home: PreparedHome;

@@ -4,6 +4,7 @@ import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { formatName } from "../../core/formats/x509.ts";
 import { issueCertificate, trustBundle } from "../../events/issuer.ts";
 import { authorityExtensions } from "../../hsm/ceremony/profiles.ts";
+import { fsckVault } from "../../hsm/commands.ts";
 import ct from "../../plugins/ct/plugin.ts";
 import issuer from "../../plugins/issuer/plugin.ts";
 import log from "../../plugins/log/plugin.ts";
@@ -135,6 +136,8 @@ test("a CA without chain in the vault keeps the issuer from starting", async () 
 test("the vault signs certificates without SCT list where it is told to, once a verdict", async () => {
   const installation = await start({ scts: "detached" }, { bareCertificates: true });
   expect((await issue(installation)).detachedSct?.signature.length).toBeGreaterThan(60);
+  await installation.dispose();
+  expect((await fsckVault({ home: vault.home })).findings).toEqual([]);
 });
 
 test("the vault signs none where it is not", async () => {
