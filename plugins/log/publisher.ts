@@ -113,7 +113,7 @@ export class Publisher {
     }
   }
 
-  /** Promises are asked for while their entries are written, and released when both are done, whatever heads there are. */
+  /** Promises as soon as their entries are durable, whatever heads there are. */
   async #runPromises(stop: AbortSignal): Promise<void> {
     while (this.#isRunning(stop)) {
       if (this.#state.unpublished.length === 0) await this.#state.publisherWake.wait();
@@ -147,21 +147,10 @@ export class Publisher {
   async #promiseNext(): Promise<boolean> {
     const isDone = await this.#rounds.perform(async () => {
       const run = takeRun(this.#state.unpublished);
-      const promises = await this.#askPromises(run);
-      if (await this.#isDurable(run)) this.#release(run, promises);
+      this.#release(run, await this.#askPromises(run));
     });
     if (isDone) this.#state.pending.blockedBy = "log-unavailable";
     return isDone;
-  }
-
-  /** Waits until the entries are in the store; false if that will not be known before a restart. */
-  async #isDurable(run: readonly Pending[]): Promise<boolean> {
-    const last = run.at(-1);
-    while (last !== undefined && placeOf(last).index >= this.#state.durable.size) {
-      if (this.#state.broken !== null) return false;
-      await this.#state.durableWake.wait();
-    }
-    return true;
   }
 
   async #headNext(): Promise<boolean> {

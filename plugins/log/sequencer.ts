@@ -110,9 +110,6 @@ async function commitBatch(state: LogState, surroundings: LogSurroundings): Prom
   const to = state.tree.size;
   const intent = { size: to, root: await state.tree.root(), integratedAtMs: atMs };
   const intentRow = encodeIntent(intent);
-  // A promise that stands for itself is signed while its entry is written, and leaves the log when both are done.
-  const isEarly = state.format.headDelayMs > 0;
-  if (isEarly) hand(state, batch);
   try {
     await surroundings.store.commit({
       writes: [...writes, { table: tables.state, key: intentKey, value: intentRow }],
@@ -128,12 +125,6 @@ async function commitBatch(state: LogState, surroundings: LogSurroundings): Prom
   state.durable = intent;
   state.saving = nothingUnsaved();
   for (const pending of unsaved.settled) state.pending.settle(pending);
-  if (!isEarly) hand(state, batch);
-  state.durableWake.ring();
-}
-
-/** Hands a batch over to the publisher. */
-function hand(state: LogState, batch: readonly Pending[]): void {
   state.unpublished.push(...batch);
   if (batch.length > 0) state.publisherWake.ring();
 }
@@ -198,6 +189,5 @@ function breakDown(state: LogState, { journal }: LogSurroundings, thrown: unknow
   );
   state.pace.abandon();
   state.publisherWake.ring();
-  state.durableWake.ring();
   state.pace.wake.ring();
 }

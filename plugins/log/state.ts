@@ -66,10 +66,7 @@ export interface LogState {
   durable: Intent;
   /** The newest head that is signed and shown; null until the first is. */
   published: Head | null;
-  /**
-   * Entries that are not promised and published yet: consecutive, oldest first. They are durable, or, where promises stand for
-   * themselves, at least on their way into the store: none is released before.
-   */
+  /** Durable entries that are not promised and published yet: consecutive, oldest first. */
   unpublished: Pending[];
   /** When the next head is due. */
   readonly pace: HeadPace;
@@ -84,8 +81,6 @@ export interface LogState {
   broken: string | null;
   readonly sequencerWake: Signal;
   readonly publisherWake: Signal;
-  /** Rung when entries have become durable. */
-  readonly durableWake: Signal;
   /** Rung when entries have been promised and published. */
   readonly releasedWake: Signal;
 }
@@ -173,7 +168,6 @@ export async function loadLog(
       broken: null,
       sequencerWake: new Signal(),
       publisherWake: new Signal(),
-      durableWake: new Signal(),
       releasedWake: new Signal(),
     };
   } catch (thrown) {

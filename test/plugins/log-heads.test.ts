@@ -2,8 +2,6 @@
 import { expect, test } from "vitest";
 import "../support/matchers.ts";
 import { appendEntry, latestHead } from "../../events/log.ts";
-import type { StorageDriver } from "../../core/storage.ts";
-import { tables } from "../../plugins/log/rows.ts";
 import { LogBench, precertificate } from "./log-fixture.ts";
 
 async function started(): Promise<LogBench> {
@@ -64,42 +62,3 @@ test("ends with a head of everything when it is stopped", async () => {
   expect(bench.vault.asks).toEqual([]);
   await bench.check();
 });
-
-test("asks for a promise while its entry is written, and lets none go before that is durable", async () => {
-  const bench = await started();
-  await bench.stop();
-  const gate = Promise.withResolvers<undefined>();
-  bench.storage = waiting(bench.driver, gate.promise);
-  await bench.start();
-  bench.vault.asks = [];
-  let isAnswered = false;
-  const answer = promise(bench, 1).finally(() => (isAnswered = true));
-  await expect.poll(() => bench.vault.asks).toEqual(["scts"]);
-  // A head that asks for nothing less than what is durable does not let it go either.
-  expect((await bench.ask(latestHead, { log })).head.size).toBe(0n);
-  expect(isAnswered).toBe(false);
-  gate.resolve(undefined);
-  expect((await answer).index).toBe(0n);
-  await bench.check();
-  expect(await bench.fsck()).toEqual([]);
-});
-
-/** A store whose commits of entries wait. */
-function waiting(driver: StorageDriver, until: Promise<unknown>): StorageDriver {
-  return {
-    ...driver,
-    async open(...question) {
-      const partition = await driver.open(...question);
-      return {
-        get: async (...asked) => await partition.get(...asked),
-        scan: async (...asked) => await partition.scan(...asked),
-        read: async (...asked) => await partition.read(...asked),
-        [Symbol.asyncDispose]: async () => await partition[Symbol.asyncDispose](),
-        async commit(commit) {
-          if (commit.writes?.some(({ table }) => table === tables.entries)) await until;
-          return await partition.commit(commit);
-        },
-      };
-    },
-  };
-}
