@@ -147,26 +147,34 @@ function compileObject(entries: { readonly [key: string]: Node }): Reader | null
     return read && { key, read, optional: schema.type === "optional" };
   });
   if (!members.every((member) => member !== null)) return null;
+  // What every object inherits under that name could pass for a member.
+  if (members.some(({ key }) => key in Object.prototype)) return null;
   return (value) => {
-    if (typeof value !== "object" || value === null) return odd;
-    const given = value as { readonly [key: string]: unknown };
+    if (!isPlain(value)) return odd;
     const read: { [key: string]: unknown } = {};
     let unread = 0;
-    for (const member of members) {
-      const { key } = member;
-      if (Object.hasOwn(given, key)) {
-        const part = member.read(given[key]);
-        if (part === odd) return odd;
-        read[key] = part;
-        unread--;
-      } else if (!member.optional || key in given) {
-        return odd;
+    for (const { key, read: readPart, optional } of members) {
+      const given = value[key];
+      if (given === undefined && !Object.hasOwn(value, key)) {
+        if (!optional) return odd;
+        continue;
       }
+      const part = readPart(given);
+      if (part === odd) return odd;
+      read[key] = part;
+      unread--;
     }
-    // Members that the schema does not have. Inherited ones count too.
-    for (const _ in given) unread++;
+    // Members that the schema does not have.
+    for (const _ in value) unread++;
     return unread === 0 ? read : odd;
   };
+}
+
+/** True for objects that inherit nothing but what all do. */
+function isPlain(value: unknown): value is { readonly [key: string]: unknown } {
+  return (
+    typeof value === "object" && value !== null && Object.getPrototypeOf(value) === Object.prototype
+  );
 }
 
 function compileArray(item: Node): Reader | null {
