@@ -4,6 +4,7 @@ import type { Failure } from "../events/failure.ts";
 import type { Purpose, Signable } from "../events/hsm.ts";
 import type { VaultKey } from "./keyring.ts";
 import type { Prepared } from "./prepared.ts";
+import type { Job } from "./signer.ts";
 
 /** What the ask `sign` brings. */
 export interface SignQuestion {
@@ -33,4 +34,18 @@ export interface Asked {
     prepared: Prepared,
     signatures: readonly Uint8Array[],
   ) => void;
+}
+
+/** What certificates wait for is signed first: while they are recorded, the rest is signed. */
+export function promisesFirst(judged: readonly Judged[]): readonly Judged[] {
+  const promises = judged.filter(({ job }) => job?.purpose === "scts");
+  if (promises.length === 0 || promises.length === judged.length) return judged;
+  return [...promises, ...judged.filter(({ job }) => job?.purpose !== "scts")];
+}
+
+/** A question that has been judged: a job, or why there is none. */
+export interface Judged {
+  readonly asked: Asked;
+  job: Job | null;
+  failure: Failure | null;
 }

@@ -79,7 +79,7 @@ export function prepareCertificate(
     return { messages: [tbs], claim, binding: { kind: "certificate", ...binding } };
   }
   // What is read is part of a larger message, which is not to be kept for it.
-  const { bare, listing } = unpoison(Uint8Array.from(tbs));
+  const { bare, listing } = unpoison(new Uint8Array(tbs));
   const core = sha256(bare);
   const { verifiedAtMs } = verdict;
   const { notBefore } = fields;

@@ -7,6 +7,7 @@ import { equalBytes } from "../core/formats/encoding.ts";
 import { emptyRoot, verifyConsistency } from "../core/formats/merkle.ts";
 import { Failure } from "../events/failure.ts";
 import type { Outcome } from "./ledger-rows.ts";
+import { runsOf } from "./runs.ts";
 
 /** What a signable claims of its key's history. */
 export type Claim =
@@ -135,9 +136,10 @@ export class Guard {
     }
   }
 
-  /** Takes note that a precertificate exists. */
-  settle(outcome: Outcome): void {
-    if (outcome.status === "ok") this.#statements.markSigned.run(outcome.of);
+  /** Takes note that precertificates exist. */
+  settle(outcomes: readonly Outcome[]): void {
+    const good = outcomes.filter(({ status }) => status === "ok").map(({ of }) => of);
+    for (const [first, last] of runsOf(good)) this.#statements.markSigned.run(first, last);
   }
 
   /** A repeated attempt stands for the one before it. */
@@ -185,13 +187,14 @@ export class Guard {
     at: { readonly sequence: number; readonly atMs: number },
   ): void {
     const { core, serial, verdict } = claim;
-    if (this.#statements.byVerdict.get(verdict)) {
-      throw refused("this verdict has been used for a precertificate already");
-    }
-    if (this.#statements.bySerial.get(key, serial) || this.#statements.byCore.get(core)) {
-      throw refused("this serial number has been used already");
-    }
-    this.#statements.putCertificate.run(core, key, serial, verdict, at.atMs, at.sequence);
+    const { putCertificate, byVerdict } = this.#statements;
+    // Verdict, serial number and core are unique in the table: a row that has one of them already keeps this one out.
+    if (putCertificate.run(core, key, serial, verdict, at.atMs, at.sequence).changes === 1) return;
+    throw refused(
+      byVerdict.get(verdict)
+        ? "this verdict has been used for a precertificate already"
+        : "this serial number has been used already",
+    );
   }
 
   #admitCertificate(
@@ -199,17 +202,16 @@ export class Guard {
     claim: Extract<Claim, { kind: "certificate" }>,
     sequence: number,
   ): void {
-    const row = this.#statements.byCore.get(claim.core);
+    const { complete, byCore } = this.#statements;
+    if (complete.run(sequence, claim.core, key, claim.verdict).changes === 1) return;
+    const row = byCore.get(claim.core);
     if (!row || row["key"] !== key || !equalBytes(blob(row["verdict"]), claim.verdict)) {
       throw refused("no precertificate of this verdict corresponds to this certificate");
     }
     if (row["signed"] !== 1) {
       throw refused("the precertificate's signature has no known outcome; it is abandoned");
     }
-    if (row["final"] !== null) {
-      throw refused("this precertificate's certificate has been signed already");
-    }
-    this.#statements.putFinal.run(sequence, claim.core);
+    throw refused("this precertificate's certificate has been signed already");
   }
 
   #admitRole(key: string, claim: Extract<Claim, { kind: "role" }>, sequence: number): void {
@@ -286,13 +288,17 @@ function prepareAll(database: DatabaseSync) {
       "INSERT OR REPLACE INTO stamps (key, genTimeMs, serial, sequence) VALUES (?, ?, ?, ?)",
     ),
     byVerdict: database.prepare("SELECT 1 FROM certificates WHERE verdict = ?"),
-    bySerial: database.prepare("SELECT 1 FROM certificates WHERE key = ? AND serial = ?"),
     byCore: database.prepare("SELECT key, verdict, signed, final FROM certificates WHERE core = ?"),
     putCertificate: database.prepare(
-      "INSERT INTO certificates (core, key, serial, verdict, intendedAtMs, precertificate, signed, final) VALUES (?, ?, ?, ?, ?, ?, 0, NULL)",
+      "INSERT OR IGNORE INTO certificates (core, key, serial, verdict, intendedAtMs, precertificate, signed, final) VALUES (?, ?, ?, ?, ?, ?, 0, NULL)",
     ),
     putFinal: database.prepare("UPDATE certificates SET final = ? WHERE core = ?"),
-    markSigned: database.prepare("UPDATE certificates SET signed = 1 WHERE precertificate = ?"),
+    complete: database.prepare(
+      "UPDATE certificates SET final = ? WHERE core = ? AND key = ? AND verdict = ? AND signed = 1 AND final IS NULL",
+    ),
+    markSigned: database.prepare(
+      "UPDATE certificates SET signed = 1 WHERE precertificate BETWEEN ? AND ?",
+    ),
     follow: database.prepare("UPDATE certificates SET precertificate = ? WHERE precertificate = ?"),
     forget: database.prepare("DELETE FROM certificates WHERE intendedAtMs < ?"),
   };

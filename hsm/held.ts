@@ -53,6 +53,11 @@ export class Held {
     this.#parts = parts;
   }
 
+  /** True if a certificate waits for an SCT, or did a moment ago. */
+  get isWaitedFor(): boolean {
+    return this.#lookout !== null;
+  }
+
   /** Remembers a precertificate that was signed; the oldest gives way if there are too many. */
   keep(key: VaultKey, precertificate: SignedPrecertificate): void {
     for (const [name, oldest] of this.#byCore) {

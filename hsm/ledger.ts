@@ -15,6 +15,7 @@ import {
   type RefusalRow,
   rowHash,
 } from "./ledger-rows.ts";
+import { runsOf } from "./runs.ts";
 
 /** SQLite's code for a full disk, which passes; every other failure of a commit ends the vault. */
 const diskFull = 13;
@@ -37,8 +38,8 @@ export class Ledger {
   readonly #close: StatementSync;
   readonly #begin: StatementSync;
   readonly #commit: StatementSync;
-  /** Told, inside the transaction, that an attempt has ended. */
-  readonly #onOutcome: (outcome: Outcome) => void;
+  /** Told, inside the transaction, that attempts have ended. */
+  readonly #onOutcomes: (outcomes: readonly Outcome[]) => void;
   #head: { readonly sequence: number; readonly hash: Uint8Array };
   #pending: Noted[] = [];
   /** Intents of the transaction under way. */
@@ -49,12 +50,12 @@ export class Ledger {
   constructor(
     { database, sync }: Pick<HeldState, "database" | "sync">,
     clock: Clock,
-    onOutcome: (outcome: Outcome) => void,
+    onOutcomes: (outcomes: readonly Outcome[]) => void,
   ) {
     this.#database = database;
     this.#sync = sync;
     this.#clock = clock;
-    this.#onOutcome = onOutcome;
+    this.#onOutcomes = onOutcomes;
     this.#insert = database.prepare("INSERT INTO ledger (sequence, body, hash) VALUES (?, ?, ?)");
     // Rows come and go in runs, so each run is one statement.
     this.#open = database.prepare(
@@ -180,9 +181,9 @@ export class Ledger {
     if (noted.length === 0) return;
     const results = noted.map(({ outcome }) => outcome);
     this.#append({ type: "outcomes", atMs: this.#now(), results });
-    const ended = results.map(({ of }) => of).toSorted((one, other) => one - other);
-    for (const [first, last] of runsOf(ended)) this.#close.run(first, last);
-    for (const { outcome, isGuarded } of noted) if (isGuarded) this.#onOutcome(outcome);
+    for (const [first, last] of runsOf(results.map(({ of }) => of))) this.#close.run(first, last);
+    const guarded = noted.filter(({ isGuarded }) => isGuarded).map(({ outcome }) => outcome);
+    if (guarded.length > 0) this.#onOutcomes(guarded);
   }
 
   #append(row: LedgerRow): number {
@@ -219,17 +220,6 @@ export class Ledger {
 interface Noted {
   readonly outcome: Outcome;
   readonly isGuarded: boolean;
-}
-
-/** Numbers that rise, as runs of neighbours: the first and last of each. */
-function runsOf(numbers: readonly number[]): readonly (readonly [number, number])[] {
-  const runs: [number, number][] = [];
-  for (const number of numbers) {
-    const run = runs.at(-1);
-    if (run?.[1] === number - 1) run[1] = number;
-    else runs.push([number, number]);
-  }
-  return runs;
 }
 
 function isSqlite(error: unknown): boolean {

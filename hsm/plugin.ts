@@ -99,7 +99,9 @@ async function openLedger(
   },
 ): Promise<Ledger> {
   const watched = watchedSync(sync, { limitMs: config.hangLimitMs, journal });
-  const ledger = new Ledger({ database, sync: watched }, clock, (outcome) => guard.settle(outcome));
+  const ledger = new Ledger({ database, sync: watched }, clock, (outcomes) =>
+    guard.settle(outcomes),
+  );
   const unknown = await ledger.begin(serial);
   if (unknown.length > 0) {
     journal.warn("unknown-signed", { rows: unknown.slice(0, 100), count: unknown.length });

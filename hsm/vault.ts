@@ -8,7 +8,13 @@ import type { Journal } from "../core/journal.ts";
 import type { Envelope, Health } from "../core/plugin.ts";
 import { Failure } from "../events/failure.ts";
 import type { Purpose } from "../events/hsm.ts";
-import type { Asked, SignAnswer, SignQuestion } from "./asked.ts";
+import {
+  type Asked,
+  type Judged,
+  promisesFirst,
+  type SignAnswer,
+  type SignQuestion,
+} from "./asked.ts";
 import { completedCertificate } from "./certificate.ts";
 import type { Guard, SignedTree } from "./guard.ts";
 import { Held } from "./held.ts";
@@ -58,7 +64,8 @@ export class Vault implements AsyncDisposable {
     this.#signer = new Signer(parts);
     this.held = new Held({
       now: () => parts.clock.now(),
-      submit: (asked) => this.#enqueue(asked),
+      // At once: what is ready together is told in one go, and nothing more will come with it.
+      submit: (asked) => this.#enqueue(asked, queueMicrotask),
       authorise: (label, envelope) => void this.#authorised(label, "certificate", envelope),
       givesScts: (label) => this.#isUsable(label, "scts"),
       prepare: (precertificate, list, nowMs) =>
@@ -144,8 +151,8 @@ export class Vault implements AsyncDisposable {
     await Promise.all(this.#running);
   }
 
-  #enqueue(asked: Asked): void {
-    if (this.#queue.length === 0) setImmediate(() => this.#drain());
+  #enqueue(asked: Asked, later: (then: () => void) => void = setImmediate): void {
+    if (this.#queue.length === 0) later(() => this.#drain());
     this.#queue.push(asked);
   }
 
@@ -256,7 +263,7 @@ export class Vault implements AsyncDisposable {
   async #signAll(judged: readonly Judged[]): Promise<void> {
     const settling: Promise<void>[] = [];
     let turn = 0;
-    for (const one of judged) {
+    for (const one of promisesFirst(judged)) {
       const { job, failure, asked } = one;
       if (!job) {
         const refusal = failure ?? new Failure("internal", "internal error");
@@ -276,7 +283,8 @@ export class Vault implements AsyncDisposable {
       // It is signed by now, and verified while the next ones are signed; but where the token has failed, they wait.
       if (this.#signer.isInTrouble) await settled;
       turn += job.prepared.messages.length;
-      if (turn >= signaturesPerTurn) {
+      const isWaitedFor = job.purpose === "scts" && this.held.isWaitedFor;
+      if (isWaitedFor || turn >= signaturesPerTurn) {
         turn = 0;
         await nextTick();
       }
@@ -339,10 +347,4 @@ export class Vault implements AsyncDisposable {
     this.#forgottenAtMs = nowMs;
     guard.forget(nowMs - 4_000 * limits.verdictFreshSeconds);
   }
-}
-
-interface Judged {
-  readonly asked: Asked;
-  job: Job | null;
-  failure: Failure | null;
 }

@@ -83,17 +83,22 @@ export interface Records {
 
 /** Records in `store`. */
 export function recordsIn(store: IssuerStore): Records {
+  /** The newest notBefore that is durable: it stands for a second, and is written once. */
+  let durableMs = -Infinity;
   return {
     async intend(intent) {
-      const { serial } = intent;
+      const { serial, notBefore } = intent;
+      const isNewer = notBefore.getTime() > durableMs;
+      const clock = { table: "clock", key: clockKey, value: encodeUtf8(notBefore.toISOString()) };
       await store.commit({
         writes: [
           { table: "intents", key: serial, value: formatIntent(intent) },
           { table: "open", key: serial, value: empty },
-          { table: "clock", key: clockKey, value: encodeUtf8(intent.notBefore.toISOString()) },
+          ...(isNewer ? [clock] : []),
         ],
         expect: [{ table: "intents", key: serial, value: null }],
       });
+      durableMs = Math.max(durableMs, notBefore.getTime());
     },
 
     async issued(intent, done) {

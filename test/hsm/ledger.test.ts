@@ -122,7 +122,7 @@ async function fillUntilRefused(fill: () => Promise<unknown>): Promise<void> {
 function open(): void {
   settled = [];
   state = holdState(directory, "serial");
-  ledger = new Ledger(state, systemClock, (outcome) => settled.push(outcome));
+  ledger = new Ledger(state, systemClock, (outcomes) => settled.push(...outcomes));
 }
 
 function reopen(): void {
