@@ -21,6 +21,15 @@ export interface Addon {
     digests: readonly Uint8Array[],
     signatures: readonly Uint8Array[],
   ) => Promise<boolean[]>;
+  /**
+   * One verification with each key, on another thread: SubjectPublicKeyInfos of uncompressed points of P-256 (false for every other key),
+   * digests by SHA-256, signatures in DER.
+   */
+  readonly verifyMany: (
+    keys: readonly Uint8Array[],
+    digests: readonly Uint8Array[],
+    signatures: readonly Uint8Array[],
+  ) => Promise<boolean[]>;
 }
 
 /** The addon; null where it was not built, or was built for another Node or of older sources. */
@@ -30,7 +39,7 @@ export function loadAddon(): Addon | null {
     // OpenSSL promises its binary interface within a major version, for later minor ones.
     const [major, minor] = addon.openssl.split(".").map(Number);
     const [ownMajor, ownMinor] = (process.versions.openssl ?? "").split(".").map(Number);
-    return major === ownMajor && minor === ownMinor && "verifyPinnedMany" in addon ? addon : null;
+    return major === ownMajor && minor === ownMinor && "verifyMany" in addon ? addon : null;
   } catch {
     return null;
   }

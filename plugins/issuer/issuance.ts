@@ -2,6 +2,7 @@
 import * as v from "valibot";
 import { sha256 } from "../../core/crypto/hash.ts";
 import type { KeyAlgorithm } from "../../core/crypto/keys.ts";
+import type { VerifyLater } from "../../core/crypto/once-verify.ts";
 import type { DrawRandom } from "../../core/crypto/random.ts";
 import { uintBytes } from "../../core/formats/encoding.ts";
 import { serialLength } from "../../core/formats/leaf-profile.ts";
@@ -44,6 +45,8 @@ export interface Desk extends Pick<IssuerContext, "ask" | "clock" | "config" | "
   readonly records: Records;
   /** The keys that are certified. */
   readonly permitted: ReadonlySet<KeyAlgorithm>;
+  /** Verifies proofs of possession. */
+  readonly verifyProof: VerifyLater;
   readonly looks: SecondLooks;
   readonly random: DrawRandom;
   /** Waits until this one may go on, if many would at once. */
@@ -74,7 +77,7 @@ export async function issue(desk: Desk, question: Question): Promise<Certified> 
     const answer = await desk.ask(authenticate, { idToken, publicKeyHash });
     const { principal, provenance } = answer;
     identified = { principal, provenance };
-    const key = proveClaim(claim, principal.challenge, desk.permitted);
+    const key = await proveClaim(claim, principal.challenge, desk);
     const notBefore = desk.nextNotBefore();
     const notAfter = new Date(notBefore.getTime() + desk.config.lifetimeSeconds * 1_000);
     const serial = newSerial(desk.clock.now(), desk.random);

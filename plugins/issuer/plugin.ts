@@ -1,5 +1,6 @@
 /** The issuing CA: turns a proven identity into a certificate that is in the CT log. */
 import { lookOften, watchForPromises } from "../../core/clock.ts";
+import { gatheredVerifier } from "../../core/crypto/once-verify.ts";
 import { randomPool } from "../../core/crypto/random.ts";
 import { firstOfEachTurn } from "../../core/crypto/spot-check.ts";
 import { Failure } from "../../events/failure.ts";
@@ -41,7 +42,9 @@ export default issuer.implement(async ({ ask, clock, config, journal, stores }) 
   const looks = oneATurn();
   const turn = inSlicesOf(issuancesATurn);
   const given = { ask, clock, config, journal, records, refusals };
-  const desk = { ...given, nextNotBefore, permitted, looks, random: randomPool(), turn };
+  const verifyProof = gatheredVerifier();
+  const made = { verifyProof, looks, random: randomPool(), turn };
+  const desk = { ...given, nextNotBefore, permitted, ...made };
   const alongside = await readAlongside({ ask, config });
   const turns = takeTurns();
   return {

@@ -6,7 +6,7 @@ import {
   type PublicKey,
   readPublicKey,
 } from "../../core/crypto/keys.ts";
-import { verifyOnce } from "../../core/crypto/once-verify.ts";
+import type { VerifyLater } from "../../core/crypto/once-verify.ts";
 import { verifySigned } from "../../core/crypto/signed.ts";
 import { parseCsr } from "../../core/formats/csr.ts";
 import { encodeUtf8 } from "../../core/formats/encoding.ts";
@@ -22,20 +22,24 @@ export type KeyProof = QuestionOf<typeof issueCertificate>["proof"];
 export interface Claim {
   /** SubjectPublicKeyInfo as it was sent; not yet looked at. */
   readonly publicKey: Uint8Array;
-  readonly isProven: (key: PublicKey, challenge: string) => boolean;
+  readonly isProven: (key: PublicKey, challenge: string, verify: VerifyLater) => Promise<boolean>;
 }
 
 /** @throws {Failure} request-malformed if there is no key to be found. */
 export function readClaim(proof: KeyProof): Claim {
   if (proof.kind === "possession") {
     const { publicKey, possession } = proof;
-    const isProven = (key: PublicKey, challenge: string): boolean =>
-      verifyOnce(key, encodeUtf8(challenge), possession);
-    return { publicKey, isProven };
+    return {
+      publicKey,
+      isProven: async (key, challenge, verify) =>
+        await verify(key, encodeUtf8(challenge), possession),
+    };
   }
   try {
     const { publicKey, signedBytes: data, ...made } = parseCsr(proof.request);
-    return { publicKey, isProven: (key) => verifySigned(key, { data, ...made }) };
+    const isProven = async (key: PublicKey): Promise<boolean> =>
+      await Promise.resolve(verifySigned(key, { data, ...made }));
+    return { publicKey, isProven };
   } catch (cause) {
     if (!(cause instanceof Malformed)) throw cause;
     throw new Failure("request-malformed", "the certificate signing request could not be parsed", {
@@ -49,13 +53,16 @@ export function readClaim(proof: KeyProof): Claim {
  *
  * @throws {Failure} key-malformed, key-insecure, possession-unproven or key-not-permitted
  */
-export function proveClaim(
+export async function proveClaim(
   claim: Claim,
   challenge: string,
-  permitted: ReadonlySet<KeyAlgorithm>,
-): PublicKey {
+  {
+    permitted,
+    verifyProof,
+  }: { readonly permitted: ReadonlySet<KeyAlgorithm>; readonly verifyProof: VerifyLater },
+): Promise<PublicKey> {
   const key = readKey(claim.publicKey, readPublicKey);
-  if (!claim.isProven(key, challenge)) {
+  if (!(await claim.isProven(key, challenge, verifyProof))) {
     // Nothing verifies with a point that is on no curve, and then that is what is wrong.
     readKey(claim.publicKey, importPublicKey);
     throw new Failure("possession-unproven", "the proof of possession does not verify");

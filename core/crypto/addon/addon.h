@@ -14,6 +14,15 @@ struct bytes {
 /* False for anything but a Uint8Array. */
 bool get_bytes(napi_env env, napi_value value, struct bytes *out);
 
+/* Bytes of the SubjectPublicKeyInfo of an uncompressed point of P-256. */
+enum { p256_spki = 91 };
+
+/* True for such a one, whatever its point. On any thread, as the next. */
+bool is_p256(struct bytes spki);
+
+/* True if the signature (DER) is over the digest of 32 bytes by a key that is_p256. */
+bool is_valid_p256(struct bytes spki, struct bytes digest, struct bytes signature);
+
 /* Adds pinned-verify.c's functions; false if Node refuses. */
 bool export_pinned(napi_env env, napi_value exports);
 

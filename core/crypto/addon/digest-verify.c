@@ -30,14 +30,14 @@ bool get_bytes(napi_env env, napi_value value, struct bytes *out) {
 /* The only SubjectPublicKeyInfo of a point of P-256, up to that point, which is not compressed (RFC 5480 §2). */
 static const unsigned char p256_head[] = {0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01,
                                           0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00};
-enum { p256_point = 65 };
+enum { p256_point = p256_spki - sizeof p256_head };
 
 /* Made once and only read afterwards, by whichever thread. NULL without memory. */
 static EC_GROUP *p256 = NULL;
 static pthread_once_t p256_once = PTHREAD_ONCE_INIT;
 static void make_p256(void) { p256 = EC_GROUP_new_by_curve_name(NID_X9_62_prime256v1); }
 
-static bool is_p256(struct bytes spki) {
+bool is_p256(struct bytes spki) {
   return spki.length == sizeof p256_head + p256_point && memcmp(spki.data, p256_head, sizeof p256_head) == 0 &&
          spki.data[sizeof p256_head] == 0x04 && pthread_once(&p256_once, make_p256) == 0 && p256 != NULL;
 }
@@ -46,7 +46,7 @@ static bool is_p256(struct bytes spki) {
  * What OpenSSL comes to in the end for this kind of key, without its decoders and providers, which take a third of the time. A point that
  * is not on the curve is refused where it is read, and ECDSA_verify refuses a signature that is not in its one encoding.
  */
-static bool is_valid_p256(struct bytes spki, struct bytes digest, struct bytes signature) {
+bool is_valid_p256(struct bytes spki, struct bytes digest, struct bytes signature) {
   bool valid = false;
   EC_POINT *point = EC_POINT_new(p256);
   EC_KEY *key = EC_KEY_new();

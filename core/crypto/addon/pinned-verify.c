@@ -1,9 +1,11 @@
 /*
- * Verification with a key that comes again and again, for Node.
+ * Verification with a key that comes again and again, and on other threads, for Node.
  *
  * pin(point) -> key or null: an uncompressed point of P-256 or P-384, null if it is none of the curve.
  * verifyPinned(key, digest, signature) -> boolean: as many bytes of digest as the curve has, the signature in DER.
  * verifyPinnedMany(key, digests, signatures) -> promise of booleans: arrays of them, on a thread of libuv's pool.
+ * verifyMany(keys, digests, signatures) -> promise of booleans: the same with a key for each, the SubjectPublicKeyInfo of an
+ * uncompressed point of P-256; for a key that is no such, false.
  *
  * Bytes are Uint8Arrays. What is not a valid signature is false; only misuse throws.
  */
@@ -12,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { most_claims = 4096 };
+enum { most_claims = 4096, p256_digest = 32 };
 
 static const napi_type_tag pinned_tag = {0x63e1a7c02b7d4f55, 0x9d1c6e0b8f42aa37};
 
@@ -51,9 +53,9 @@ static struct pinned *get_pinned(napi_env env, napi_value value) {
 }
 
 /* Copies what a claim is about, so that no thread looks at memory of JavaScript's. A signature that is too long is an empty one. */
-static bool get_claim(napi_env env, const struct pinned *key, napi_value digest, napi_value signature, struct claim *claim) {
+static bool get_claim(napi_env env, size_t digest_length, napi_value digest, napi_value signature, struct claim *claim) {
   struct bytes digested, encoded;
-  if (!get_bytes(env, digest, &digested) || digested.length != pinned_digest_length(key)) return false;
+  if (!get_bytes(env, digest, &digested) || digested.length != digest_length) return false;
   if (!get_bytes(env, signature, &encoded)) return false;
   memcpy(claim->digest, digested.data, digested.length);
   claim->signature_length = encoded.length > longest_signature ? 0 : encoded.length;
@@ -67,7 +69,8 @@ static napi_value verify_pinned(napi_env env, napi_callback_info info) {
   struct pinned *key = NULL;
   struct claim claim;
   if (napi_get_cb_info(env, info, &count, arguments, NULL, NULL) != napi_ok || count != 3 ||
-      (key = get_pinned(env, arguments[0])) == NULL || !get_claim(env, key, arguments[1], arguments[2], &claim)) {
+      (key = get_pinned(env, arguments[0])) == NULL ||
+      !get_claim(env, pinned_digest_length(key), arguments[1], arguments[2], &claim)) {
     napi_throw_type_error(env, NULL, "expected (key, digest of the curve's length, signature)");
     return NULL;
   }
@@ -76,11 +79,12 @@ static napi_value verify_pinned(napi_env env, napi_callback_info info) {
   return result;
 }
 
-/* Work for another thread. */
+/* Work for another thread: with one pinned key, or with a key for each. */
 struct work {
   struct pinned *key;
-  /* Keeps the key alive. */
+  /* Keeps the pinned key alive. */
   napi_ref held;
+  unsigned char (*keys)[p256_spki];
   napi_deferred deferred;
   napi_async_work async;
   size_t count;
@@ -90,7 +94,16 @@ struct work {
 static void execute(napi_env env, void *data) {
   (void)env;
   struct work *work = data;
-  pinned_verify(work->key, work->claims, work->count);
+  if (work->keys == NULL) {
+    pinned_verify(work->key, work->claims, work->count);
+    return;
+  }
+  for (size_t at = 0; at < work->count; at++) {
+    struct claim *claim = &work->claims[at];
+    struct bytes key = {work->keys[at], p256_spki}, digest = {claim->digest, p256_digest};
+    struct bytes signature = {claim->signature, claim->signature_length};
+    claim->valid = is_p256(key) && is_valid_p256(key, digest, signature);
+  }
 }
 
 static bool answer(napi_env env, const struct work *work, napi_value *result) {
@@ -106,6 +119,7 @@ static bool answer(napi_env env, const struct work *work, napi_value *result) {
 static void release(napi_env env, struct work *work) {
   if (work->async != NULL) napi_delete_async_work(env, work->async);
   if (work->held != NULL) napi_delete_reference(env, work->held);
+  free(work->keys);
   free(work);
 }
 
@@ -121,50 +135,97 @@ static void complete(napi_env env, napi_status status, void *data) {
   release(env, work);
 }
 
-/* Reads the arrays into new work; NULL if they are not what they should be. */
-static struct work *read_work(napi_env env, const napi_value arguments[3]) {
-  struct pinned *key = get_pinned(env, arguments[0]);
-  uint32_t count = 0, others = 0;
-  bool are_arrays[2] = {false, false};
-  if (key == NULL || napi_is_array(env, arguments[1], &are_arrays[0]) != napi_ok ||
-      napi_is_array(env, arguments[2], &are_arrays[1]) != napi_ok || !are_arrays[0] || !are_arrays[1] ||
-      napi_get_array_length(env, arguments[1], &count) != napi_ok ||
-      napi_get_array_length(env, arguments[2], &others) != napi_ok || count != others || count == 0 || count > most_claims) {
-    return NULL;
+/* Copies a key; one of another length becomes one that is none of P-256. */
+static bool get_key(napi_env env, napi_value value, unsigned char key[p256_spki]) {
+  struct bytes spki;
+  if (!get_bytes(env, value, &spki)) return false;
+  if (spki.length == p256_spki) memcpy(key, spki.data, p256_spki);
+  return true;
+}
+
+/* Reads one claim, and its key if there is one for each. */
+static bool read_claim(napi_env env, const napi_value arguments[3], uint32_t at, struct work *work) {
+  napi_value key, digest, signature;
+  size_t length = work->keys == NULL ? pinned_digest_length(work->key) : p256_digest;
+  if (work->keys != NULL &&
+      (napi_get_element(env, arguments[0], at, &key) != napi_ok || !get_key(env, key, work->keys[at]))) {
+    return false;
   }
+  return napi_get_element(env, arguments[1], at, &digest) == napi_ok &&
+         napi_get_element(env, arguments[2], at, &signature) == napi_ok &&
+         get_claim(env, length, digest, signature, &work->claims[at]);
+}
+
+/* How many there are of each in arrays; 0 if they are no arrays, are of different lengths, or hold too many. */
+static uint32_t count_of(napi_env env, const napi_value *arrays, size_t how_many) {
+  uint32_t count = 0;
+  for (size_t at = 0; at < how_many; at++) {
+    bool is_array = false;
+    uint32_t length = 0;
+    if (napi_is_array(env, arrays[at], &is_array) != napi_ok || !is_array) return 0;
+    if (napi_get_array_length(env, arrays[at], &length) != napi_ok || (at > 0 && length != count)) return 0;
+    count = length;
+  }
+  return count > most_claims ? 0 : count;
+}
+
+/* Reads the arrays into new work, whose first argument is a pinned key if `key` is not NULL; NULL if they are not what they should be. */
+static struct work *read_work(napi_env env, const napi_value arguments[3], struct pinned *key) {
+  uint32_t count = key == NULL ? count_of(env, arguments, 3) : count_of(env, arguments + 1, 2);
+  if (count == 0) return NULL;
   struct work *work = calloc(1, sizeof *work + count * sizeof(struct claim));
   if (work == NULL) return NULL;
   work->key = key;
   work->count = count;
+  if (key == NULL && (work->keys = calloc(count, sizeof *work->keys)) == NULL) goto failed;
   for (uint32_t at = 0; at < count; at++) {
-    napi_value digest, signature;
-    if (napi_get_element(env, arguments[1], at, &digest) != napi_ok ||
-        napi_get_element(env, arguments[2], at, &signature) != napi_ok ||
-        !get_claim(env, key, digest, signature, &work->claims[at])) {
-      free(work);
-      return NULL;
-    }
+    if (!read_claim(env, arguments, at, work)) goto failed;
   }
   return work;
+failed:
+  release(env, work);
+  return NULL;
 }
 
-static napi_value verify_many(napi_env env, napi_callback_info info) {
-  napi_value arguments[3], name, promise;
-  size_t count = 3;
-  struct work *work = NULL;
-  if (napi_get_cb_info(env, info, &count, arguments, NULL, NULL) != napi_ok || count != 3 ||
-      (work = read_work(env, arguments)) == NULL) {
-    napi_throw_type_error(env, NULL, "expected (key, digests of the curve's length, as many signatures)");
-    return NULL;
-  }
-  if (napi_create_reference(env, arguments[0], 1, &work->held) != napi_ok ||
-      napi_create_string_latin1(env, "verifyPinnedMany", NAPI_AUTO_LENGTH, &name) != napi_ok ||
+/* Hands work over; NULL if Node refuses. */
+static napi_value queue(napi_env env, struct work *work) {
+  napi_value name, promise;
+  if (napi_create_string_latin1(env, "verify", NAPI_AUTO_LENGTH, &name) != napi_ok ||
       napi_create_async_work(env, NULL, name, execute, complete, work, &work->async) != napi_ok ||
       napi_create_promise(env, &work->deferred, &promise) != napi_ok || napi_queue_async_work(env, work->async) != napi_ok) {
     release(env, work);
     return NULL;
   }
   return promise;
+}
+
+static napi_value verify_pinned_many(napi_env env, napi_callback_info info) {
+  napi_value arguments[3];
+  size_t count = 3;
+  struct pinned *key = NULL;
+  struct work *work = NULL;
+  if (napi_get_cb_info(env, info, &count, arguments, NULL, NULL) != napi_ok || count != 3 ||
+      (key = get_pinned(env, arguments[0])) == NULL || (work = read_work(env, arguments, key)) == NULL) {
+    napi_throw_type_error(env, NULL, "expected (key, digests of the curve's length, as many signatures)");
+    return NULL;
+  }
+  if (napi_create_reference(env, arguments[0], 1, &work->held) != napi_ok) {
+    release(env, work);
+    return NULL;
+  }
+  return queue(env, work);
+}
+
+static napi_value verify_many(napi_env env, napi_callback_info info) {
+  napi_value arguments[3];
+  size_t count = 3;
+  struct work *work = NULL;
+  if (napi_get_cb_info(env, info, &count, arguments, NULL, NULL) != napi_ok || count != 3 ||
+      (work = read_work(env, arguments, NULL)) == NULL) {
+    napi_throw_type_error(env, NULL, "expected (keys, as many digests of 32 bytes, as many signatures)");
+    return NULL;
+  }
+  return queue(env, work);
 }
 
 static bool export(napi_env env, napi_value exports, const char *name, napi_callback callback) {
@@ -175,5 +236,5 @@ static bool export(napi_env env, napi_value exports, const char *name, napi_call
 
 bool export_pinned(napi_env env, napi_value exports) {
   return export(env, exports, "pin", pin) && export(env, exports, "verifyPinned", verify_pinned) &&
-         export(env, exports, "verifyPinnedMany", verify_many);
+         export(env, exports, "verifyPinnedMany", verify_pinned_many) && export(env, exports, "verifyMany", verify_many);
 }
