@@ -1,5 +1,5 @@
 /** A log of a live instance is frozen and gets a successor: what it refuses, what it goes on showing, and what a stranger's client sees. */
-import { readFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -30,10 +30,15 @@ test("a log is frozen: its entries are refused and shown, and everything else go
     code: 0,
   });
   expect(await stranger.signAndVerify("after the freeze")).toContain("issuing CA");
+  const policy = join(stranger.instance.home, "policy.yaml");
+  const allowed = await readFile(policy, "utf8");
   for (const again of [false, true]) {
     if (again) {
       await expectKept(stranger.instance.origin, await stream.end());
+      // Where the policy lets nobody sign as a proof, a home that was proved once serves all the same.
+      await writeFile(policy, "version: closed\ndefault: deny\nrules: []\n");
       await stranger.restart();
+      await writeFile(policy, allowed);
     }
     const posted = await postAgain(entry?.canonicalizedBody ?? "");
     expect(posted.status).toBe(405);
