@@ -39,12 +39,8 @@ export default issuer.implement(async ({ ask, clock, config, journal, stores }) 
 
   const permitted = keysOf(config.clientSigningAlgorithms);
   const refusals = ends.use(countRefusalsIn(store, clock));
-  const looks = oneATurn();
-  const turn = inSlicesOf(issuancesATurn);
   const given = { ask, clock, config, journal, records, refusals };
-  const verifyProof = gatheredVerifier();
-  const made = { verifyProof, looks, random: randomPool(), turn };
-  const desk = { ...given, nextNotBefore, permitted, ...made };
+  const desk = { ...given, nextNotBefore, permitted, ...tools() };
   const alongside = await readAlongside({ ask, config });
   const turns = takeTurns();
   return {
@@ -82,6 +78,16 @@ export default issuer.implement(async ({ ask, clock, config, journal, stores }) 
     [Symbol.asyncDispose]: async () => await ends.disposeAsync(),
   };
 });
+
+/** What works for all requests that are under way, and gathers what they ask for. */
+function tools() {
+  return {
+    looks: oneATurn(),
+    random: randomPool(),
+    turn: inSlicesOf(issuancesATurn),
+    verifyProof: gatheredVerifier(),
+  };
+}
 
 /** The vault has looked at every one of them, or will before it signs. */
 function oneATurn(): SecondLooks {
