@@ -70,7 +70,13 @@ function entryReads(ask: Ask, named: (question: Named) => string) {
       if (start > end) throw new Failure("out-of-range", "start must not be above end");
       const wanted = end - start + 1n;
       const limit = Number(wanted < maxEntries ? wanted : maxEntries);
-      const { entries } = await inLog(() => ask(readEntries, { log, from: start, limit }));
+      const read = async () => await inLog(() => ask(readEntries, { log, from: start, limit }));
+      let { entries } = await read();
+      if (entries.length === 0) {
+        // What was promised a moment ago is in the tree as soon as somebody asks for its head.
+        const { head } = await inLog(() => ask(latestHead, { log }));
+        if (head.size > start) ({ entries } = await read());
+      }
       if (entries.length === 0) throw new Failure("out-of-range", "start is beyond the tree");
       return { entries: entries.map(({ entry, extraData }) => ({ leafInput: entry, extraData })) };
     },
