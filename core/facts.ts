@@ -251,7 +251,9 @@ async function pull(
     }
   }
   if (facts.length === 0) return "none";
-  return facts.length < pullLimit ? "some" : "full";
+  // An answer is also cut when its facts together are large.
+  const sizeBytes = facts.reduce((sum, { body }) => sum + body.length, 0);
+  return facts.length < pullLimit && sizeBytes < answerBytes / 2 ? "some" : "full";
 }
 
 async function react(following: Following, stream: string, row: FactRow): Promise<void> {

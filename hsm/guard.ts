@@ -299,7 +299,10 @@ function prepareAll(database: DatabaseSync) {
     markSigned: database.prepare(
       "UPDATE certificates SET signed = 1 WHERE precertificate BETWEEN ? AND ?",
     ),
-    follow: database.prepare("UPDATE certificates SET precertificate = ? WHERE precertificate = ?"),
+    // A certificate that never was a precertificate is both in one attempt, also when that is repeated.
+    follow: database.prepare(
+      "UPDATE certificates SET final = CASE WHEN final = precertificate THEN ?1 ELSE final END, precertificate = ?1 WHERE precertificate = ?2",
+    ),
     forget: database.prepare("DELETE FROM certificates WHERE intendedAtMs < ?"),
   };
 }

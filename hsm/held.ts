@@ -37,8 +37,8 @@ export interface HoldingParts {
   ) => Prepared;
 }
 
-/** More than are ever under way at once: a kilobyte or two each. */
-const most = 2_048;
+/** As many as a log takes at once: a kilobyte or two each. */
+const most = 4_096;
 /** How often it is looked whether an asker has stopped waiting, while one waits. */
 const lookEveryMs = 100;
 
@@ -58,12 +58,15 @@ export class Held {
     return this.#lookout !== null;
   }
 
-  /** Remembers a precertificate that was signed; the oldest gives way if there are too many. */
+  /**
+   * Remembers a precertificate that was signed. If there are too many, the oldest gives way for which nobody waits; where all are waited
+   * for, this one, because the others are nearer to their end.
+   */
   keep(key: VaultKey, precertificate: SignedPrecertificate): void {
-    for (const [name, oldest] of this.#byCore) {
-      if (this.#byCore.size < most) break;
-      this.#byCore.delete(name);
-      this.#refuse(oldest, new Failure("overloaded", "too many certificates wait for their SCTs"));
+    if (this.#byCore.size >= most) {
+      const idle = this.#byCore.entries().find(([, { waiting }]) => waiting === null);
+      if (idle === undefined) return;
+      this.#byCore.delete(idle[0]);
     }
     const { label, publicKeySha256: keyHash } = key;
     const known: Known = { label, keyHash, precertificate, lists: new Map(), waiting: null };
@@ -132,6 +135,9 @@ export class Held {
     if (this.#isClosed) throw ending();
     this.#parts.authorise(question.key, envelope);
     const known = this.#byCore.get(nameOf(question.precertificate));
+    if (known === undefined && this.#byCore.size >= most) {
+      throw new Failure("overloaded", "too many certificates wait for their SCTs");
+    }
     if (known === undefined || known.label !== question.key) {
       throw refused("no precertificate that was signed a moment ago waits for this certificate");
     }

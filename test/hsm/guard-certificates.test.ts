@@ -72,3 +72,18 @@ test("outcomes of neighbours are told together, in whatever order, and no other'
     [5, 5],
   ]);
 });
+
+test("a certificate that never was a precertificate stays both in one attempt when it is tried again", () => {
+  const claim = { core: hashed(1), serial: uintBytes(1, 20), verdict: hashed(1) };
+  guard.admit("ca", { kind: "bareCertificate", ...claim }, { sequence: 1, atMs: 0 });
+  pre(2, [2, 2, 2]);
+  guard.follow(1, 3);
+  guard.follow(2, 4);
+  const rows = state.database
+    .prepare("SELECT precertificate, final FROM certificates ORDER BY precertificate")
+    .all();
+  expect(rows).toEqual([
+    { precertificate: 3, final: 3 },
+    { precertificate: 4, final: null },
+  ]);
+});

@@ -8,7 +8,7 @@ import { Held } from "../../hsm/held.ts";
 import type { VaultKey } from "../../hsm/keyring.ts";
 import { startedAt } from "./leaf.ts";
 
-const most = 2_048;
+const most = 4_096;
 const nowMs = startedAt.getTime();
 const anyKey = { label: "issuing-ca", publicKeySha256: randomBytes(32) } as unknown as VaultKey;
 
@@ -77,16 +77,25 @@ test("is refused when the asker stops waiting", () => {
   expect(told).toEqual(["deadline-exceeded", "guard-refused"]);
 });
 
-test("holds so many at once, and refuses the oldest when there is one more", () => {
+test("holds so many at once, and refuses one more while all are waited for", () => {
   const { told, keep, complete } = holding();
   for (let n = 0; n < most; n++) keep(n);
   for (let n = 0; n < most; n++) complete(n);
-  expect(told).toEqual([]);
   keep(most);
-  expect(told).toEqual(["overloaded"]);
+  expect(told).toEqual([]);
   complete(most);
+  expect(told).toEqual(["overloaded"]);
+});
+
+test("forgets the oldest for which nobody waits when there is one more", () => {
+  const { told, keep, complete } = holding();
+  for (let n = 0; n < most; n++) keep(n);
   complete(0);
-  expect(told).toEqual(["overloaded", "guard-refused"]);
+  keep(most);
+  complete(most);
+  expect(told).toEqual([]);
+  complete(1);
+  expect(told).toEqual(["overloaded"]);
 });
 
 test("refuses what waits for keys that sign no more, and lets the others wait", () => {
