@@ -1,12 +1,18 @@
 /** The certificate of the TLS listener is renewed, and replaced by another's, while the door serves: `chancery tls`, and the door itself. */
 import { randomUUID, X509Certificate } from "node:crypto";
 import { once } from "node:events";
+import { writeFileSync } from "node:fs";
 import { readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { connect, type TLSSocket } from "node:tls";
+import * as v from "valibot";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { runCommand } from "../../config/commands.ts";
+import { formatPem } from "../../core/formats/pem.ts";
 import { makeServerCertificate } from "../../hsm/commands.ts";
+import { keepCredentials } from "../../plugins/http/credentials.ts";
+import { http } from "../../plugins/http/manifest.ts";
+import { silentJournal } from "../support/boot.ts";
 import { bootDoor, type Door } from "../support/door.ts";
 
 let door: Door;
@@ -116,6 +122,9 @@ test("one of the operator's own is taken, with what is above it", async () => {
   expect(await readFile(at("trust/tls/ca.pem"), "utf8")).toBe(own.authority);
 });
 
+/** A block that is PEM and no certificate. */
+const damaged = formatPem("CERTIFICATE", new Uint8Array(300).fill(7));
+
 test("a pair that does not fit leaves the one before in force, and is told of", async () => {
   const key = await readFile(at("secrets/tls/key.pem"), "utf8");
   const fields = { organization: "Corp", names: ["x"], addresses: [], days: 1 };
@@ -135,4 +144,40 @@ test("a pair that does not fit leaves the one before in force, and is told of", 
   expect(new X509Certificate(await readFile(at("trust/tls/cert.pem"))).subjectAltName).toBe(
     await names(),
   );
+});
+
+test("a pair that fits and cannot be served is told of, as long as it lies there", async () => {
+  const before = await readFile(at("trust/tls/cert.pem"), "utf8");
+  const ready = async () => await (await fetch(`${door.origin}/readyz`)).text();
+  await writeFile(at("trust/tls/cert.pem"), before + damaged);
+  await expect.poll(ready, { timeout: 10_000 }).toContain('"http":"degraded"');
+  expect(await names()).toBe("DNS:door.corp.example");
+  await writeFile(at("trust/tls/cert.pem"), before);
+  await expect.poll(ready, { timeout: 10_000 }).toContain('"ready"');
+});
+
+test("a pair that comes while the first one is read is not missed", async () => {
+  const fields = { organization: "Corp", addresses: [], days: 1, notBefore: new Date() };
+  const write = (name: string): string => {
+    const { certificate, key } = makeServerCertificate({ ...fields, names: [name] });
+    writeFileSync(at("racing.pem"), certificate);
+    writeFileSync(at("racing-key.pem"), key);
+    return certificate;
+  };
+  write("first.example");
+  let second: string | undefined;
+  const files = { tlsCertificate: "racing.pem", tlsKey: "racing-key.pem" };
+  using kept = await keepCredentials({
+    config: v.parse(http.manifest.config, { publicUrl: door.origin, port: 0, ...files }),
+    home: () => door.home,
+    journal: silentJournal,
+    clock: {
+      // Asked once the first pair has been read, and before anything is awaited.
+      now() {
+        second ??= write("second.example");
+        return new Date();
+      },
+    },
+  });
+  await expect.poll(() => kept.now.certificate, { timeout: 10_000 }).toBe(second);
 });
