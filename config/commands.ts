@@ -144,6 +144,7 @@ const roomCommands: readonly Command[] = [
     usage: [
       "show [--json]",
       "renew [--names A,B] [--addresses A,B] [--days N] [--json]   by a new CA of its own; the same names unless said",
+      "      [--replace]                                            one that was not made here, too",
       "use CERTIFICATE --key FILE [--authority FILE] [--json]      PEM; the door takes it within seconds",
     ],
     load: async () => await import("./tls-command.ts"),

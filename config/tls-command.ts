@@ -3,8 +3,10 @@ import { createPrivateKey, X509Certificate } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { isIP } from "node:net";
 import { join, resolve } from "node:path";
+import { createSecureContext } from "node:tls";
 import * as v from "valibot";
 import { durableWrite } from "../core/durable.ts";
+import { parseTrustedRoot } from "../core/formats/trusted-root.ts";
 import { makeServerCertificate } from "../hsm/commands.ts";
 import {
   type Arguments,
@@ -15,6 +17,8 @@ import {
   type Terminal,
 } from "../plugins/client/commands.ts";
 import { readConfiguration, readInstance } from "./load.ts";
+import { fromHome } from "./own-policy.ts";
+import { formatChain, onOneLine, readChain, requireInForce, requireUnder } from "./tls-chain.ts";
 
 /** What clients of a certificate that was made here are told to trust, below the home. */
 const authorityFile = join("trust", "tls", "ca.pem");
@@ -37,9 +41,11 @@ interface Place {
 /** `tls show|renew|use`. */
 export async function run(args: readonly string[], terminal: Terminal): Promise<ExitCode> {
   const [verb = "", ...rest] = args;
-  const does = { show, renew, use }[verb as "show"] as typeof show | undefined;
-  if (does === undefined) throw new CommandError(exitCodes.usage, "expected show, renew or use");
-  await does(rest, terminal);
+  const verbs = { show, renew, use };
+  if (!Object.hasOwn(verbs, verb)) {
+    throw new CommandError(exitCodes.usage, "expected show, renew or use");
+  }
+  await verbs[verb as keyof typeof verbs](rest, terminal);
   return exitCodes.ok;
 }
 
@@ -53,19 +59,25 @@ async function renew(args: readonly string[], terminal: Terminal): Promise<void>
   const parsed = parseArguments(args, {
     operands: [],
     values: ["names", "addresses", "days"],
-    switches: ["json"],
+    switches: ["replace", "json"],
   });
   const place = await placeOf(terminal);
   const before = await readCertificate(place.certificate);
-  const now = namesOf(before);
   const days = parsed.value("days") ?? String(mostDays);
   if (!/^[1-9]\d{0,2}$/.test(days) || Number(days) > mostDays) {
     throw new CommandError(exitCodes.usage, `--days is a whole number up to ${mostDays}`);
   }
+  const wanted = wantedNames(parsed, namesOf(before));
+  const own = ownOrganization(before);
+  if (own === undefined && !parsed.has("replace")) {
+    throw new CommandError(
+      exitCodes.failed,
+      `the certificate is by ${onOneLine(before.issuer)}, not made here: renew it there and say tls use, or replace it by one made here with --replace`,
+    );
+  }
   const made = makeServerCertificate({
-    organization: /^O=(.+)$/m.exec(before.issuer)?.[1] ?? "chancery",
-    names: listOf(parsed, "names", (name) => nameForm.test(name)) ?? now.names,
-    addresses: listOf(parsed, "addresses", (one) => isIP(one) !== 0) ?? now.addresses,
+    organization: (await organizationOf(place.home)) || own || "chancery",
+    ...wanted,
     days: Number(days),
     notBefore: new Date(Math.floor(Date.now() / 1_000) * 1_000),
   });
@@ -75,6 +87,34 @@ async function renew(args: readonly string[], terminal: Terminal): Promise<void>
     ...(place.isTrustedHere ? [restart] : []),
   ];
   tell(new X509Certificate(made.certificate), { parsed, terminal, notes });
+}
+
+/** The organization of the CA, if it is one that was made here: no other is called so. */
+function ownOrganization({ issuer }: X509Certificate): string | undefined {
+  const organization = /^O=(.+)$/m.exec(issuer)?.[1];
+  const isOwn = issuer.split("\n").includes(`CN=${organization} local TLS CA`);
+  return isOwn ? organization?.replaceAll(/\\(.)/g, "$1") : undefined;
+}
+
+/** Of the home's first CA, if it has any trust metadata. */
+async function organizationOf(home: string): Promise<string | undefined> {
+  const path = join(home, "trust", "trusted_root.json");
+  const text = await readFile(path, "utf8").catch(() => null);
+  return text === null ? undefined : parseTrustedRoot(text).certificateAuthorities[0]?.organization;
+}
+
+function wantedNames(parsed: Arguments, now: ReturnType<typeof namesOf>) {
+  const names = listOf(
+    parsed,
+    "names",
+    now.names.map((name) => name.toLowerCase()),
+  );
+  const addresses = listOf(parsed, "addresses", now.addresses);
+  if (names.length + addresses.length > 0) return { names, addresses };
+  throw new CommandError(
+    exitCodes.usage,
+    "a certificate without names and addresses is of no use: say --names or --addresses",
+  );
 }
 
 const restart =
@@ -92,15 +132,19 @@ async function use(args: readonly string[], terminal: Terminal): Promise<void> {
   const read = async (path: string) => await readText(resolve(terminal.folder, path));
   const [certificate, key] = [await read(parsed.operands[0] ?? ""), await read(keyPath)];
   const authorityPath = parsed.value("authority");
-  const authority = authorityPath === undefined ? null : await read(authorityPath);
-  const found = parse("certificate", () => new X509Certificate(certificate));
-  const isPair = parse("key", () => found.checkPrivateKey(createPrivateKey(key)));
-  if (!isPair) throw new CommandError(exitCodes.failed, "the key is not that of the certificate");
-  if (found.validToDate <= new Date()) {
-    throw new CommandError(exitCodes.failed, `the certificate ended on ${found.validTo}`);
-  }
-  if (authority !== null) parse("authority", () => new X509Certificate(authority));
-  await replace(place, { certificate, key, authority });
+  const authority =
+    authorityPath === undefined ? null : readChain("authority", await read(authorityPath));
+  const chain = readChain("certificate", certificate);
+  const [found] = chain;
+  requirePair(formatChain(chain), key);
+  const now = new Date();
+  requireInForce(found, now);
+  if (authority !== null) requireUnder(chain, authority, now);
+  await replace(place, {
+    certificate: formatChain(chain),
+    key,
+    authority: authority === null ? null : formatChain(authority),
+  });
   const notes = [
     ...(authority === null
       ? [`${join(place.home, authorityFile)} stays as it is: name yours with --authority`]
@@ -108,6 +152,24 @@ async function use(args: readonly string[], terminal: Terminal): Promise<void> {
     ...(authority !== null && place.isTrustedHere ? [restart] : []),
   ];
   tell(found, { parsed, terminal, notes });
+}
+
+/** @throws {CommandError} unless the door could serve these. */
+function requirePair(certificate: string, key: string): void {
+  let isPair: boolean;
+  try {
+    isPair = new X509Certificate(certificate).checkPrivateKey(createPrivateKey(key));
+  } catch (cause) {
+    const message = "the key cannot be read: it must be PEM, without a password";
+    throw new CommandError(exitCodes.failed, message, { cause });
+  }
+  if (!isPair) throw new CommandError(exitCodes.failed, "the key is not that of the certificate");
+  try {
+    createSecureContext({ cert: certificate, key });
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : "unknown";
+    throw new CommandError(exitCodes.failed, `the door could not serve the two: ${why}`, { cause });
+  }
 }
 
 /** Interrupted between two of these, the door keeps the pair it has; said again, all are there. */
@@ -126,7 +188,7 @@ function tell(
 ): void {
   const { names, addresses } = namesOf(certificate);
   const ends = certificate.validToDate.toISOString();
-  const issuer = certificate.issuer.replaceAll("\n", ", ");
+  const issuer = onOneLine(certificate.issuer);
   if (parsed.has("json")) {
     terminal.print(JSON.stringify({ names, addresses, ends, issuer, notes }));
     return;
@@ -145,24 +207,37 @@ function namesOf({ subjectAltName = "" }: X509Certificate) {
   return { names: of("DNS:"), addresses: of("IP Address:") };
 }
 
+/** What names and addresses are, and how they are said to who wrote others. */
+const forms = {
+  names: { isGood: (one: string) => nameForm.test(one), like: "sign.example.com" },
+  addresses: {
+    // Neither zones nor IPv4 inside of IPv6: no client asks for them.
+    isGood: (one: string) => isIP(one) === 4 || (isIP(one) === 6 && /^[\da-f:]+$/i.test(one)),
+    like: "192.0.2.1 or 2001:db8::1",
+  },
+};
+
 function listOf(
   parsed: Arguments,
-  flag: string,
-  isGood: (one: string) => boolean,
-): readonly string[] | undefined {
-  const said = parsed.value(flag);
-  if (said === undefined) return undefined;
-  const list = said.split(",").filter((one) => one !== "");
-  const bad = list.find((one) => !isGood(one));
-  if (bad === undefined && (list.length > 0 || flag === "addresses")) return list;
-  throw new CommandError(exitCodes.usage, `--${flag}: "${bad ?? ""}" is none; commas between them`);
+  flag: keyof typeof forms,
+  otherwise: readonly string[],
+): readonly string[] {
+  const { isGood, like } = forms[flag];
+  const list = parsed.value(flag)?.split(",") ?? otherwise;
+  const said = list.filter((one) => one !== "");
+  const bad = said.find((one) => !isGood(one));
+  if (bad === undefined) return said;
+  const message = `--${flag}: "${bad}" is none; they are like ${like}, with commas between them`;
+  throw new CommandError(exitCodes.usage, message);
 }
 
 async function placeOf({ environment, folder }: Terminal): Promise<Place> {
   const home = resolve(folder, environment["CHANCERY_HOME"] || ".chancery");
-  await readInstance(home);
-  const { sections, outbound } = await readConfiguration(home);
-  const { tlsCertificate, tlsKey } = v.parse(section, sections["http"] ?? {});
+  const { tlsCertificate, tlsKey, outbound } = await fromHome(async () => {
+    await readInstance(home);
+    const { sections, outbound: reach } = await readConfiguration(home);
+    return { ...v.parse(section, sections["http"] ?? {}), outbound: reach };
+  });
   return {
     home,
     certificate: join(home, tlsCertificate),
@@ -173,21 +248,16 @@ async function placeOf({ environment, folder }: Terminal): Promise<Place> {
 
 async function readCertificate(path: string): Promise<X509Certificate> {
   const text = await readText(path);
-  return parse("certificate", () => new X509Certificate(text));
+  try {
+    return new X509Certificate(text);
+  } catch (cause) {
+    const message = `the certificate in ${path} cannot be read: it must be PEM`;
+    throw new CommandError(exitCodes.failed, message, { cause });
+  }
 }
 
 async function readText(path: string): Promise<string> {
   return await readFile(path, "utf8").catch((cause: unknown) => {
     throw new CommandError(exitCodes.environment, `${path} cannot be read`, { cause });
   });
-}
-
-function parse<T>(what: string, read: () => T): T {
-  try {
-    return read();
-  } catch (cause) {
-    throw new CommandError(exitCodes.failed, `the ${what} cannot be read: it must be PEM`, {
-      cause,
-    });
-  }
 }

@@ -4,7 +4,7 @@
  */
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { readFile, stat } from "node:fs/promises";
-import type { SecureContextOptions } from "node:tls";
+import { createSecureContext, type SecureContextOptions } from "node:tls";
 import { join } from "node:path";
 import { type Context, StartRefused } from "../../core/plugin.ts";
 import type { Credentials } from "./listeners.ts";
@@ -39,6 +39,8 @@ export async function keepCredentials(context: DoorContext): Promise<KeptCredent
   const { clock, config, home, journal } = context;
   const paths = [join(home(), config.tlsCertificate), join(home(), config.tlsKey)] as const;
   const servers: Server[] = [];
+  // Before they are read: what is replaced meanwhile is another at the first look.
+  let seen = await statesOf(paths);
   let now = await read(paths).catch((cause: unknown) => {
     throw new StartRefused(`TLS: ${reasonOf(cause)}`, { cause });
   });
@@ -52,7 +54,6 @@ export async function keepCredentials(context: DoorContext): Promise<KeptCredent
   let trouble: ReturnType<KeptCredentials["trouble"]> = null;
   let refused = "";
   let looking = false;
-  let seen = await statesOf(paths);
 
   const look = async (): Promise<void> => {
     const states = await statesOf(paths);
@@ -60,14 +61,15 @@ export async function keepCredentials(context: DoorContext): Promise<KeptCredent
     seen = states;
     try {
       const found = await read(paths);
+      if (found.certificate !== now.certificate || found.key !== now.key) {
+        for (const server of servers) server.setSecureContext(secureContext(found));
+        now = found;
+        const { subjectAltName: names, validTo: until } = new X509Certificate(now.certificate);
+        journal.info("tls-certificate-loaded", { names, until });
+        noteEnd();
+      }
       trouble = null;
       refused = "";
-      if (found.certificate === now.certificate && found.key === now.key) return;
-      now = found;
-      for (const server of servers) server.setSecureContext(secureContext(now));
-      const { subjectAltName: names, validTo: until } = new X509Certificate(now.certificate);
-      journal.info("tls-certificate-loaded", { names, until });
-      noteEnd();
     } catch (cause) {
       const reason = reasonOf(cause);
       // One of the two may have been written a moment ago.
@@ -115,6 +117,8 @@ async function read([certificatePath, keyPath]: readonly [string, string]): Prom
   if (!new X509Certificate(certificate).checkPrivateKey(createPrivateKey(key))) {
     throw new Error(`the key in ${keyPath} is not that of the certificate in ${certificatePath}`);
   }
+  // OpenSSL refuses more: a damaged certificate further down, a key that is too small.
+  createSecureContext(secureContext({ certificate, key }));
   return { certificate, key };
 }
 

@@ -1,12 +1,19 @@
 /** The certificate of the TLS listener is renewed, and replaced by another's, while the door serves: `chancery tls`, and the door itself. */
+import { execFileSync } from "node:child_process";
 import { randomUUID, X509Certificate } from "node:crypto";
 import { once } from "node:events";
-import { readFile, stat, writeFile } from "node:fs/promises";
+import { writeFileSync } from "node:fs";
+import { readFile, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { connect, type TLSSocket } from "node:tls";
+import * as v from "valibot";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { runCommand } from "../../config/commands.ts";
+import { formatPem } from "../../core/formats/pem.ts";
 import { makeServerCertificate } from "../../hsm/commands.ts";
+import { keepCredentials } from "../../plugins/http/credentials.ts";
+import { http } from "../../plugins/http/manifest.ts";
+import { silentJournal } from "../support/boot.ts";
 import { bootDoor, type Door } from "../support/door.ts";
 
 let door: Door;
@@ -28,10 +35,12 @@ beforeAll(async () => {
 });
 afterAll(async () => await door.dispose());
 
-async function tls(...args: readonly string[]) {
+const tls = async (...args: readonly string[]) => await tlsOf(door.home, args);
+
+async function tlsOf(home: string, args: readonly string[]) {
   const [lines, said]: string[][] = [[], []];
   const code = await runCommand(["tls", ...args], {
-    environment: { CHANCERY_HOME: door.home },
+    environment: { CHANCERY_HOME: home },
     folder: door.home,
     print: (line) => void lines?.push(line),
     complain: (line) => void said?.push(line),
@@ -60,6 +69,20 @@ const asks = async (socket: TLSSocket): Promise<string> => {
   return data.toString("latin1");
 };
 
+test("what was not made here is replaced only if that is said", async () => {
+  const before = await readFile(at("trust/tls/cert.pem"), "utf8");
+  const refused = await tls("renew");
+  expect([refused.code, refused.said]).toEqual([1, expect.stringContaining("--replace")]);
+  expect(refused.said).toContain("by CN=localhost, not made here");
+  expect(await readFile(at("trust/tls/cert.pem"), "utf8")).toBe(before);
+  const root = await readFile("test/vectors/sigstore/trusted-root-public-good.json", "utf8");
+  await writeFile(at("trust/trusted_root.json"), root);
+  const replaced = await tls("renew", "--replace");
+  expect(replaced.lines?.[2]).toBe("by      O=sigstore.dev, CN=sigstore.dev local TLS CA");
+  await rm(at("trust/trusted_root.json"));
+  expect((await tls("renew")).lines?.[2]).toBe(replaced.lines?.[2]);
+});
+
 test("renewed with other names, it is what new connections are shown, and open ones go on", async () => {
   const open = await dial();
   const wanted = ["--names", "sign.corp.example,localhost", "--addresses", "127.0.0.1,::1"];
@@ -85,21 +108,58 @@ test("renewed with other names, it is what new connections are shown, and open o
   expect((await tls("show", "--json")).lines?.[0]).toContain('"names":["sign.corp.example","lo');
 });
 
+/** A block that is PEM and no certificate. */
+const damaged = formatPem("CERTIFICATE", new Uint8Array(300).fill(7));
+
+/** A pair that fits and that TLS refuses. */
+function makeWeak(): void {
+  const to = ["-keyout", at("weakKey"), "-out", at("weak")];
+  const kind = ["-newkey", "rsa:1024", "-nodes", "-days", "2", "-subj", "/CN=weak"];
+  execFileSync("openssl", ["req", "-x509", ...kind, ...to], { stdio: "ignore" });
+}
+
 test("one of the operator's own is taken, with what is above it", async () => {
   const fields = { organization: "Corp", addresses: [], days: 30, notBefore: new Date() };
   const own = makeServerCertificate({ ...fields, names: ["door.corp.example"] });
   const other = makeServerCertificate({ ...fields, names: ["other.example"] });
   const old = makeServerCertificate({ ...fields, names: ["old.example"], notBefore: new Date(0) });
-  const files = { own: own.certificate, key: own.key, ca: own.authority, wrong: other.key };
-  for (const [name, text] of Object.entries({ ...files, old: old.certificate, oldKey: old.key })) {
-    await writeFile(at(name), text);
-  }
+  const tomorrow = new Date(Date.now() + 86_400_000);
+  const next = makeServerCertificate({ ...fields, names: ["new.example"], notBefore: tomorrow });
+  const files = {
+    own: own.certificate,
+    key: own.key,
+    ca: own.authority,
+    wrong: other.key,
+    otherCa: other.authority,
+    old: old.certificate,
+    oldKey: old.key,
+    new: next.certificate,
+    newKey: next.key,
+    damaged: own.certificate + damaged,
+    cut: own.certificate + own.authority.slice(0, 100),
+    // As other tools put them together.
+    combined: `subject=door\n${own.key}${own.certificate}`,
+    combinedCa: own.authority + other.key,
+  };
+  for (const [name, text] of Object.entries(files)) await writeFile(at(name), text);
+  makeWeak();
   const before = await readFile(at("trust/tls/cert.pem"), "utf8");
   for (const [args, code, said] of [
     [["own"], 2, "--key FILE is needed"],
     [["own", "--key", "wrong"], 1, "the key is not that of the certificate"],
     [["key", "--key", "key"], 1, "the certificate cannot be read"],
     [["old", "--key", "oldKey"], 1, "the certificate ended"],
+    [["new", "--key", "newKey"], 1, "the certificate is not valid before"],
+    [
+      ["own", "--key", "key", "--authority", "otherCa"],
+      1,
+      "O=Corp, CN=Corp local TLS CA is needed",
+    ],
+    [["own", "--key", "key", "--authority", "key"], 1, "the authority cannot be read"],
+    [["own", "--key", "own"], 1, "the key cannot be read"],
+    [["damaged", "--key", "key"], 1, "CERTIFICATE block 2 is damaged"],
+    [["cut", "--key", "key"], 1, "CERTIFICATE block 2 is damaged"],
+    [["weak", "--key", "weakKey"], 1, "ee key too small"],
     [["nothing", "--key", "key"], 3, "cannot be read"],
   ] as const) {
     const refused = await tls("use", ...args);
@@ -111,7 +171,9 @@ test("one of the operator's own is taken, with what is above it", async () => {
   expect((await tls("renew", "--addresses", "300.1.1.1")).code).toBe(2);
   expect((await tls("renew", "--days", "826")).code).toBe(2);
   expect(await readFile(at("trust/tls/cert.pem"), "utf8")).toBe(before);
-  expect((await tls("use", "own", "--key", "key", "--authority", "ca")).code).toBe(0);
+  const used = await tls("use", "combined", "--key", "combined", "--authority", "combinedCa");
+  expect(used.code).toBe(0);
+  expect(await readFile(at("trust/tls/cert.pem"), "utf8")).toBe(own.certificate);
   await expect.poll(names, { timeout: 10_000 }).toBe("DNS:door.corp.example");
   expect(await readFile(at("trust/tls/ca.pem"), "utf8")).toBe(own.authority);
 });
@@ -135,4 +197,56 @@ test("a pair that does not fit leaves the one before in force, and is told of", 
   expect(new X509Certificate(await readFile(at("trust/tls/cert.pem"))).subjectAltName).toBe(
     await names(),
   );
+});
+
+test("a pair that fits and cannot be served is told of, as long as it lies there", async () => {
+  const before = await readFile(at("trust/tls/cert.pem"), "utf8");
+  const ready = async () => await (await fetch(`${door.origin}/readyz`)).text();
+  await writeFile(at("trust/tls/cert.pem"), before + damaged);
+  await expect.poll(ready, { timeout: 10_000 }).toContain('"http":"degraded"');
+  expect(await names()).toBe("DNS:door.corp.example");
+  await writeFile(at("trust/tls/cert.pem"), before);
+  await expect.poll(ready, { timeout: 10_000 }).toContain('"ready"');
+});
+
+test("a pair that comes while the first one is read is not missed", async () => {
+  const fields = { organization: "Corp", addresses: [], days: 1, notBefore: new Date() };
+  const write = (name: string): string => {
+    const { certificate, key } = makeServerCertificate({ ...fields, names: [name] });
+    writeFileSync(at("racing.pem"), certificate);
+    writeFileSync(at("racing-key.pem"), key);
+    return certificate;
+  };
+  write("first.example");
+  let second: string | undefined;
+  const files = { tlsCertificate: "racing.pem", tlsKey: "racing-key.pem" };
+  using kept = await keepCredentials({
+    config: v.parse(http.manifest.config, { publicUrl: door.origin, port: 0, ...files }),
+    home: () => door.home,
+    journal: silentJournal,
+    clock: {
+      // Asked once the first pair has been read, and before anything is awaited.
+      now() {
+        second ??= write("second.example");
+        return new Date();
+      },
+    },
+  });
+  await expect.poll(() => kept.now.certificate, { timeout: 10_000 }).toBe(second);
+});
+
+test("what is wrong with a command line or a home is said", async () => {
+  for (const address of ["::ffff:1.2.3.4", "fe80::1%eth0"]) {
+    const refused = await tls("renew", "--addresses", address);
+    expect([refused.code, refused.said]).toEqual([2, expect.stringContaining("2001:db8::1")]);
+  }
+  for (const [args, said] of [
+    [["renew", "--names", ",", "--addresses", ","], "say --names or --addresses"],
+    [["toString"], "expected show, renew or use"],
+  ] as const) {
+    const refused = await tls(...args);
+    expect([refused.code, refused.said]).toEqual([2, expect.stringContaining(said)]);
+  }
+  const nowhere = await tlsOf(at("nowhere"), ["show"]);
+  expect([nowhere.code, nowhere.said]).toEqual([3, expect.stringContaining("a Chancery home?")]);
 });
