@@ -2,6 +2,7 @@
 import { existsSync } from "node:fs";
 import { readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
+import { Malformed } from "../core/formats/malformed.ts";
 import {
   CommandError,
   type ExitCode,
@@ -12,8 +13,10 @@ import {
 import {
   lintFile,
   listProviders,
+  looksLikeProvider,
   type NamedFile,
   newProvider,
+  notExamined,
   providerJsonSchema,
   type ProviderReport,
   providerTable,
@@ -110,9 +113,9 @@ async function examine(
       "--vectors is for one file; in a folder they lie beside",
     );
   }
-  const names = isFolder ? await providersIn(terminal, name) : [name];
-  const reports: ProviderReport[] = [];
-  for (const one of names) reports.push(await examineFile(verb, one, { terminal, said }));
+  const reports = isFolder
+    ? await examineFolder(verb, name, terminal)
+    : [await examineFile(verb, name, { terminal, said })];
   const told = reports.map((report) => ({ ...report, passed: hasPassed(report) }));
   if (parsed.has("json")) terminal.print(JSON.stringify(isFolder ? told : told[0]));
   else for (const report of told) tell(report, !report.passed, terminal);
@@ -137,17 +140,44 @@ function hasPassed({ findings }: ProviderReport): boolean {
   return findings.every(({ severity }) => severity !== "error");
 }
 
-/** What has vectors beside it is a provider; whatever else lies in the folder is not looked at. */
+/** One that cannot be examined fails and does not keep the others from it. */
+async function examineFolder(
+  verb: "lint" | "test",
+  folder: string,
+  terminal: Terminal,
+): Promise<readonly ProviderReport[]> {
+  const reports: ProviderReport[] = [];
+  for (const name of await providersIn(terminal, folder)) {
+    const file = await read(terminal, name);
+    const beside = vectorsOf(name);
+    if (verb === "test" && !existsSync(resolve(terminal.folder, beside))) {
+      const why = `${file.name}: cannot be tested: there is no ${basename(beside)} beside it`;
+      reports.push(notExamined(file, why));
+      continue;
+    }
+    try {
+      reports.push(await examineFile(verb, name, { terminal, said: undefined }));
+    } catch (thrown) {
+      if (!(thrown instanceof Malformed)) throw thrown;
+      reports.push(notExamined(file, thrown.message));
+    }
+  }
+  return reports;
+}
+
+/** What has vectors beside it or looks like a provider; whatever else lies in the folder is not examined. */
 async function providersIn(terminal: Terminal, folder: string): Promise<readonly string[]> {
   const all = (await readdir(resolve(terminal.folder, folder))).toSorted();
-  const found = all.filter(
-    (file) =>
-      /\.(?:ya?ml|json|m?js)$/.test(file) &&
-      !/\.vectors\.[a-z]+$/.test(file) &&
-      all.includes(vectorsOf(file)),
-  );
-  if (found.length > 0) return found.map((file) => join(folder, file));
-  throw new CommandError(exitCodes.failed, `${folder}: there is no provider with vectors in it`);
+  const found: string[] = [];
+  for (const file of all) {
+    if (!/\.(?:ya?ml|json|m?js)$/.test(file) || /\.vectors\.[a-z]+$/.test(file)) continue;
+    const name = join(folder, file);
+    if (all.includes(vectorsOf(file)) || looksLikeProvider(await read(terminal, name))) {
+      found.push(name);
+    }
+  }
+  if (found.length > 0) return found;
+  throw new CommandError(exitCodes.failed, `${folder}: there is no provider in it`);
 }
 
 async function isDirectory(path: string): Promise<boolean> {

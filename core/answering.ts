@@ -127,33 +127,56 @@ export class Answering {
   }
 
   async #respond(ask: Ask, letter: Opened, answerer: Answerer): Promise<void> {
-    const { items } = letter.letter;
-    const answers = items.map((item, at) =>
-      this.#inFlight.add(this.#answerItem(item, at, letter, answerer)),
-    );
+    const answers = letter.letter.items.map(async (item, at) => {
+      const answer = this.#answerItem(item, at, letter, answerer);
+      // It is under way until its answer has left: who drains closes the line after that.
+      this.#inFlight.enter();
+      return await answer;
+    });
     // A letter without questions asks whether anybody answers.
     if (ask.held === true && answers.length > 0) this.#replyApart(letter, answers);
-    else this.#reply(letter, await Promise.all(answers));
+    else {
+      const all = await Promise.allSettled(answers);
+      this.#leave(letter, all);
+    }
   }
 
   /** What is answered in one turn leaves together, and waits for nobody else. */
   #replyApart(letter: Opened, answers: readonly Promise<AnswerItem>[]): void {
-    let ready: AnswerItem[] = [];
+    let ready: PromiseSettledResult<AnswerItem>[] = [];
     const send = (): void => {
-      const items = ready;
+      const all = ready;
       ready = [];
-      this.#reply(letter, items);
-      this.#inFlight.leave();
+      this.#leave(letter, all);
+    };
+    const add = (one: PromiseSettledResult<AnswerItem>): void => {
+      if (ready.length === 0) setImmediate(send);
+      ready.push(one);
     };
     for (const answer of answers) {
-      void answer.then((item) => {
-        if (ready.length === 0) {
-          // It is under way until it has left.
-          this.#inFlight.enter();
-          setImmediate(send);
-        }
-        ready.push(item);
-      });
+      void answer.then(
+        (value) => add({ status: "fulfilled", value }),
+        (reason: unknown) => add({ status: "rejected", reason }),
+      );
+    }
+  }
+
+  /** Sends answers; they are no longer under way, whatever becomes of them: who asked hears nothing of one that cannot be sent. */
+  #leave(letter: Opened, answers: readonly PromiseSettledResult<AnswerItem>[]): void {
+    const { journal } = this.#options;
+    const lost = (cause: unknown): void =>
+      journal.error("answer-lost", { from: letter.asker, cause });
+    const items: AnswerItem[] = [];
+    for (const one of answers) {
+      if (one.status === "fulfilled") items.push(one.value);
+      else lost(one.reason);
+    }
+    try {
+      if (items.length > 0 || answers.length === 0) this.#reply(letter, items);
+    } catch (thrown) {
+      lost(thrown);
+    } finally {
+      for (const _ of answers) this.#inFlight.leave();
     }
   }
 

@@ -149,10 +149,10 @@ function compileObject(entries: { readonly [key: string]: Node }): Reader | null
   if (!members.every((member) => member !== null)) return null;
   // What every object inherits under that name could pass for a member.
   if (members.some(({ key }) => key in Object.prototype)) return null;
+  const keys = new Set(members.map(({ key }) => key));
   return (value) => {
     if (!isPlain(value)) return odd;
     const read: { [key: string]: unknown } = {};
-    let unread = 0;
     for (const { key, read: readPart, optional } of members) {
       const given = value[key];
       if (given === undefined && !Object.hasOwn(value, key)) {
@@ -162,11 +162,10 @@ function compileObject(entries: { readonly [key: string]: Node }): Reader | null
       const part = readPart(given);
       if (part === odd) return odd;
       read[key] = part;
-      unread--;
     }
-    // Members that the schema does not have.
-    for (const _ in value) unread++;
-    return unread === 0 ? read : odd;
+    // By name and not by number: a member that is not enumerable must not make room for one that the schema does not have.
+    for (const key in value) if (!keys.has(key)) return odd;
+    return read;
   };
 }
 

@@ -34,16 +34,6 @@ export class InFlight {
     return this.#size;
   }
 
-  /** Counts `work` until it settles, and settles as it does. */
-  async add<T>(work: Promise<T>): Promise<T> {
-    this.enter();
-    try {
-      return await work;
-    } finally {
-      this.leave();
-    }
-  }
-
   /** Work begins; whoever says so says also, with {@link leave}, that it has ended. */
   enter(): void {
     this.#size++;

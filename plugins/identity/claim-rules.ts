@@ -1,14 +1,11 @@
 /** Rules of claims beyond their type, compiled once an issuer. */
 import { Malformed } from "../../core/formats/malformed.ts";
-import { claimText } from "./claim-text.ts";
+import { asText, valueAt } from "./claim-text.ts";
 import type { Claims } from "./id-token.ts";
 import type { ClaimRule } from "./provider.ts";
 
-/** Reads one claim: null if it is absent. @throws {Malformed} */
-export type ReadClaim = (claims: Claims) => string | null;
-
-/** All claims of a provider, in the order in which it declares them. */
-export type Readers = readonly { readonly name: string; readonly read: ReadClaim }[];
+/** Reads one claim: null if it is absent. `instead` is what an absent one counts as in this token, and is held to the same. @throws {Malformed} */
+export type ReadClaim = (claims: Claims, instead?: string | null) => string | null;
 
 /** `settle` gives the text of a template that has no claims in it. */
 export function compileRule(
@@ -22,8 +19,9 @@ export function compileRule(
   const fallback = rule.default === undefined ? null : settle(rule.default);
   const domain = rule.type === "origin" ? parentDomain(settle("{iss.host}")) : "";
   const refuse = (why: string) => new Malformed(`id token: claim "${name}" ${why}`);
-  return (claims) => {
-    const text = claimText(claims, name, rule);
+  const place = rule.at ?? [name];
+  return (claims, instead = null) => {
+    const text = asText(valueAt(claims, place), name, rule) ?? asText(instead, name, rule);
     if (text === null) {
       if (rule.required === true) throw new Malformed(`id token: no claim "${name}"`);
       return fallback;

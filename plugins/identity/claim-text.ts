@@ -31,7 +31,11 @@ export function valueAt(claims: Claims, place: readonly string[]): JsonValue | u
 
 /** A claim as text of its type: null if it is absent or empty. @throws {Malformed} if it is anything else. */
 export function claimText(claims: Claims, name: string, rule: ClaimRule): string | null {
-  const value = valueAt(claims, rule.at ?? [name]);
+  return asText(valueAt(claims, rule.at ?? [name]), name, rule);
+}
+
+/** A value as text of a claim's type: null if there is none or it is empty. @throws {Malformed} if it is anything else. */
+export function asText(value: JsonValue | undefined, name: string, rule: ClaimRule): string | null {
   if (value === undefined || value === null || value === "") return null;
   const text = rule.type === "flag" ? flag(value) : plain(value);
   if (text === null) throw new Malformed(`id token: claim "${name}" is not text`);

@@ -17,7 +17,7 @@ import { formatProviders } from "./kit/table.ts";
 import { parseVectors } from "./kit/vectors.ts";
 import { loadIdentity } from "./loading.ts";
 import { identity } from "./manifest.ts";
-import { providerOf, providerSchema } from "./provider-file.ts";
+import { parseData, providerOf, providerSchema } from "./provider-file.ts";
 import type { TokenSource } from "./provider.ts";
 import { shippedProviders } from "./shipped.ts";
 import { createVerifier } from "./verifier.ts";
@@ -73,6 +73,31 @@ export async function lintFile(
   const provider = await loadFile(file);
   const parsed = vectors && parseVectors(vectors.name, vectors.bytes);
   return report(provider, lintProvider(provider, parsed));
+}
+
+/**
+ * True for what lies in a folder of providers as one of them: it has members that only providers have, or it cannot be read and so
+ * may be one. A module is looked at and not run. Does not throw.
+ */
+export function looksLikeProvider({ name, bytes }: NamedFile): boolean {
+  const telling = ["claims", "challenge", "san", "uniqueBy"];
+  if (/\.m?js$/.test(name)) {
+    const text = new TextDecoder().decode(bytes);
+    return telling.every((member) => text.includes(member));
+  }
+  try {
+    const value = parseData(name, bytes);
+    return typeof value === "object" && value !== null && telling.some((one) => one in value);
+  } catch {
+    return true;
+  }
+}
+
+/** What is said of a file that could not be examined. */
+export function notExamined({ name, bytes }: NamedFile, why: string): ProviderReport {
+  const type = name.replace(/\.[a-z]+$/, "");
+  const sha256 = createHash("sha256").update(bytes).digest("hex");
+  return { type, sha256, findings: [{ severity: "error", text: why }] };
 }
 
 /** Runs its vectors and everything that is tried against every provider. @throws {Malformed} */

@@ -7,7 +7,7 @@ import { Malformed } from "../../core/formats/malformed.ts";
 import type { Principal, Provenance } from "../../events/identity.ts";
 import { assuranceOf } from "./assurance.ts";
 import { checkText, claimText, isUri, maxExtensionLength, maxNameLength } from "./claim-text.ts";
-import { compileRule, type Readers } from "./claim-rules.ts";
+import { compileRule, type ReadClaim } from "./claim-rules.ts";
 import type { Claims } from "./id-token.ts";
 import type { Variables } from "./issuer-pattern.ts";
 import type { ClaimRule, Provider, Setting } from "./provider.ts";
@@ -43,11 +43,8 @@ const subjectRule = { type: "text", required: true } as const;
 export function compileMapping(provider: Provider, binding: Binding): Mapping {
   const known = fixedOf(provider, binding);
   const compile = (template: string) => bind(parseTemplate(template), known);
-  const { rules, later } = withLater({ sub: subjectRule, ...provider.claims }, compile);
-  const readers: Readers = Object.entries(rules).map(([name, rule]) => ({
-    name,
-    read: compileRule(name, rule, (template) => settled(compile(template), `claim "${name}"`)),
-  }));
+  const declared: Provider["claims"] = { sub: subjectRule, ...provider.claims };
+  const readers = Object.entries(declared).map(([name, rule]) => readerOf(name, rule, compile));
   const choices = Object.entries(provider.choices ?? {}).map(([name, choice]) => ({
     ...choice,
     name,
@@ -70,11 +67,12 @@ export function compileMapping(provider: Provider, binding: Binding): Mapping {
     if (typeof claims["sub"] !== "string") throw new Malformed("id token: no subject");
     const texts = new Map<string, string | null>();
     for (const { name, read } of readers) texts.set(name, read(claims));
-    checkMail(claims, texts.get("email") ?? null, provider, binding);
     const lookup = lookupIn(texts, choices, provider.derive?.(claims));
-    for (const { name, parts } of later) {
-      if (texts.get(name) === null) texts.set(name, fill(parts, lookup));
+    for (const { name, read, later } of readers) {
+      if (later !== null && texts.get(name) === null)
+        texts.set(name, read(claims, fill(later, lookup)));
     }
+    checkMail(claims, texts.get("email") ?? null, provider, binding);
     const subject = texts.get("sub") ?? "";
     const name = checkName(fill(san, lookup), provider.san.kind);
     return {
@@ -99,23 +97,21 @@ export function compileMapping(provider: Provider, binding: Binding): Mapping {
   };
 }
 
-/** Claims that count as another claim where they are absent: that one is not known before the token is. */
-function withLater(
-  claims: Provider["claims"],
+/** Reads one claim; `later` is its default where that is another claim, which is not known before the token is. */
+function readerOf(
+  name: string,
+  rule: ClaimRule,
   compile: (template: string) => readonly Part[],
-): {
-  readonly rules: Provider["claims"];
-  readonly later: readonly { readonly name: string; readonly parts: readonly Part[] }[];
-} {
-  const later = Object.entries(claims).flatMap(([name, rule]) => {
-    const parts = rule.default === undefined ? [] : compile(rule.default);
-    return parts.some((part) => "space" in part) ? [{ name, parts }] : [];
-  });
-  const bare = later.map(({ name }) => {
-    const { default: _late, ...rule }: ClaimRule = claims[name] ?? subjectRule;
-    return [name, rule] as const;
-  });
-  return { rules: { ...claims, ...Object.fromEntries(bare) }, later };
+): { readonly name: string; readonly read: ReadClaim; readonly later: readonly Part[] | null } {
+  const { default: otherwise, ...bare } = rule;
+  const parts = otherwise === undefined ? [] : compile(otherwise);
+  const isLate = parts.some((part) => "space" in part);
+  const settle = (template: string) => settled(compile(template), `claim "${name}"`);
+  return {
+    name,
+    read: compileRule(name, isLate ? bare : rule, settle),
+    later: isLate ? parts : null,
+  };
 }
 
 /** What is known before any token is. @throws {Malformed} on a reference to something that does not exist: the provider's mistake. */

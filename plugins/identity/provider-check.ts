@@ -40,6 +40,11 @@ export function faultsOf(provider: Provider): readonly string[] {
       if (other === "sub" || ruleOf(provider, other)?.required === true) continue;
       faults.push(`claims.${name}: its default names "${other}", which must be required`);
     }
+    if (isOwnOnly(provider, name) && refs(otherwise ?? "").some(isOfToken)) {
+      faults.push(
+        `claims.${name}: the issuer vouches for it in no other member, so its default can be nothing of the token`,
+      );
+    }
     if (named.has(name) && refs(otherwise ?? "").flatMap(claimOf).length > 0) {
       faults.push(`claims.${name}: is in the name, so its default can be no other claim`);
     }
@@ -80,6 +85,16 @@ export function checkProvider(file: string, provider: Provider): Provider {
 
 function claimOf(part: Part): string[] {
   return "space" in part && part.space === "claims" ? [part.name] : [];
+}
+
+function isOfToken(part: Part): boolean {
+  return "space" in part && ["claims", "choice", "derived"].includes(part.space);
+}
+
+/** What says that an address was verified says it of that member alone; and an origin takes the place of the issuer's. */
+function isOwnOnly(provider: Provider, claim: string): boolean {
+  const type = ruleOf(provider, claim)?.type;
+  return type === "email" || type === "origin";
 }
 
 function ruleOf(provider: Provider, claim: string): ClaimRule | undefined {

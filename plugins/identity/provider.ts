@@ -42,7 +42,10 @@ export interface ClaimRule {
    */
   readonly type: "text" | "word" | "path" | "uri" | "email" | "flag" | "origin";
   readonly required?: true;
-  /** What an absent claim counts as: a template without claims, or that of a claim which is required. */
+  /**
+   * What an absent claim counts as: a template without claims, or, unless it is an address or an origin, that of a claim which is
+   * required. What a token fills in is held to all that the claim itself is held to.
+   */
   readonly default?: string;
   /** The provider never gives it to anybody else, as an id in contrast to a name. */
   readonly immutable?: true;

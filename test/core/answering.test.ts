@@ -5,7 +5,7 @@ import { systemClock } from "../../core/clock.ts";
 import { Nonces } from "../../core/letter.ts";
 import type { Line, Received } from "../../core/line.ts";
 import { silentJournal } from "../support/boot.ts";
-import { echo, stamp } from "./bus-contract.ts";
+import { echo, stamp, wait } from "./bus-contract.ts";
 import "../support/matchers.ts";
 
 /** Two lines that reach each other without a server. */
@@ -78,6 +78,50 @@ test("beyond the answers it can wait for, an asker says that it is overloaded", 
   const asked = [1, 2, 3].map(async (question) => await asker.ask(echo, question, stamp()));
   const outcomes = await Promise.allSettled(asked);
   expect(outcomes.map(({ status }) => status)).toEqual(["fulfilled", "fulfilled", "rejected"]);
+});
+
+test.each([echo, wait])("draining waits until the last answer has left: $name", async (ask) => {
+  const [left, right] = lines();
+  let published = 0;
+  const publish: Line["publish"] = (...message) => {
+    published++;
+    right.publish(...message);
+  };
+  const asker = new Asker({ name: "left", line: left, ...shared });
+  const answering = new Answering({ line: { ...right, publish }, ...shared });
+  let finish = (): void => undefined;
+  const finished = new Promise<void>((resolve) => (finish = resolve));
+  const began = new Promise<void>((resolve) => {
+    answering.answer(ask, async () => {
+      resolve();
+      await finished;
+    });
+  });
+  const asked = asker.ask(ask, 1, stamp());
+  await began;
+  const atDrained = answering.drain(10_000).then(() => published);
+  // Draining waits by now, and the answer ends under its eyes.
+  await new Promise((resolve) => setImmediate(resolve));
+  finish();
+  await expect(atDrained).resolves.toBe(1);
+  await expect(asked).resolves.toBeUndefined();
+});
+
+test.each([echo, wait])("an answer that cannot be sent is written down: $name", async (ask) => {
+  const [left, right] = lines();
+  const told: string[] = [];
+  const journal = { ...silentJournal, error: (event: string) => told.push(event) };
+  const publish = (): void => {
+    throw new Error("the line is closed");
+  };
+  const asker = new Asker({ name: "left", line: left, ...shared });
+  const answering = new Answering({ line: { ...right, publish }, ...shared, journal });
+  answering.answer(ask, async (question) => await Promise.resolve(question));
+  const asked = asker.ask(ask, 1, { ...stamp(), deadlineAtMs: Date.now() + 200 });
+  await expect(asked).toFailWith("deadline-exceeded");
+  expect(told).toEqual(["answer-lost"]);
+  // Nothing is under way any more, so this does not wait.
+  await answering.drain(10_000_000);
 });
 
 test("a nonce is remembered until its deadline and forgotten after it", () => {

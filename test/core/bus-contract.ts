@@ -14,7 +14,7 @@ export const echo = ask("right", "echo", { ...anything, deadlineMs: 120_000 });
 /** Answers in batches. */
 const gather = ask("right", "gather", { ...anything, deadlineMs: 120_000, batched: true });
 /** Answers each when it is ready. */
-const wait = ask("right", "wait", {
+export const wait = ask("right", "wait", {
   ...anything,
   deadlineMs: 120_000,
   batched: true,

@@ -174,6 +174,48 @@ it("a folder is tried whole, and a name in a shipped provider's namespace is fou
   expect(bad.lines.join("\n")).toContain("github");
 });
 
+it("in a folder no provider is passed over in silence", async () => {
+  const some = join(folder, "some");
+  mkdirSync(some);
+  writeFileSync(join(some, "good.yaml"), provider.replace("acme-ci", "good"));
+  writeFileSync(join(some, "good.vectors.yaml"), vectors);
+  writeFileSync(join(some, "config.yaml"), configuration);
+  writeFileSync(join(some, "tool.config.js"), "throw new Error('not run')");
+  expect((await chancery("test", "some")).code).toBe(0);
+  writeFileSync(join(some, "bare.yaml"), provider.replace("acme-ci", "bare"));
+  writeFileSync(join(some, "code.js"), `export default ${JSON.stringify(parse(provider))};`);
+  const lint = await chancery("lint", "some");
+  expect(lint.code).toBe(1);
+  expect(lint.lines.slice(0, 5)).toEqual([
+    "error: no vectors: nobody could tell what it is meant to do",
+    "FAILED: provider bare",
+    "error: no vectors: nobody could tell what it is meant to do",
+    "FAILED: provider acme-ci",
+    "ok: provider good",
+  ]);
+  const bare = await chancery("test", "some");
+  expect(bare.code).toBe(1);
+  expect(bare.lines).toContain(
+    "error: bare.yaml: cannot be tested: there is no bare.vectors.yaml beside it",
+  );
+  expect(bare.lines).toContain(
+    "error: code.js: cannot be tested: there is no code.vectors.yaml beside it",
+  );
+  expect(bare.lines.join("\n")).toContain("ok: provider good, ");
+  writeFileSync(join(some, "broken.yaml"), "type: [");
+  const broken = await chancery("lint", "some");
+  expect(broken.code).toBe(1);
+  expect(broken.lines).toContain("FAILED: provider broken");
+  expect(broken.lines).toContain("ok: provider good");
+  const told = JSON.parse((await chancery("lint", "some", "--json")).lines.join("")) as unknown[];
+  expect(told).toMatchObject([
+    { type: "bare", passed: false },
+    { type: "broken", passed: false },
+    { type: "acme-ci", passed: false },
+    { type: "good", passed: true },
+  ]);
+});
+
 it("a token one has is enough to begin with", async () => {
   const key = await issuerKey();
   const token = await signToken(key, {
