@@ -9,12 +9,19 @@ import { certificate, softAuthority, softKey } from "../crypto/soft-authority.ts
 const now = new Date("2026-11-21T12:00:00Z");
 const rules = { purposes: new Set([keyPurposes.codeSigning]), rejectExpired: false };
 
-function ownRoot(commonName: string, signer?: ReturnType<typeof softKey>): Uint8Array {
+function ownRoot(
+  commonName: string,
+  {
+    signer,
+    fromMs = -1_000,
+    toMs = 1e10,
+  }: { signer?: ReturnType<typeof softKey>; fromMs?: number; toMs?: number } = {},
+): Uint8Array {
   const key = softKey();
   const name = formatName({ commonName });
   return certificate(signer ?? key, "ecdsa-sha256", {
-    notBefore: new Date(now.getTime() - 1_000),
-    notAfter: new Date(now.getTime() + 1e10),
+    notBefore: new Date(now.getTime() + fromMs),
+    notAfter: new Date(now.getTime() + toMs),
     issuer: name,
     subject: name,
     publicKey: key.spki,
@@ -28,10 +35,17 @@ const second = ownRoot("second");
 function watching(chain: readonly Uint8Array[], certificates: readonly Uint8Array[]) {
   const trust = readTrust([chain], { ...rules, now });
   let steady = 0;
+  let passed = 0;
+  const warn = vi.fn();
+  const journal = { info: warn, warn, error: warn };
   const list = vi.fn(async () => await Promise.resolve({ certificates }));
-  const clock = { now: () => now, steadyMs: () => steady };
-  const look = ownRoots(trust, list, { rules, clock });
-  return { trust, list, look, pass: (ms: number) => (steady += ms) };
+  const clock = { now: () => new Date(now.getTime() + passed), steadyMs: () => steady };
+  const look = ownRoots(trust, list, { rules, clock, journal });
+  const pass = (ms: number): void => {
+    steady += ms;
+    passed += ms;
+  };
+  return { trust, list, look, warn, pass };
 }
 
 const certificatesOf = ({ roots }: ReturnType<typeof readTrust>) =>
@@ -57,9 +71,31 @@ describe("a CA that is its own root", () => {
   });
 
   test("is not joined by one that did not sign itself", async () => {
-    const { trust, look } = watching([first], [first, ownRoot("other", softKey())]);
-    await expect(look(true)).rejects.toThrow("a signature in the chain does not verify");
-    expect(certificatesOf(trust)).toEqual([first]);
+    const other = ownRoot("other", { signer: softKey() });
+    const { trust, look, warn } = watching([first], [first, other, second]);
+    await look(true);
+    expect(certificatesOf(trust)).toEqual([first, second]);
+    const why = "a signature in the chain does not verify";
+    expect(warn).toHaveBeenCalledWith("ct.own-root-passed-over", expect.objectContaining({ why }));
+  });
+
+  test("is joined by those whose term it is: one that has ended is passed over, told once", async () => {
+    const ended = ownRoot("ended", { fromMs: -2_000, toMs: -1_000 });
+    const { trust, look, warn } = watching([first], [ended, first, second]);
+    await look(true);
+    await look(true);
+    expect(certificatesOf(trust)).toEqual([first, second]);
+    expect(warn).toHaveBeenCalledTimes(1);
+  });
+
+  test("is joined by one whose term has not begun as soon as it has", async () => {
+    const later = ownRoot("later", { fromMs: 60_000 });
+    const { trust, look, pass } = watching([first], [later, second]);
+    await look(true);
+    expect(certificatesOf(trust)).toEqual([first, second]);
+    pass(60_000);
+    await look(true);
+    expect(certificatesOf(trust)).toEqual([first, second, later]);
   });
 });
 
