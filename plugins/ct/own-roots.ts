@@ -2,6 +2,7 @@
  * Where the CA is its own root, the one that takes over from it is another root, which is known once the vault has certified it: before
  * it issues, and without a restart. Below an offline root nothing of this applies: the root stays.
  */
+import { setTimeout as sleep } from "node:timers/promises";
 import { KeyInsecure } from "../../core/crypto/keys.ts";
 import { sha256 } from "../../core/crypto/hash.ts";
 import { encodeHex, equalBytes } from "../../core/formats/encoding.ts";
@@ -13,8 +14,15 @@ import { type ChainRules, readTrust, type Trust } from "./chain.ts";
 
 /** So often at most is the vault asked, whatever strangers submit. */
 const lookEveryMs = 1_000;
+/** So long is its answer waited for on behalf of strangers, who have to be answered themselves. */
+const patienceMs = 1_000;
 
-/** Looks for roots that have come and adds them to those that are believed; `now` whether or not it was done a moment ago. */
+/**
+ * Looks for roots that have come and adds them to those that are believed; `now` whether or not it was done a moment ago. Only who has
+ * it done `now` hears that the vault is away: everybody else goes on with what is known.
+ *
+ * @throws {Failure} if the vault does not answer, and only `now`
+ */
 export type LookForRoots = (now: boolean) => Promise<void>;
 
 interface Parts {
@@ -41,11 +49,17 @@ export function ownRoots(
     told.add(certificateSha256);
     journal.warn("ct.own-root-passed-over", { certificateSha256, why });
   };
+  const journalled = (error: unknown): null => {
+    journal.warn("ct.own-roots-not-looked-for", { error });
+    return null;
+  };
   return async (now) => {
     const nowMs = (clock.steadyMs ?? (() => clock.now().getTime()))();
     if (!now && nowMs - lookedAtMs < lookEveryMs) return;
     lookedAtMs = nowMs;
-    const { certificates } = await list();
+    const answer = await (now ? list() : inTime(list()).catch(journalled));
+    if (answer === null) return;
+    const { certificates } = answer;
     const fresh = certificates.filter(
       (der) => !trust.roots.some(({ certificate }) => equalBytes(certificate.der, der)),
     );
@@ -73,9 +87,26 @@ function readRoot(der: Uint8Array, rules: ChainRules): Trust | string {
   }
 }
 
+/** @throws {Failure} deadline-exceeded if it takes too long */
+async function inTime<T>(work: Promise<T>): Promise<T> {
+  const done = new AbortController();
+  const late = async (): Promise<never> => {
+    await sleep(patienceMs, undefined, { signal: done.signal });
+    throw new Failure("deadline-exceeded", "the vault does not say which roots it has");
+  };
+  try {
+    return await Promise.race([work, late()]);
+  } finally {
+    done.abort();
+  }
+}
+
 const nothing = Promise.resolve();
 
-/** What leads to no root that is known is held once more against those that have come since. */
+/**
+ * What leads to no root that is known is held once more against those that have come since. If the vault is away, the issuer hears that,
+ * and may ask again; for everybody else it is refused as before.
+ */
 export function againWithRoots<T>(
   judge: () => T,
   {

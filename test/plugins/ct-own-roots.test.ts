@@ -1,9 +1,10 @@
 /** A CT log learns of the CA that takes over from one that is its own root: from the vault alone, and without being asked to often. */
 import { describe, expect, test, vi } from "vitest";
 import { formatName, keyPurposes } from "../../core/formats/x509.ts";
+import { Failure } from "../../events/failure.ts";
 import { authorityExtensions } from "../../hsm/ceremony/profiles.ts";
 import { readTrust } from "../../plugins/ct/chain.ts";
-import { ownRoots } from "../../plugins/ct/own-roots.ts";
+import { againWithRoots, ownRoots } from "../../plugins/ct/own-roots.ts";
 import { certificate, softAuthority, softKey } from "../crypto/soft-authority.ts";
 
 const now = new Date("2026-11-21T12:00:00Z");
@@ -96,6 +97,39 @@ describe("a CA that is its own root", () => {
     pass(60_000);
     await look(true);
     expect(certificatesOf(trust)).toEqual([first, second, later]);
+  });
+});
+
+describe("while the vault is away", () => {
+  const away = new Failure("key-unavailable", "the vault is away");
+  const bad = new Failure("chain-rejected", "the chain does not lead to an accepted root");
+  const judge = (): never => {
+    throw bad;
+  };
+
+  test("strangers go on with what is known, and it is told", async () => {
+    const { trust, list, look, warn } = watching([first], [first, second]);
+    list.mockRejectedValueOnce(away);
+    await look(false);
+    expect(certificatesOf(trust)).toEqual([first]);
+    expect(warn).toHaveBeenCalledWith("ct.own-roots-not-looked-for", { error: away });
+  });
+
+  test("strangers do not wait for it long", async () => {
+    const { list, look, warn } = watching([first], [first, second]);
+    list.mockReturnValueOnce(Promise.withResolvers<never>().promise);
+    await look(false);
+    const error: unknown = expect.objectContaining({ code: "deadline-exceeded" });
+    expect(warn).toHaveBeenCalledWith("ct.own-roots-not-looked-for", { error });
+  });
+
+  test.for([
+    ["somebody", bad],
+    ["issuer", away],
+  ] as const)("a bad chain of %s is answered with what there is to say", async ([from, said]) => {
+    const { trust, list, look } = watching([first], [first, second]);
+    list.mockRejectedValueOnce(away);
+    await expect(againWithRoots(judge, { trust, look, from })).rejects.toBe(said);
   });
 });
 
