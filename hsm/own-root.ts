@@ -5,8 +5,6 @@
 import { hash } from "node:crypto";
 import { importPublicKey } from "../core/crypto/keys.ts";
 import { isSignedBy } from "../core/crypto/signed.ts";
-import type { Clock } from "../core/clock.ts";
-import type { Journal } from "../core/journal.ts";
 import type { Envelope } from "../core/plugin.ts";
 import { equalBytes } from "../core/formats/encoding.ts";
 import {
@@ -22,11 +20,10 @@ import type { certifySelf } from "../events/hsm.ts";
 import { lintAuthority } from "./ceremony/lint.ts";
 import { authorityExtensions } from "./ceremony/profiles.ts";
 import { signatureAlgorithmOf } from "./certificate.ts";
-import type { Guard } from "./guard.ts";
-import type { Keyring, VaultKey } from "./keyring.ts";
+import { isUsed, type Keyring, type VaultKey } from "./keyring.ts";
 import type { Ledger } from "./ledger.ts";
-import type { Pool } from "./pool.ts";
-import { digestsOf, type Job, Signer } from "./signer.ts";
+import { digestsOf, type Job } from "./signer.ts";
+import type { Vault } from "./vault.ts";
 
 const longestMs = 31n * 366n * 86_400_000n;
 const endOfCalendarMs = BigInt(Date.UTC(9999, 0));
@@ -70,6 +67,10 @@ function requireOwnRoot(key: VaultKey, tbs: Uint8Array, keys: Keyring["keys"]): 
   if (!key.purposes.includes("certificate")) {
     throw refused(`"${key.label}" does not sign certificates`);
   }
+  if (key.purposes.length > 1 || key.origin !== undefined) {
+    throw refused(`"${key.label}" signs more than certificates: make a key for them alone`);
+  }
+  if (!isUsed(key)) throw refused(`"${key.label}" is retired: make another key`);
   const cas = keys.filter(({ purposes, chain }) => purposes.includes("certificate") && chain);
   if (cas.length === 0 || cas.some(({ chain }) => chain?.length !== 1)) {
     throw refused("the CA in use is not its own root: what is above it certifies the next one");
@@ -84,11 +85,9 @@ function requireOwnRoot(key: VaultKey, tbs: Uint8Array, keys: Keyring["keys"]): 
 
 interface Parts {
   readonly keyring: Keyring;
-  readonly pool: Pool;
   readonly ledger: Ledger;
-  readonly guard: Guard;
-  readonly clock: Clock;
-  readonly journal: Journal;
+  /** Whose signer signs: a key that it does not use any more becomes no CA. */
+  readonly vault: Vault;
 }
 
 /**
@@ -115,6 +114,8 @@ export async function certifyOwnRoot(
     }
     throw refused(`"${label}" has its certificate already; a key is certified once`);
   }
+  // Before it is announced.
+  parts.vault.signerFor(label);
   const { from: asker, trace } = envelope;
   const row = { asker, operation: "certifySelf", key: label, trace, hash: tbsSha256 } as const;
   await ledger.transaction(() => ledger.operate({ ...row, phase: "announced" }));
@@ -124,12 +125,11 @@ export async function certifyOwnRoot(
 
 /** Signs and verifies, on record. @throws {Failure} key-unavailable */
 async function sign(
-  parts: Parts,
+  { ledger, vault }: Parts,
   { key, tbs }: { readonly key: VaultKey; readonly tbs: Uint8Array },
   { from: asker, trace }: Envelope,
 ): Promise<Uint8Array> {
-  const { ledger } = parts;
-  const signer = new Signer({ ...parts, keyring: { ...parts.keyring, keys: [key] } });
+  const signer = vault.signerFor(key.label);
   const messages = [tbs];
   const job: Job = {
     key,

@@ -120,6 +120,12 @@ export class Vault implements AsyncDisposable {
     this.#keys.set(key.label, key);
   }
 
+  /** The signer, for a key that may be used now. @throws {Failure} key-unavailable */
+  signerFor(label: string): Signer {
+    this.#requireSound(this.key(label));
+    return this.#signer;
+  }
+
   /** The newest tree a log's key signed. @throws {Failure} key-unavailable or purpose-refused */
   lastSigned(label: string): SignedTree {
     const key = this.key(label);
@@ -223,13 +229,18 @@ export class Vault implements AsyncDisposable {
     if (!key.purposes.includes(purpose) || !isUsed(key)) {
       throw new Failure("purpose-refused", `${label} does not sign ${purpose}`);
     }
+    this.#requireSound(key);
+    return key;
+  }
+
+  /** @throws {Failure} key-unavailable for a key that gave a bad signature, and while the HSM does not answer */
+  #requireSound({ label }: VaultKey): void {
     const quarantine = this.#signer.quarantined.get(label);
     if (quarantine) throw new Failure("key-unavailable", quarantine.reason);
     const { circuit } = this.#parts.pool;
     if (circuit.state === "open") {
       throw new Failure("key-unavailable", "the HSM does not answer; it is tried again by itself");
     }
-    return key;
   }
 
   /** Inside the transaction: the guard's word and the row, whichever it is. */

@@ -36,7 +36,8 @@ export default ct.implement(async ({ ask, clock, config, journal }) => {
     { ...rules, now: clock.now() },
   );
 
-  const lookForRoots = ownRoots(trust, async () => await ask(listOwnRoots, {}), { rules, clock });
+  const listed = async () => await ask(listOwnRoots, {});
+  const lookForRoots = ownRoots(trust, listed, { rules, clock, journal });
   // Those that have taken over since; without the vault's word nothing is believed.
   await lookForRoots(true);
   const lookAtOurs = firstOfEachTurn();

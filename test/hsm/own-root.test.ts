@@ -4,16 +4,17 @@ import { X509Certificate } from "node:crypto";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import { formatPem } from "../../core/formats/pem.ts";
 import { formatName, parseCertificate } from "../../core/formats/x509.ts";
 import type { QuestionOf } from "../../events/contract.ts";
 import { certifySelf, describeKey, generateKey, listOwnRoots } from "../../events/hsm.ts";
 import { authorityExtensions } from "../../hsm/ceremony/profiles.ts";
 import { fsckVault } from "../../hsm/commands.ts";
-import { formatKeyring, parseKeyring } from "../../hsm/keyring.ts";
+import { formatKeyring, parseKeyring, type VaultKey } from "../../hsm/keyring.ts";
 import { certificate, softKey } from "../crypto/soft-authority.ts";
 import { bootForTest, type TestInstallation } from "../support/boot.ts";
+import { type FaultModule, faultModule } from "../support/fault-module.ts";
 import "../support/matchers.ts";
 import { type SoftVault, softVault } from "../support/vault.ts";
 
@@ -39,6 +40,7 @@ const question: QuestionOf<typeof certifySelf> = {
   notAfterMs: BigInt(Math.floor(Date.now() / 1_000 + 3e8) * 1_000),
 };
 
+let faults: FaultModule;
 let vault: SoftVault;
 let house: TestInstallation;
 
@@ -50,11 +52,15 @@ const start = async (): Promise<void> => {
     pin: vault.pin,
   });
 };
+beforeAll(() => {
+  faults = faultModule();
+});
 beforeEach(async () => {
   const issues = { purposes: ["certificate" as const], askers: ["issuer" as const] };
   const chain = (publicKey: Uint8Array) => [ownRoot(publicKey)];
   const ct = { label: "ct-log", purposes: ["checkpoint" as const], askers: ["log"] };
   vault = await softVault({
+    module: faults.path,
     keys: [
       { ...issues, label: "issuing-ca", chain },
       { ...ct, origin: "localhost", noteName: "localhost" },
@@ -68,6 +74,7 @@ beforeEach(async () => {
   );
 });
 afterEach(async () => {
+  faults.inject();
   await house.dispose();
   vault.dispose();
 });
@@ -138,6 +145,34 @@ test.for([
   expect(ledger().some(({ purpose, type }) => type === "intent" && purpose === "ownRoot")).toBe(
     false,
   );
+});
+
+test("a key that gave a bad signature is in quarantine, for this as for everything else", async () => {
+  faults.inject("C_Sign flip *");
+  await expect(certify()).toFailWith("key-unavailable");
+  faults.inject();
+  const attempts = () =>
+    ledger().filter(({ purpose, type }) => type === "intent" && purpose === "ownRoot");
+  const before = attempts().length;
+  await expect(certify()).rejects.toThrow("does not verify; it is not used until");
+  expect(attempts()).toHaveLength(before);
+  expect(house.health()["hsm"]).toMatchObject({ status: "failed" });
+});
+
+test.for<readonly [string, Partial<VaultKey>]>([
+  ["is retired", { retired: true }],
+  ["signs other things too", { purposes: ["certificate", "timestamp"] }],
+  ["is a log's", { origin: "localhost/2", noteName: "localhost" }],
+])("a key that %s does not become a CA", async ([, more]) => {
+  await house.dispose();
+  const keyring = parseKeyring(readFileSync(path(), "utf8"));
+  const keys = keyring.keys.map((key) =>
+    key.label === "issuing-ca-2" ? { ...key, ...more } : key,
+  );
+  writeFileSync(path(), formatKeyring({ ...keyring, keys }));
+  await start();
+  await expect(certify()).toFailWith("operation-refused");
+  expect((await house.ask(describeKey, { key: "issuing-ca-2" })).chain).toBeUndefined();
 });
 
 test("where a CA has a root above it, none is its own", async () => {

@@ -1,20 +1,28 @@
 /** A CT log learns of the CA that takes over from one that is its own root: from the vault alone, and without being asked to often. */
 import { describe, expect, test, vi } from "vitest";
 import { formatName, keyPurposes } from "../../core/formats/x509.ts";
+import { Failure } from "../../events/failure.ts";
 import { authorityExtensions } from "../../hsm/ceremony/profiles.ts";
 import { readTrust } from "../../plugins/ct/chain.ts";
-import { ownRoots } from "../../plugins/ct/own-roots.ts";
+import { againWithRoots, ownRoots } from "../../plugins/ct/own-roots.ts";
 import { certificate, softAuthority, softKey } from "../crypto/soft-authority.ts";
 
 const now = new Date("2026-11-21T12:00:00Z");
 const rules = { purposes: new Set([keyPurposes.codeSigning]), rejectExpired: false };
 
-function ownRoot(commonName: string, signer?: ReturnType<typeof softKey>): Uint8Array {
+function ownRoot(
+  commonName: string,
+  {
+    signer,
+    fromMs = -1_000,
+    toMs = 1e10,
+  }: { signer?: ReturnType<typeof softKey>; fromMs?: number; toMs?: number } = {},
+): Uint8Array {
   const key = softKey();
   const name = formatName({ commonName });
   return certificate(signer ?? key, "ecdsa-sha256", {
-    notBefore: new Date(now.getTime() - 1_000),
-    notAfter: new Date(now.getTime() + 1e10),
+    notBefore: new Date(now.getTime() + fromMs),
+    notAfter: new Date(now.getTime() + toMs),
     issuer: name,
     subject: name,
     publicKey: key.spki,
@@ -28,10 +36,17 @@ const second = ownRoot("second");
 function watching(chain: readonly Uint8Array[], certificates: readonly Uint8Array[]) {
   const trust = readTrust([chain], { ...rules, now });
   let steady = 0;
+  let passed = 0;
+  const warn = vi.fn();
+  const journal = { info: warn, warn, error: warn };
   const list = vi.fn(async () => await Promise.resolve({ certificates }));
-  const clock = { now: () => now, steadyMs: () => steady };
-  const look = ownRoots(trust, list, { rules, clock });
-  return { trust, list, look, pass: (ms: number) => (steady += ms) };
+  const clock = { now: () => new Date(now.getTime() + passed), steadyMs: () => steady };
+  const look = ownRoots(trust, list, { rules, clock, journal });
+  const pass = (ms: number): void => {
+    steady += ms;
+    passed += ms;
+  };
+  return { trust, list, look, warn, pass };
 }
 
 const certificatesOf = ({ roots }: ReturnType<typeof readTrust>) =>
@@ -57,9 +72,64 @@ describe("a CA that is its own root", () => {
   });
 
   test("is not joined by one that did not sign itself", async () => {
-    const { trust, look } = watching([first], [first, ownRoot("other", softKey())]);
-    await expect(look(true)).rejects.toThrow("a signature in the chain does not verify");
+    const other = ownRoot("other", { signer: softKey() });
+    const { trust, look, warn } = watching([first], [first, other, second]);
+    await look(true);
+    expect(certificatesOf(trust)).toEqual([first, second]);
+    const why = "a signature in the chain does not verify";
+    expect(warn).toHaveBeenCalledWith("ct.own-root-passed-over", expect.objectContaining({ why }));
+  });
+
+  test("is joined by those whose term it is: one that has ended is passed over, told once", async () => {
+    const ended = ownRoot("ended", { fromMs: -2_000, toMs: -1_000 });
+    const { trust, look, warn } = watching([first], [ended, first, second]);
+    await look(true);
+    await look(true);
+    expect(certificatesOf(trust)).toEqual([first, second]);
+    expect(warn).toHaveBeenCalledTimes(1);
+  });
+
+  test("is joined by one whose term has not begun as soon as it has", async () => {
+    const later = ownRoot("later", { fromMs: 60_000 });
+    const { trust, look, pass } = watching([first], [later, second]);
+    await look(true);
+    expect(certificatesOf(trust)).toEqual([first, second]);
+    pass(60_000);
+    await look(true);
+    expect(certificatesOf(trust)).toEqual([first, second, later]);
+  });
+});
+
+describe("while the vault is away", () => {
+  const away = new Failure("key-unavailable", "the vault is away");
+  const bad = new Failure("chain-rejected", "the chain does not lead to an accepted root");
+  const judge = (): never => {
+    throw bad;
+  };
+
+  test("strangers go on with what is known, and it is told", async () => {
+    const { trust, list, look, warn } = watching([first], [first, second]);
+    list.mockRejectedValueOnce(away);
+    await look(false);
     expect(certificatesOf(trust)).toEqual([first]);
+    expect(warn).toHaveBeenCalledWith("ct.own-roots-not-looked-for", { error: away });
+  });
+
+  test("strangers do not wait for it long", async () => {
+    const { list, look, warn } = watching([first], [first, second]);
+    list.mockReturnValueOnce(Promise.withResolvers<never>().promise);
+    await look(false);
+    const error: unknown = expect.objectContaining({ code: "deadline-exceeded" });
+    expect(warn).toHaveBeenCalledWith("ct.own-roots-not-looked-for", { error });
+  });
+
+  test.for([
+    ["somebody", bad],
+    ["issuer", away],
+  ] as const)("a bad chain of %s is answered with what there is to say", async ([from, said]) => {
+    const { trust, list, look } = watching([first], [first, second]);
+    list.mockRejectedValueOnce(away);
+    await expect(againWithRoots(judge, { trust, look, from })).rejects.toBe(said);
   });
 });
 
