@@ -25,6 +25,13 @@ export const refusedByPolicy: WilledRefusal = {
   reason: "policy-refused",
 };
 
+/** What it answers if the CT log takes no more certificates. */
+export const refusedByCt: WilledRefusal = {
+  status: 500,
+  says: "The CT log is frozen and takes no more certificates",
+  reason: "log-frozen",
+};
+
 /** The certificate, DER, that binds the token's identity to the key. @throws {CommandError} */
 export async function requestCertificate(
   origin: string,
@@ -45,7 +52,7 @@ export async function requestCertificate(
     }),
     what,
     accept: [200, 201],
-    refusal: refusedByPolicy,
+    refusals: [refusedByPolicy, refusedByCt],
   });
   try {
     const members = ["signedCertificateEmbeddedSct", "signedCertificateDetachedSct"] as const;

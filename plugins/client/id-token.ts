@@ -76,7 +76,7 @@ export async function requestDemoToken(
     }).toString(),
     what,
     accept: [200],
-    refusal: refusedSignIn,
+    refusals: [refusedSignIn],
   });
   const json = jsonOf(answer, what) as { readonly [name: string]: JsonValue } | null;
   const token = json?.["id_token"];

@@ -67,7 +67,7 @@ export async function logEntry(origin: string, proposed: string): Promise<LogEnt
     body: proposed,
     what,
     accept: [201, 409],
-    refusal: refusedFrozen,
+    refusals: [refusedFrozen],
   });
   return parseAnswer(answer.status === 409 ? await fetchKnown(url, answer) : answer);
 }

@@ -15,8 +15,8 @@ export interface Request {
   readonly what: string;
   /** Statuses that are an answer; any other is an error. */
   readonly accept: readonly number[];
-  /** The refusal that is the operator's will, if there is one. */
-  readonly refusal?: WilledRefusal;
+  /** Refusals that are the operator's will. */
+  readonly refusals?: readonly WilledRefusal[];
 }
 
 /** How an answer looks that is no fault: status and very words, so that nothing else passes for it. */
@@ -130,14 +130,15 @@ function explain(error: unknown): string {
   return code === "ECONNREFUSED" ? "connection refused" : (code ?? error.message);
 }
 
-function refused({ what, refusal }: Request, { status, body }: Response): CommandError {
+function refused({ what, refusals = [] }: Request, { status, body }: Response): CommandError {
   const { message, error, description } = saidIn(body);
-  const isWilled =
-    refusal?.status === status && (message === refusal.says || error === refusal.says);
+  const willed = refusals.find(
+    (refusal) => refusal.status === status && [message, error].includes(refusal.says),
+  );
   return new CommandError(
     exitCodes.failed,
     `${what}: the service refused (${status})${shown(message ?? description ?? error)}`,
-    { reason: isWilled ? refusal.reason : null },
+    { reason: willed?.reason ?? null },
   );
 }
 

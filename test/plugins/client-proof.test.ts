@@ -5,13 +5,14 @@ import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { failureOf, proveReadiness, wasProved } from "../../deploy/proof.ts";
 import { Refusal, Unproven } from "../../deploy/refusal.ts";
-import { refusedByPolicy } from "../../plugins/client/fulcio.ts";
+import { refusedByCt, refusedByPolicy } from "../../plugins/client/fulcio.ts";
 import { refusedSignIn } from "../../plugins/client/id-token.ts";
 import { refusedFrozen } from "../../plugins/client/rekor.ts";
 import { fulcioFamily, oauthFamily, rekorFamily } from "../../plugins/http/families.ts";
 import { type Cli, issuer, startCli } from "../support/cli.ts";
 
 const policy = ["/api/v2/signingCert", fulcioFamily, "policy-refused", refusedByPolicy] as const;
+const ct = ["/api/v2/signingCert", fulcioFamily, "log-frozen", refusedByCt] as const;
 const signIn = ["/oidc/token", oauthFamily, "access-denied", refusedSignIn] as const;
 const log = ["/api/v1/log/entries", rekorFamily, "log-frozen", refusedFrozen] as const;
 
@@ -47,7 +48,7 @@ test("a proof that succeeds marks the home", async () => {
 });
 
 describe("what an operator wants", () => {
-  test.for([policy, signIn, log])("%s", async ([path, family, code, { reason }]) => {
+  test.for([policy, ct, signIn, log])("%s", async ([path, family, code, { reason }]) => {
     const { body } = family.word(family.statuses[code], code);
     const told = { status: family.statuses[code], body: String(body) };
     box.behaviour.before.set(path, [told]);
