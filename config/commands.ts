@@ -8,7 +8,7 @@ import {
   exitCodes,
 } from "../plugins/client/commands.ts";
 
-export type { Command, ExitCode, Terminal } from "../plugins/client/commands.ts";
+export type { Command, ExitCode, Reason, Terminal } from "../plugins/client/commands.ts";
 export { CommandError, exitCodes } from "../plugins/client/commands.ts";
 
 const policyCommands = {
@@ -255,7 +255,10 @@ function report(
   const failed = outages.includes(error.name) ? exitCodes.environment : exitCodes.failed;
   const exitCode = error instanceof CommandError ? error.exitCode : failed;
   const message = isSaid || error instanceof CommandError ? error.message : internal(error);
-  if (rest.includes("--json")) terminal.print(JSON.stringify({ error: message, exitCode }));
+  const reason = error instanceof CommandError ? error.reason : null;
+  if (rest.includes("--json")) {
+    terminal.print(JSON.stringify({ error: message, exitCode, ...(reason && { reason }) }));
+  }
   const hint = exitCode === exitCodes.usage ? `; see chancery ${command.name} --help` : "";
   terminal.complain(`chancery ${command.name}: ${message}${hint}`);
   return exitCode;

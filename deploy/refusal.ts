@@ -7,7 +7,7 @@ export class Refusal extends Error {
   override readonly name: string = "Refusal";
 }
 
-/** The readiness proof was not signed, which may be as the operator wants it. */
+/** The readiness proof was not signed because the service refused it, in a way that may be as the operator wants it. */
 export class Unproven extends Refusal {
   override readonly name = "Unproven";
 }

@@ -10,7 +10,7 @@ import { addStorage, readMetricsPort, readProcesses } from "./placement.ts";
 import { refuseJoined, runJoined } from "./join.ts";
 import { refuseBusyPorts, refuseSecondStart, stopRequest } from "./occupied.ts";
 import { forgetProcess, recordProcess } from "./processes.ts";
-import { proveReadiness } from "./proof.ts";
+import { proveReadiness, wasProved } from "./proof.ts";
 import { Refusal, refuseFullDisk, Unproven } from "./refusal.ts";
 import { readSettings, type Settings } from "./settings.ts";
 import { Supervisor } from "./supervisor.ts";
@@ -60,9 +60,11 @@ async function start(settings: Settings): Promise<number> {
   try {
     await supervisor.start(asked.signal);
     if (asked.signal.aborted) return 0;
-    // A home that has just been made, and whoever asks for the proof alone, must prove it.
-    const isWanted = found === null || settings.once;
+    // A home that was never proved, and whoever asks for the proof alone, must prove it.
+    const isWanted = settings.once || !wasProved(settings.home);
     const proofMs = await prove(settings.home, instance, { cancelled: asked.signal, isWanted });
+    // The refusal may have come with a fault elsewhere.
+    if (proofMs === null) await supervisor.ready(asked.signal);
     if (asked.signal.aborted) return 0;
     greet({ home: settings.home, instance, proofMs, readyMs: performance.now() - startedAt });
     if (settings.once) return 0;
@@ -84,8 +86,8 @@ async function upgrade(home: string, instance: Instance): Promise<void> {
 }
 
 /**
- * Milliseconds of the readiness proof. Null if it was interrupted: Ctrl-C ends the commands of the proof too. Or if it was not signed
- * where it need not be: an operator may let nobody sign as a demo account, and what is logged is served all the same.
+ * Milliseconds of the readiness proof. Null if it was interrupted: Ctrl-C ends the commands of the proof too. Or if it was refused
+ * where it need not be signed: an operator may let nobody sign as a demo account, and what is logged is served all the same.
  */
 async function prove(
   home: string,

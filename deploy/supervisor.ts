@@ -110,6 +110,15 @@ export class Supervisor {
       );
     }
     for (const child of this.#children) child.start();
+    await this.ready(cancelled);
+  }
+
+  /**
+   * Waits until the door says that all rooms are well, or until `cancelled`.
+   *
+   * @throws {Refusal} if a child leaves for good or readiness does not come.
+   */
+  async ready(cancelled: AbortSignal): Promise<void> {
     await Promise.race([this.#ready(cancelled), this.failed]);
   }
 

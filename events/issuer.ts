@@ -48,6 +48,7 @@ export const issueCertificate = ask("issuer", "issueCertificate", {
     "possession-unproven",
     "lint-refused",
     "log-unavailable",
+    "log-frozen",
     "key-unavailable",
     "time-unavailable",
   ],

@@ -1,7 +1,7 @@
 /** The client's part of the CLI. */
 import type { Command } from "./terminal.ts";
 
-export type { Command, ExitCode, Terminal } from "./terminal.ts";
+export type { Command, ExitCode, Reason, Terminal } from "./terminal.ts";
 export { type Arguments, parseArguments } from "./arguments.ts";
 export { CommandError, exitCodes } from "./terminal.ts";
 

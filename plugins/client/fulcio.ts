@@ -5,7 +5,7 @@ import { Malformed } from "../../core/formats/malformed.ts";
 import { formatPem, parsePem } from "../../core/formats/pem.ts";
 import { readList, readMembers, readText } from "../../core/formats/protojson.ts";
 import type { IdToken } from "./id-token.ts";
-import { jsonOf, request } from "./remote.ts";
+import { jsonOf, request, type WilledRefusal } from "./remote.ts";
 import { CommandError, exitCodes } from "./terminal.ts";
 
 /** A P-256 key that lives as long as one signature. */
@@ -17,6 +17,20 @@ export interface EphemeralKey {
 
 const what = "the certificate";
 const maxChain = 16;
+
+/** What the service answers whom its policy allows no certificate. */
+export const refusedByPolicy: WilledRefusal = {
+  status: 403,
+  says: "The policy does not allow this identity a certificate",
+  reason: "policy-refused",
+};
+
+/** What it answers if the CT log takes no more certificates. */
+export const refusedByCt: WilledRefusal = {
+  status: 500,
+  says: "The CT log is frozen and takes no more certificates",
+  reason: "log-frozen",
+};
 
 /** The certificate, DER, that binds the token's identity to the key. @throws {CommandError} */
 export async function requestCertificate(
@@ -38,6 +52,7 @@ export async function requestCertificate(
     }),
     what,
     accept: [200, 201],
+    refusals: [refusedByPolicy, refusedByCt],
   });
   try {
     const members = ["signedCertificateEmbeddedSct", "signedCertificateDetachedSct"] as const;
@@ -46,6 +61,7 @@ export async function requestCertificate(
       throw new CommandError(
         exitCodes.failed,
         "the service puts SCTs beside its certificates (issuer.scts: detached), and no bundle has a place for one",
+        { reason: "scts-detached" },
       );
     }
     const embedded = readMembers(json.signedCertificateEmbeddedSct, what, ["chain"]);

@@ -8,7 +8,7 @@ import { findAmbientToken } from "./ambient.ts";
 import { readBounded } from "./files.ts";
 import { type Instance, homeOf } from "./home.ts";
 import { readKeptToken } from "./kept-token.ts";
-import { jsonOf, request } from "./remote.ts";
+import { jsonOf, request, type WilledRefusal } from "./remote.ts";
 import {
   CommandError,
   type Terminal,
@@ -49,6 +49,13 @@ export async function readIdToken(given: string, terminal: Terminal): Promise<Id
   }
 }
 
+/** What the embedded provider answers if there is no such demo account, or its secret is another. */
+export const refusedSignIn: WilledRefusal = {
+  status: 400,
+  says: "invalid_grant",
+  reason: "sign-in-refused",
+};
+
 /** Gets a token for a demo account, with the home's admin secret. @throws {CommandError} */
 export async function requestDemoToken(
   email: string,
@@ -69,6 +76,7 @@ export async function requestDemoToken(
     }).toString(),
     what,
     accept: [200],
+    refusals: [refusedSignIn],
   });
   const json = jsonOf(answer, what) as { readonly [name: string]: JsonValue } | null;
   const token = json?.["id_token"];

@@ -18,10 +18,17 @@ import {
   readMembers,
   readText,
 } from "../../core/formats/protojson.ts";
-import { type Response, jsonOf, request } from "./remote.ts";
+import { type Response, jsonOf, request, type WilledRefusal } from "./remote.ts";
 import { CommandError, exitCodes } from "./terminal.ts";
 
 const what = "the log entry";
+
+/** What a log answers that takes no more entries. */
+export const refusedFrozen: WilledRefusal = {
+  status: 405,
+  says: "the log is frozen and takes no more entries",
+  reason: "log-frozen",
+};
 
 /** The JSON of a `hashedrekord` 0.0.1. */
 export function proposeHashedRekord(
@@ -60,6 +67,7 @@ export async function logEntry(origin: string, proposed: string): Promise<LogEnt
     body: proposed,
     what,
     accept: [201, 409],
+    refusals: [refusedFrozen],
   });
   return parseAnswer(answer.status === 409 ? await fetchKnown(url, answer) : answer);
 }

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { decodeUtf8 } from "../../core/formats/encoding.ts";
 import { type JsonValue, parseJson } from "../../core/formats/json.ts";
 import { Malformed } from "../../core/formats/malformed.ts";
-import { CommandError, environmentError, exitCodes } from "./terminal.ts";
+import { CommandError, environmentError, exitCodes, type Reason } from "./terminal.ts";
 
 /** One request. */
 export interface Request {
@@ -15,6 +15,16 @@ export interface Request {
   readonly what: string;
   /** Statuses that are an answer; any other is an error. */
   readonly accept: readonly number[];
+  /** Refusals that are the operator's will. */
+  readonly refusals?: readonly WilledRefusal[];
+}
+
+/** How an answer looks that is no fault: status and very words, so that nothing else passes for it. */
+export interface WilledRefusal {
+  readonly status: number;
+  /** What stands in `message`, or in OAuth's `error`. */
+  readonly says: string;
+  readonly reason: Reason;
 }
 
 /** An answer that was read whole. */
@@ -120,22 +130,40 @@ function explain(error: unknown): string {
   return code === "ECONNREFUSED" ? "connection refused" : (code ?? error.message);
 }
 
-function refused({ what }: Request, { status, body }: Response): CommandError {
+function refused({ what, refusals = [] }: Request, { status, body }: Response): CommandError {
+  const { message, error, description } = saidIn(body);
+  const willed = refusals.find(
+    (refusal) => refusal.status === status && [message, error].includes(refusal.says),
+  );
   return new CommandError(
     exitCodes.failed,
-    `${what}: the service refused (${status})${reasonIn(body)}`,
+    `${what}: the service refused (${status})${shown(message ?? description ?? error)}`,
+    { reason: willed?.reason ?? null },
   );
 }
 
-/** Fulcio and Rekor answer `{"code", "message"}`, OAuth `{"error", "error_description"}`. The text is shown without control characters. */
-function reasonIn(body: Uint8Array): string {
+/** Fulcio and Rekor answer `{"code", "message"}`, OAuth `{"error", "error_description"}`. */
+function saidIn(body: Uint8Array): {
+  readonly message?: JsonValue;
+  readonly error?: JsonValue;
+  readonly description?: JsonValue;
+} {
   try {
     const json = parseJson(decodeUtf8(body)) as { readonly [name: string]: JsonValue } | null;
-    const message = json?.["message"] ?? json?.["error_description"] ?? json?.["error"];
-    if (typeof message !== "string" || message === "") return "";
-    return `: ${message.replace(/\p{Cc}/gu, " ").slice(0, 500)}`;
+    const { message, error, error_description: description } = json ?? {};
+    return {
+      ...(message !== undefined && { message }),
+      ...(error !== undefined && { error }),
+      ...(description !== undefined && { description }),
+    };
   } catch (thrown) {
-    if (thrown instanceof Malformed) return "";
+    if (thrown instanceof Malformed) return {};
     throw thrown;
   }
+}
+
+/** Without control characters. */
+function shown(said: JsonValue | undefined): string {
+  if (typeof said !== "string" || said === "") return "";
+  return `: ${said.replace(/\p{Cc}/gu, " ").slice(0, 500)}`;
 }

@@ -46,14 +46,28 @@ export interface Command {
   readonly load: () => Promise<CommandBody>;
 }
 
+/**
+ * Why a service did not do what it was asked, where that is its operator's will and no fault; scripts depend on it. `policy-refused`: the
+ * policy allows the identity no certificate. `sign-in-refused`: there is no such demo account, or the secret for it is another.
+ * `log-frozen`: the log takes no more entries. `scts-detached`: certificates come without the SCT that a bundle needs.
+ */
+export type Reason = "policy-refused" | "sign-in-refused" | "log-frozen" | "scts-detached";
+
 /** A command that ends without success. The message says what to do next; it never holds a token or secret. */
 export class CommandError extends Error {
   override readonly name = "CommandError";
   readonly exitCode: ExitCode;
+  /** Null if it may be a fault. */
+  readonly reason: Reason | null;
 
-  constructor(exitCode: ExitCode, message: string, options?: ErrorOptions) {
+  constructor(
+    exitCode: ExitCode,
+    message: string,
+    { reason = null, ...options }: ErrorOptions & { readonly reason?: Reason | null } = {},
+  ) {
     super(message, options);
     this.exitCode = exitCode;
+    this.reason = reason;
   }
 }
 

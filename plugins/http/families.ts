@@ -61,7 +61,7 @@ export function refusalText(status: number): string {
 /** Fulcio: grpc-gateway bodies, with the messages of `fulcio:pkg/server/error.go`. Every fault of a token is a 400. */
 export const fulcioFamily: Family = {
   crossOrigin: true,
-  statuses: { ...statuses, "log-unavailable": 500, "key-unavailable": 500 },
+  statuses: { ...statuses, "log-unavailable": 500, "log-frozen": 500, "key-unavailable": 500 },
   word: (status, code) =>
     json({ code: grpcCode(status), message: fulcioMessage(status, code), details: [] }, status),
 };
@@ -79,6 +79,7 @@ const fulcioMessages: { readonly [Code in FailureCode]?: string } = {
   "signature-invalid": "The signature supplied in the request could not be verified",
   "lint-refused": "The identity does not fit a certificate",
   "log-unavailable": "Error entering certificate in CTL",
+  "log-frozen": "The CT log is frozen and takes no more certificates",
   "key-unavailable": "error communicating with CA backend",
 };
 

@@ -241,8 +241,7 @@ async function signLeaf(desk: Desk, tbs: Uint8Array, { sealed }: Intent): Promis
   return signature;
 }
 
-/** A log that is frozen stays so until an operator configures another. */
-const notTheRequesters: ReadonlySet<string> = new Set(["chain-rejected", "log-frozen", "internal"]);
+const notTheRequesters: ReadonlySet<string> = new Set(["chain-rejected", "internal"]);
 
 /** Whatever keeps a leaf out of the log is the log's fault, not the requester's. */
 async function append(

@@ -27,6 +27,7 @@ const rows: readonly [string, number, number, string][] = [
   ["possession-unproven", 400, 3, "The signature supplied in the request could not be verified"],
   ["lint-refused", 400, 3, "The identity does not fit a certificate"],
   ["log-unavailable", 500, 13, "Error entering certificate in CTL"],
+  ["log-frozen", 500, 13, "The CT log is frozen and takes no more certificates"],
   ["key-unavailable", 500, 13, "error communicating with CA backend"],
   ["internal", 500, 13, "internal error"],
   ["issuer-unavailable", 503, 14, "The identity provider's keys are not available"],

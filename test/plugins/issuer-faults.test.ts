@@ -166,6 +166,14 @@ async function reopen(storage: ReturnType<typeof memoryStorage>): Promise<void> 
   });
 }
 
+test("a CT log that is frozen is named as such", async () => {
+  await using house = await boot();
+  house.rooms.onAppend = () => {
+    throw new Failure("log-frozen", "frozen");
+  };
+  await expect(house.issue()).toFailWith("log-frozen");
+});
+
 test("TC-F9: what a log says is written down as one short line", async () => {
   await using house = await boot();
   house.rooms.onAppend = () => {

@@ -1,7 +1,7 @@
 /** `npm start` as a user meets it. */
 import { createHash } from "node:crypto";
 import { once } from "node:events";
-import { cp, mkdir, readdir, readFile, rename, stat, writeFile } from "node:fs/promises";
+import { cp, mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -26,6 +26,20 @@ test("a second start reuses keys, trust and logs", async () => {
   expect(second).toMatchObject({ code: 0 });
   expect(second.stdout).not.toContain("genesis");
   expect(await fingerprints(place.home)).toEqual(before);
+});
+
+test("a home that was never proved serves nobody until it is", async () => {
+  const files = ["proved.json", "policy.yaml"].map((name) => join(place.home, name));
+  const [mark = "", policy = ""] = files;
+  const allowed = await readFile(policy);
+  expect((await stat(mark)).mode & 0o777).toBe(0o600);
+  await rm(mark);
+  await writeFile(policy, "version: closed\ndefault: deny\nrules: []\n");
+  const refused = await runStart(place, []);
+  await writeFile(policy, allowed);
+  expectRefusal(refused, "the readiness proof failed");
+  expect(await runStart(place)).toMatchObject({ code: 0 });
+  expect((await stat(mark)).size).toBeGreaterThan(0);
 });
 
 test("the home and everything in it is for its owner alone", async () => {

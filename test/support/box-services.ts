@@ -14,11 +14,16 @@ import { canonicalBody, dsseEntry, parseProposedEntry } from "../../core/formats
 import { formatTrustedRoot } from "../../core/formats/trusted-root.ts";
 import { sigstoreBox, type Spoil } from "./sigstore-box.ts";
 
+interface Told {
+  readonly status: number;
+  readonly body: string;
+}
+
 /** What a test may change between two requests. */
 interface Behaviour {
   spoil: Spoil;
-  /** Statuses to answer with before the right answer, by path. */
-  readonly before: Map<string, number[]>;
+  /** Statuses to answer with before the right answer, by path; or whole answers. */
+  readonly before: Map<string, (number | Told)[]>;
   /** Requests that came, as `METHOD path`. */
   readonly seen: string[];
 }
@@ -95,6 +100,7 @@ async function answering(behaviour: Behaviour, home: string) {
       response.end(JSON.stringify(value));
     };
     const status = behaviour.before.get(url)?.shift();
+    if (typeof status === "object") return send(status.status, parseJson(status.body) as object); // what tests tell
     if (status === 409) {
       const log = JSON.parse(logged(box.log, body, behaviour.spoil)) as object;
       const id = "ab".repeat(32);
