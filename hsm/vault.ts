@@ -3,8 +3,6 @@
  * state and intents together, before the first of them is signed. A signature leaves only after it has been verified.
  */
 import { setImmediate as nextTick } from "node:timers/promises";
-import type { Clock } from "../core/clock.ts";
-import type { Journal } from "../core/journal.ts";
 import type { Envelope, Health } from "../core/plugin.ts";
 import { Failure } from "../events/failure.ts";
 import type { Purpose } from "../events/hsm.ts";
@@ -16,28 +14,14 @@ import {
   type SignQuestion,
 } from "./asked.ts";
 import { completedCertificate } from "./certificate.ts";
-import type { Guard, SignedTree } from "./guard.ts";
+import type { SignedTree } from "./guard.ts";
 import { Held } from "./held.ts";
-import { isUsed, type Keyring, type VaultKey } from "./keyring.ts";
-import { type Ledger, StateUnavailable } from "./ledger.ts";
-import type { Pool } from "./pool.ts";
+import { isUsed, type VaultKey } from "./keyring.ts";
+import { StateUnavailable } from "./ledger.ts";
 import { testKeys } from "./self-test.ts";
-import { type Limits, prepare } from "./signable.ts";
+import { prepare } from "./signable.ts";
 import { digestsOf, type Job, Signer } from "./signer.ts";
-
-/** What a vault is made of. */
-export interface VaultParts {
-  readonly keyring: Keyring;
-  readonly pool: Pool;
-  readonly ledger: Ledger;
-  readonly guard: Guard;
-  readonly clock: Clock;
-  readonly journal: Journal;
-  readonly limits: Omit<Limits, "nowMs">;
-  readonly signing: "auto" | "sync" | "async";
-  /** Told when nobody knows any more what is on the disk; only a fresh start may read it back. */
-  readonly onBroken: (error: Error) => void;
-}
+import type { VaultParts } from "./vault-parts.ts";
 
 /** How long outcomes wait for a batch to ride in. */
 const idleFlushMs = 50;
