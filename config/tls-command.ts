@@ -96,7 +96,7 @@ function ownOrganization({ issuer }: X509Certificate): string | undefined {
   return isOwn ? organization?.replaceAll(/\\(.)/g, "$1") : undefined;
 }
 
-/** Of the home's first CA, if it has any trust metadata. */
+/** The organization of the home's first CA; undefined in a home without a trusted root. */
 async function organizationOf(home: string): Promise<string | undefined> {
   const path = join(home, "trust", "trusted_root.json");
   const text = await readFile(path, "utf8").catch(() => null);

@@ -91,9 +91,7 @@ function handOver(
     };
     const fail = (thrown: unknown): void => {
       leave();
-      const { code, message, details } = Failure.from(thrown);
-      // A cause never leaves the answerer.
-      reject(new Failure(code, message, { details }));
+      reject(withoutCause(thrown));
     };
     inFlight.enter();
     try {
@@ -104,6 +102,12 @@ function handOver(
   });
 }
 
+/** What an asker hears of a failure: a cause never leaves the answerer. */
+function withoutCause(thrown: unknown, carry = (details: unknown): unknown => details): Failure {
+  const { code, message, details } = Failure.from(thrown);
+  return new Failure(code, message, { details: carry(details) });
+}
+
 /** What goes in and what comes out is encoded and decoded. */
 function acrossWire(answerer: Answerer): Answerer {
   const carry = (value: unknown): unknown => decode(encode(value));
@@ -111,9 +115,7 @@ function acrossWire(answerer: Answerer): Answerer {
     try {
       return carry(await answerer(carry(question), envelope));
     } catch (thrown) {
-      const { code, message, details } = Failure.from(thrown);
-      // oxlint-disable-next-line eslint/preserve-caught-error -- a cause never leaves the answerer
-      throw new Failure(code, message, { details: carry(details) });
+      throw withoutCause(thrown, carry);
     }
   };
 }

@@ -50,7 +50,7 @@ export interface ServerFields {
   readonly notBefore: Date;
 }
 
-/** Server key, its certificate, and that of the CA whose key nobody has any more: all PEM. @throws {VaultRefused} */
+/** Server key, its certificate, and that of its CA, whose own key is forgotten here: all PEM. @throws {VaultRefused} */
 export function makeServerCertificate(fields: ServerFields): {
   readonly key: string;
   readonly certificate: string;
