@@ -20,8 +20,8 @@ import type { Settings } from "./settings.ts";
 
 /** Requests before a measured run, at least, so that it meets compiled code, as a service that runs for long does. */
 const leastWarmUp = 300;
-/** What is answered in this time, by guess. */
-const warmUpSeconds = 5;
+/** For so long, or what is answered in it by guess: V8 goes on compiling for some ten thousand certificates. */
+const warmUpSeconds = 10;
 /** A rate is carried if no request fails and all are answered this soon after the last was due; higher ones are not tried then. */
 const longestTail = { seconds: 0.25, ofDuration: 0.05 } as const;
 /** Requests a second, one at a time, at most. */
@@ -93,9 +93,9 @@ export class Bench {
 
   async #load(subject: Subject, operation: Operation): Promise<void> {
     const { seconds } = this.#settings;
-    const { lanes, rates, guess, isAlone = false } = operation;
+    const { lanes, moreLanes, rates, guess, isAlone = false } = operation;
     const warmUp = Math.max(leastWarmUp, Math.ceil(warmUpSeconds * guess));
-    await measure(subject, operation, { mode: { lanes }, count: warmUp, seconds });
+    await measure(subject, operation, { mode: { lanes }, count: warmUp, seconds: warmUpSeconds });
     const closed = await measure(subject, operation, {
       mode: { lanes },
       count: this.#count(subject, operation),
@@ -103,6 +103,10 @@ export class Bench {
     });
     this.#note(closed);
     this.#ceilings.set(`${subject.placement} ${operation.name}`, closed.load.perSecond);
+    if (moreLanes !== undefined) {
+      const count = this.#count(subject, operation);
+      this.#note(await measure(subject, operation, { mode: { lanes: moreLanes }, count, seconds }));
+    }
     const alone = { mode: { lanes: 1 }, count: aloneGuess * seconds, seconds };
     if (isAlone) this.#note(await measure(subject, operation, alone));
     const held = Object.entries(await usage(subject.instance.home));

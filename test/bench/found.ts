@@ -1,5 +1,6 @@
 /** Where a target's figure is found in what a run has found. Targets are of the services in one process. */
 import type { Sample } from "./measure.ts";
+import { operations } from "./operations.ts";
 import type { Results } from "./report.ts";
 import { median } from "./statistics.ts";
 
@@ -25,13 +26,15 @@ function lanesOf({ mode }: Sample): number {
   return "lanes" in mode ? mode.lanes : 0;
 }
 
+/** Those of the closed loop with as many under way as the operation is measured with first. */
+function loopOf(results: Results, operation: string): readonly Sample[] {
+  const lanes = operations.find(({ name }) => name === operation)?.lanes;
+  return samplesOf(results, operation).filter((sample) => lanesOf(sample) === lanes);
+}
+
 /** What the closed loop carried, a second. */
 export function ceiling(operation: string): Found {
-  return (results) =>
-    middle(
-      samplesOf(results, operation).filter((sample) => lanesOf(sample) > 1),
-      ({ load }) => load.perSecond,
-    );
+  return (results) => middle(loopOf(results, operation), ({ load }) => load.perSecond);
 }
 
 /** The median when one request is under way at a time, ms. */
@@ -46,12 +49,10 @@ export function alone(operation: string): Found {
 /** CPU of one request in the closed loop, all processes but the generator, ms. */
 export function cpu(operation: string): Found {
   return (results) =>
-    middle(
-      samplesOf(results, operation).filter((sample) => lanesOf(sample) > 1),
-      ({ cpuMs }) =>
-        Object.entries(cpuMs)
-          .filter(([name]) => name !== "generator")
-          .reduce((sum, [, ms]) => sum + ms, 0),
+    middle(loopOf(results, operation), ({ cpuMs }) =>
+      Object.entries(cpuMs)
+        .filter(([name]) => name !== "generator")
+        .reduce((sum, [, ms]) => sum + ms, 0),
     );
 }
 

@@ -22,6 +22,8 @@ export interface Operation {
   readonly expected: readonly number[];
   /** Requests under way in the closed loop. */
   readonly lanes: number;
+  /** So many under way, measured beside it: what waiting longer buys. */
+  readonly moreLanes?: number;
   /** Offered rates of the open loop, requests a second, rising. */
   readonly rates: readonly number[];
   /** Requests a second that material is made for until a ceiling has been measured. */
@@ -51,8 +53,9 @@ export const operations: readonly Operation[] = [
     title: "certificate, SCT embedded (own token, key, identity)",
     expected: [200],
     lanes: 128,
+    moreLanes: 256,
     rates: certificateRates,
-    guess: 1_000,
+    guess: 1_200,
     profiled: ["services", "vault"],
     isAlone: true,
     make: certificateRequests,

@@ -103,7 +103,7 @@ function ceilings(samples: readonly Sample[]): Table {
   const closed = samples.filter(({ mode }) => "lanes" in mode);
   return {
     title: "Ceilings",
-    note: "Closed loop: so many requests under way at any time, after five seconds or so to warm up.",
+    note: "Closed loop: so many requests under way at any time, after ten seconds or so to warm up.",
     columns: ["operation", "placement", "at a time", "per second", ...latencyColumns, "errors"],
     rows: groups(closed).map((group) => [
       ...named(group),

@@ -70,6 +70,9 @@ test("an offered rate that was not carried is missed, also if a lower one was th
     ...nothing,
     samples: [
       { ...sample, mode: { lanes: 64 } },
+      // What more at a time would bring is told beside it, and decides nothing.
+      { ...sample, mode: { lanes: 256 }, cpuMs: { services: 0.1 } },
+      { ...sample, mode: { lanes: 512 }, cpuMs: { services: 0.1 } },
       { ...sample, mode: { perSecond: 50 } },
     ],
   };
