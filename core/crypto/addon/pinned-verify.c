@@ -2,6 +2,7 @@
  * Verification with a key that comes again and again, and on other threads, for Node.
  *
  * pin(point) -> key or null: an uncompressed point of P-256 or P-384, null if it is none of the curve.
+ * pinLater(point) -> promise of the same, made on a thread of libuv's pool.
  * verifyPinned(key, digest, signature) -> boolean: as many bytes of digest as the curve has, the signature in DER.
  * verifyPinnedMany(key, digests, signatures) -> promise of booleans: arrays of them, on a thread of libuv's pool.
  * verifyMany(keys, digests, signatures) -> promise of booleans: the same with a key for each, the SubjectPublicKeyInfo of an
@@ -24,22 +25,31 @@ static void finalize(napi_env env, void *data, void *hint) {
   pinned_free(data);
 }
 
-static napi_value pin(napi_env env, napi_callback_info info) {
-  napi_value argument, result;
+static bool get_point(napi_env env, napi_callback_info info, struct bytes *point) {
+  napi_value argument;
   size_t count = 1;
-  struct bytes point;
-  if (napi_get_cb_info(env, info, &count, &argument, NULL, NULL) != napi_ok || count != 1 ||
-      !get_bytes(env, argument, &point) || (point.length != 65 && point.length != longest_point)) {
-    napi_throw_type_error(env, NULL, "expected an uncompressed point of 65 or 97 bytes");
-    return NULL;
+  if (napi_get_cb_info(env, info, &count, &argument, NULL, NULL) == napi_ok && count == 1 && get_bytes(env, argument, point) &&
+      (point->length == 65 || point->length == longest_point)) {
+    return true;
   }
-  struct pinned *made = pinned_new(point);
+  napi_throw_type_error(env, NULL, "expected an uncompressed point of 65 or 97 bytes");
+  return false;
+}
+
+/* The key as a value, which has it from then on; null for none. NULL if Node refuses. */
+static napi_value wrap(napi_env env, struct pinned *made) {
+  napi_value result;
   if (made == NULL) return napi_get_null(env, &result) == napi_ok ? result : NULL;
   if (napi_create_external(env, made, finalize, NULL, &result) != napi_ok) {
     pinned_free(made);
     return NULL;
   }
   return napi_type_tag_object(env, result, &pinned_tag) == napi_ok ? result : NULL;
+}
+
+static napi_value pin(napi_env env, napi_callback_info info) {
+  struct bytes point;
+  return get_point(env, info, &point) ? wrap(env, pinned_new(point)) : NULL;
 }
 
 /* NULL unless the value is a key of ours. */
@@ -77,6 +87,53 @@ static napi_value verify_pinned(napi_env env, napi_callback_info info) {
   pinned_verify(key, &claim, 1);
   if (napi_get_boolean(env, claim.valid, &result) != napi_ok) return NULL;
   return result;
+}
+
+/* A key that another thread makes. */
+struct making {
+  napi_deferred deferred;
+  napi_async_work async;
+  struct pinned *made;
+  size_t length;
+  unsigned char point[longest_point];
+};
+
+static void make(napi_env env, void *data) {
+  (void)env;
+  struct making *making = data;
+  making->made = pinned_new((struct bytes){making->point, making->length});
+}
+
+static void made(napi_env env, napi_status status, void *data) {
+  struct making *making = data;
+  napi_value result = NULL, message;
+  if (status == napi_ok && (result = wrap(env, making->made)) != NULL) {
+    napi_resolve_deferred(env, making->deferred, result);
+  } else if (napi_create_string_utf8(env, "the key was not made", NAPI_AUTO_LENGTH, &message) == napi_ok &&
+             napi_create_error(env, NULL, message, &result) == napi_ok) {
+    napi_reject_deferred(env, making->deferred, result);
+  }
+  napi_delete_async_work(env, making->async);
+  free(making);
+}
+
+static napi_value pin_later(napi_env env, napi_callback_info info) {
+  struct bytes point;
+  napi_value name, promise;
+  if (!get_point(env, info, &point)) return NULL;
+  struct making *making = calloc(1, sizeof *making);
+  if (making == NULL) return NULL;
+  memcpy(making->point, point.data, point.length);
+  making->length = point.length;
+  if (napi_create_string_latin1(env, "pin", NAPI_AUTO_LENGTH, &name) == napi_ok &&
+      napi_create_async_work(env, NULL, name, make, made, making, &making->async) == napi_ok &&
+      napi_create_promise(env, &making->deferred, &promise) == napi_ok &&
+      napi_queue_async_work(env, making->async) == napi_ok) {
+    return promise;
+  }
+  if (making->async != NULL) napi_delete_async_work(env, making->async);
+  free(making);
+  return NULL;
 }
 
 /* Work for another thread: with one pinned key, or with a key for each. */
@@ -235,6 +292,7 @@ static bool export(napi_env env, napi_value exports, const char *name, napi_call
 }
 
 bool export_pinned(napi_env env, napi_value exports) {
-  return export(env, exports, "pin", pin) && export(env, exports, "verifyPinned", verify_pinned) &&
+  return export(env, exports, "pin", pin) && export(env, exports, "pinLater", pin_later) &&
+         export(env, exports, "verifyPinned", verify_pinned) &&
          export(env, exports, "verifyPinnedMany", verify_pinned_many) && export(env, exports, "verifyMany", verify_many);
 }
