@@ -29,7 +29,7 @@ export function answeringWith(answering: Answering): Answerer {
     try {
       const checked = accepting(answering, question, envelope);
       const accepted = checked instanceof Promise ? await checked : checked;
-      const answer = await part.run(() => answerer(accepted, envelope));
+      const answer = await part.run(answerer, accepted, envelope);
       meter?.observe(ask.name, "ok", secondsSince(startedAt));
       return answer;
     } catch (thrown) {

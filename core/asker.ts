@@ -5,22 +5,17 @@ import { Failure } from "../events/failure.ts";
 import { askSubject, inboxPrefix, startedSubject } from "./acl.ts";
 import { askKey, type Stamp } from "./bus.ts";
 import type { Clock } from "./clock.ts";
-import { createDeadlines, type Deadline } from "./deadlines.ts";
+import { randomPool } from "./crypto/random.ts";
+import { createDeadlines } from "./deadlines.ts";
 import { encodeHex } from "./formats/encoding.ts";
 import type { Journal } from "./journal.ts";
-import {
-  type AnswerItem,
-  itemOverheadBytes,
-  letterOverheadBytes,
-  openAnswer,
-  type QuestionItem,
-  sealQuestion,
-} from "./letter.ts";
+import { itemOverheadBytes, letterOverheadBytes, openAnswer, sealQuestion } from "./letter.ts";
 import { maxItems } from "./letter-form.ts";
+import { Letter, Waiting } from "./letters.ts";
 import type { Line } from "./line.ts";
 import type { PairKeys } from "./seals.ts";
 import { tooLate } from "./waiting.ts";
-import { decode, encode } from "./wire.ts";
+import { encode } from "./wire.ts";
 
 /** What asking needs. */
 export interface AskerOptions {
@@ -43,6 +38,7 @@ export class Asker {
   readonly #gathered = new Map<string, Gathered>();
   readonly #watched = new Set<string>();
   readonly #deadlines = createDeadlines();
+  readonly #random = randomPool();
   #pending = 0;
 
   constructor(options: AskerOptions) {
@@ -56,7 +52,8 @@ export class Asker {
 
   /** @throws {Failure} */
   async ask(ask: Ask, question: unknown, stamp: Stamp): Promise<unknown> {
-    const item = { ...stamp, question: encode(question) };
+    const { trace, deadlineAtMs } = stamp;
+    const item = { trace, deadlineAtMs, question: encode(question) };
     if (
       item.question.length + letterOverheadBytes + itemOverheadBytes >
       this.#options.line.maxBytes()
@@ -64,7 +61,7 @@ export class Asker {
       throw new Failure("malformed", `the question is larger than a message may be`);
     }
     return await new Promise((resolve, reject) => {
-      const remainingMs = stamp.deadlineAtMs - this.#options.clock.now().getTime();
+      const remainingMs = deadlineAtMs - this.#options.clock.now().getTime();
       const waiting = new Waiting(item, { resolve, reject }, () => this.#pending--);
       this.#pending++;
       waiting.expire(this.#deadlines.after(remainingMs, () => waiting.fail(tooLate(ask))));
@@ -145,15 +142,19 @@ export class Asker {
       return null;
     }
     this.#watch(ask.room);
-    const id = randomBytes(16);
+    const id = this.#random(idBytes);
     const subject = askSubject(ask, name);
     const letter = new Letter({ ask, subject, key, waiting, probe });
-    const items = probe ? [] : waiting.map(({ item }) => wireItem(item));
+    const items = probe ? [] : waiting.map(({ item }) => item);
     const sentAtMs = clock.now().getTime();
-    this.#letters.set(encodeHex(id), letter);
-    letter.whenDone(() => this.#letters.delete(encodeHex(id)));
-    const message = sealQuestion(key, subject, { id: new Uint8Array(id), sentAtMs, items });
-    line.publish(subject, message, `${this.#inbox}.${encodeHex(id)}`);
+    const idText = encodeHex(id);
+    this.#letters.set(idText, letter);
+    letter.whenDone(() => this.#letters.delete(idText));
+    line.publish(
+      subject,
+      sealQuestion(key, subject, { id, sentAtMs, items }),
+      `${this.#inbox}.${idText}`,
+    );
     return letter;
   }
 
@@ -210,6 +211,8 @@ export class Asker {
   }
 }
 
+/** Of a letter's id. */
+const idBytes = 16;
 const lostAfterMs = 1_000;
 /** One being answered and one on its way: the answerer is never idle, and never has many small ones. */
 const lettersUnderWay = 2;
@@ -231,12 +234,6 @@ interface ReceivedAnswer {
   readonly nobodyAnswers: boolean;
 }
 
-const wireItem = ({ trace, deadlineAtMs, question }: QuestionItem): QuestionItem => ({
-  trace,
-  deadlineAtMs,
-  question,
-});
-
 /** Letters that each fit a message, in order. */
 function split(waiting: readonly Waiting[], maxBytes: number): Waiting[][] {
   const letters: Waiting[][] = [];
@@ -253,111 +250,4 @@ function split(waiting: readonly Waiting[], maxBytes: number): Waiting[][] {
     }
   }
   return letters;
-}
-
-/** One question that waits; settles once. */
-class Waiting {
-  readonly item: QuestionItem;
-  readonly #settle: {
-    readonly resolve: (answer: unknown) => void;
-    readonly reject: (failure: Failure) => void;
-  };
-  readonly #whenDone: (() => void)[];
-  #deadline: Deadline | null = null;
-  #done = false;
-
-  constructor(
-    item: QuestionItem,
-    settle: {
-      readonly resolve: (answer: unknown) => void;
-      readonly reject: (failure: Failure) => void;
-    },
-    whenDone: () => void,
-  ) {
-    this.item = item;
-    this.#settle = settle;
-    this.#whenDone = [whenDone];
-  }
-
-  get done(): boolean {
-    return this.#done;
-  }
-
-  /** Takes the deadline that fails it, to cancel it once this has settled. */
-  expire(deadline: Deadline): void {
-    this.#deadline = deadline;
-  }
-
-  /** Calls `listener` when this has settled. */
-  whenDone(listener: () => void): void {
-    this.#whenDone.push(listener);
-  }
-
-  succeed(answer: unknown): void {
-    if (this.#end()) this.#settle.resolve(answer);
-  }
-
-  fail(failure: Failure): void {
-    if (this.#end()) this.#settle.reject(failure);
-  }
-
-  #end(): boolean {
-    if (this.#done) return false;
-    this.#done = true;
-    this.#deadline?.cancel();
-    for (const listener of this.#whenDone) listener();
-    return true;
-  }
-}
-
-/** A letter on its way. */
-class Letter {
-  readonly ask: Ask;
-  readonly subject: string;
-  readonly key: Uint8Array;
-  readonly #waiting: readonly Waiting[];
-  readonly #probe: boolean;
-
-  constructor(letter: {
-    readonly ask: Ask;
-    readonly subject: string;
-    readonly key: Uint8Array;
-    readonly waiting: readonly Waiting[];
-    readonly probe: boolean;
-  }) {
-    this.ask = letter.ask;
-    this.subject = letter.subject;
-    this.key = letter.key;
-    this.#waiting = letter.waiting;
-    this.#probe = letter.probe;
-  }
-
-  /** Calls `listener` when every question has settled. */
-  whenDone(listener: () => void): void {
-    let left = this.#waiting.length;
-    for (const one of this.#waiting) {
-      one.whenDone(() => {
-        if (--left === 0) listener();
-      });
-    }
-  }
-
-  failAll(code: "overloaded" | "internal" | "deadline-exceeded", message: string): void {
-    for (const one of this.#waiting) one.fail(new Failure(code, message));
-  }
-
-  settle(items: readonly AnswerItem[]): void {
-    if (this.#probe) this.#waiting[0]?.succeed(undefined);
-    for (const item of items) {
-      const waiting = this.#waiting[item.at];
-      if ("answer" in item) waiting?.succeed(decode(item.answer));
-      else waiting?.fail(new Failure(item.code, item.message, detailsOf(item)));
-    }
-  }
-}
-
-function detailsOf({ details }: { readonly details?: Uint8Array | undefined }): {
-  readonly details?: unknown;
-} {
-  return details === undefined ? {} : { details: decode(details) };
 }

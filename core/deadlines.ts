@@ -25,24 +25,9 @@ const longestMs = 2 ** 31 - 1 - stepMs;
 export function createDeadlines(nowMs: () => number = () => performance.now()): Deadlines {
   const slots = new Map<number, Slot>();
   const open = (at: number, now: number): Slot => {
-    const timer = setTimeout(
-      () => {
-        slots.delete(at);
-        for (const wait of slot.waits) {
-          slot.waits.delete(wait);
-          wait.end();
-        }
-      },
-      at * stepMs - now,
-    );
-    const slot: Slot = {
-      waits: new Set(),
-      // A process that waits for nothing any more may end.
-      close() {
-        clearTimeout(timer);
-        if (slots.get(at) === slot) slots.delete(at);
-      },
-    };
+    const slot: Slot = new Slot(at * stepMs - now, () => {
+      if (slots.get(at) === slot) slots.delete(at);
+    });
     slots.set(at, slot);
     return slot;
   };
@@ -59,24 +44,72 @@ export function createDeadlines(nowMs: () => number = () => performance.now()): 
   };
 }
 
-/** Waits that end together. */
-interface Slot {
-  readonly waits: Set<Wait>;
-  readonly close: () => void;
-}
-
-class Wait implements Deadline {
-  readonly #slot: Slot;
+/** One of a ring. Out of the middle of it in no time, and without a table: nearly all leave before their time, in any order. */
+class Link {
+  before: Link = this;
+  behind: Link = this;
   readonly end: () => void;
 
-  constructor(slot: Slot, end: () => void) {
-    this.#slot = slot;
+  constructor(end: () => void) {
     this.end = end;
-    slot.waits.add(this);
+  }
+
+  get isAlone(): boolean {
+    return this.behind === this;
+  }
+
+  /** Goes to the end of the ring that begins behind `other`. */
+  enter(other: Link): void {
+    this.before = other.before;
+    this.behind = other;
+    other.before.behind = this;
+    other.before = this;
+  }
+
+  leave(): void {
+    this.before.behind = this.behind;
+    this.behind.before = this.before;
+    this.before = this;
+    this.behind = this;
+  }
+}
+
+/** Waits that end together, in a ring that begins and ends here. */
+class Slot extends Link {
+  readonly #timer: NodeJS.Timeout;
+
+  /** `end` is called when nobody waits here any more. */
+  constructor(ms: number, end: () => void) {
+    super(end);
+    this.#timer = setTimeout(() => {
+      this.end();
+      while (!this.isAlone) {
+        const { behind } = this;
+        behind.leave();
+        behind.end();
+      }
+    }, ms);
+  }
+
+  /** A process that waits for nothing any more may end. */
+  close(): void {
+    clearTimeout(this.#timer);
+    this.end();
+  }
+}
+
+class Wait extends Link implements Deadline {
+  readonly #slot: Slot;
+
+  constructor(slot: Slot, end: () => void) {
+    super(end);
+    this.#slot = slot;
+    this.enter(slot);
   }
 
   cancel(): void {
-    const { waits, close } = this.#slot;
-    if (waits.delete(this) && waits.size === 0) close();
+    if (this.isAlone) return;
+    this.leave();
+    if (this.#slot.isAlone) this.#slot.close();
   }
 }

@@ -166,7 +166,11 @@ function streamLoop(following: Following, stream: string, begin: Begin) {
     // If it cannot be stored any more, some facts come again.
     await cursor.store().catch(() => undefined);
   };
-  return { wake: () => woken.abort(), health: () => health, done: run() };
+  // Each word of it makes an exception, also one that comes when it has been said.
+  const wake = (): void => {
+    if (!woken.signal.aborted) woken.abort();
+  };
+  return { wake, health: () => health, done: run() };
 }
 
 /** The last fact of a stream that has been handled. */

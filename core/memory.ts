@@ -4,7 +4,7 @@ import type { Ask } from "../events/contract.ts";
 import { Failure } from "../events/failure.ts";
 import { type Answerer, askKey, type Bus } from "./bus.ts";
 import { type Clock, systemClock } from "./clock.ts";
-import { createDeadlines, type Deadlines } from "./deadlines.ts";
+import { createDeadlines } from "./deadlines.ts";
 import type { Envelope } from "./plugin.ts";
 import { InFlight, tooLate } from "./waiting.ts";
 import { decode, encode } from "./wire.ts";
@@ -31,8 +31,24 @@ export function memoryBus({ clock = systemClock, overWire = false }: MemoryBusOp
       const answerer = answerers.get(askKey(ask));
       if (!answerer) return Promise.reject(nobody(ask));
       const envelope = { id: nextId(), from, trace, deadlineAtMs };
-      const late = (): Failure => tooLate(ask);
-      return handOver(answerer, question, { envelope, remainingMs, late, deadlines, inFlight });
+      // One promise around the answerer's, because all that a request has under way is kept until it has ended.
+      return new Promise((resolve, reject) => {
+        // Work that has begun is not stopped, because nobody can know how far it got.
+        const deadline = deadlines.after(remainingMs, () => reject(tooLate(ask)));
+        inFlight.enter();
+        begin(answerer, question, envelope).then(
+          (answer) => {
+            deadline.cancel();
+            inFlight.leave();
+            resolve(answer);
+          },
+          (thrown: unknown) => {
+            deadline.cancel();
+            inFlight.leave();
+            reject(withoutCause(thrown));
+          },
+        );
+      });
     },
     async awaitAnswerer(ask, _asker, withinMs) {
       const giveUpAt = performance.now() + withinMs;
@@ -64,42 +80,13 @@ export function memoryBus({ clock = systemClock, overWire = false }: MemoryBusOp
 
 const lookAgainMs = 10;
 
-interface HandOver {
-  readonly envelope: Envelope;
-  readonly remainingMs: number;
-  readonly late: () => Failure;
-  readonly deadlines: Deadlines;
-  readonly inFlight: InFlight;
-}
-
-/** One promise around the answerer's, because all that a request has under way is kept until it has ended. */
-function handOver(
-  answerer: Answerer,
-  question: unknown,
-  { envelope, remainingMs, late, deadlines, inFlight }: HandOver,
-): Promise<unknown> {
-  return new Promise((resolve, reject) => {
-    // Work that has begun is not stopped, because nobody can know how far it got.
-    const deadline = deadlines.after(remainingMs, () => reject(late()));
-    const leave = (): void => {
-      deadline.cancel();
-      inFlight.leave();
-    };
-    const succeed = (answer: unknown): void => {
-      leave();
-      resolve(answer);
-    };
-    const fail = (thrown: unknown): void => {
-      leave();
-      reject(withoutCause(thrown));
-    };
-    inFlight.enter();
-    try {
-      answerer(question, envelope).then(succeed, fail);
-    } catch (thrown) {
-      fail(thrown);
-    }
-  });
+/** What an answerer throws at once is as what it rejects with. */
+function begin(answerer: Answerer, question: unknown, envelope: Envelope): Promise<unknown> {
+  try {
+    return answerer(question, envelope);
+  } catch (thrown) {
+    return Promise.reject(Failure.from(thrown));
+  }
 }
 
 /** What an asker hears of a failure: a cause never leaves the answerer. */

@@ -24,8 +24,9 @@ export function createMeter(room: string): Meter {
       if (outcomes === undefined) asks.set(ask, (outcomes = new Map()));
       let series = outcomes.get(outcome);
       if (series === undefined) outcomes.set(outcome, (series = emptySeries()));
-      const bucket = buckets.findIndex((bound) => seconds <= bound);
-      if (bucket >= 0) series.inBuckets[bucket] = (series.inBuckets[bucket] ?? 0) + 1;
+      let bucket = 0;
+      while (seconds > (buckets[bucket] ?? Infinity)) bucket++;
+      if (bucket < buckets.length) series.inBuckets[bucket] = (series.inBuckets[bucket] ?? 0) + 1;
       series.count += 1;
       series.sum += seconds;
     },

@@ -24,8 +24,9 @@ export interface Tracing {
 
 /** A handler's part of a trace. What still runs when it has ended is nobody's request any more: the deadline does not follow it. */
 export interface Part {
-  readonly run: <T>(work: () => T) => T;
-  readonly end: () => void;
+  /** Calls `work` with what is given, as this part. */
+  run<Given extends readonly unknown[], T>(work: (...given: Given) => T, ...given: Given): T;
+  end(): void;
 }
 
 /** Makes the tracing of one installation. */
@@ -40,9 +41,9 @@ export function createTracing(clock: Clock): Tracing {
 
   const within = async <T>(scope: Scope, work: () => Promise<T>): Promise<T> => {
     try {
-      return await scopes.run(scope, work);
+      return await scope.run(work);
     } finally {
-      scope.open = false;
+      scope.end();
     }
   };
 
@@ -57,19 +58,11 @@ export function createTracing(clock: Clock): Tracing {
         deadlineAtMs: Math.min(latest, scope.deadlineAtMs),
       };
     },
-    answering: ({ trace, deadlineAtMs }, work) => within({ trace, deadlineAtMs, open: true }, work),
-    part({ trace, deadlineAtMs }) {
-      const scope = { trace, deadlineAtMs, open: true };
-      return {
-        run: (work) => scopes.run(scope, work),
-        end() {
-          scope.open = false;
-        },
-      };
-    },
+    answering: (envelope, work) => within(new Scope(scopes, envelope), work),
+    part: (envelope) => new Scope(scopes, envelope),
     entering(traceparent, work) {
       const trace = isTraceparent(traceparent) ? nextSpan(traceparent) : freshTrace();
-      const scope = { trace, deadlineAtMs: Number.POSITIVE_INFINITY, open: true };
+      const scope = new Scope(scopes, { trace, deadlineAtMs: Number.POSITIVE_INFINITY });
       return within(scope, () => work(trace));
     },
     detached: (work) => scopes.run(null, work),
@@ -83,10 +76,33 @@ export function isTraceparent(text: string | undefined): text is string {
   return parts !== null && !/^0+$/.test(parts[1] ?? "") && !/^0+$/.test(parts[2] ?? "");
 }
 
-interface Scope {
+/** What follows the asynchronous flow of a request's part. */
+class Scope implements Part {
   readonly trace: string;
   readonly deadlineAtMs: number;
-  open: boolean;
+  readonly #scopes: AsyncLocalStorage<Scope | null>;
+  #open = true;
+
+  constructor(
+    scopes: AsyncLocalStorage<Scope | null>,
+    { trace, deadlineAtMs }: Pick<Envelope, "trace" | "deadlineAtMs">,
+  ) {
+    this.trace = trace;
+    this.deadlineAtMs = deadlineAtMs;
+    this.#scopes = scopes;
+  }
+
+  get open(): boolean {
+    return this.#open;
+  }
+
+  run<Given extends readonly unknown[], T>(work: (...given: Given) => T, ...given: Given): T {
+    return this.#scopes.run(this, work, ...given);
+  }
+
+  end(): void {
+    this.#open = false;
+  }
 }
 
 const idBytes = 8;

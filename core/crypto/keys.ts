@@ -8,6 +8,12 @@ import * as der from "../formats/der.ts";
 import { uintFrom } from "../formats/encoding.ts";
 import { Malformed } from "../formats/malformed.ts";
 import type { HashName } from "./hash.ts";
+import {
+  isWorthTables,
+  type PinnedHash,
+  type PinnedVerifier,
+  pinnedLater,
+} from "./pinned-verify.ts";
 import type * as Ed25519 from "@noble/curves/ed25519.js";
 
 const load = createRequire(import.meta.url);
@@ -22,6 +28,11 @@ export interface PublicKey {
   /** SubjectPublicKeyInfo, DER, the only encoding of this key. */
   readonly spki: Uint8Array;
   readonly keyObject: KeyObject;
+  /**
+   * Counts a verification by the hash that goes with the key, and gives what is quicker at it than the key object; null until the key
+   * has come so often that it was worth making. Keys that stay get it, those of requesters never.
+   */
+  readonly often?: () => PinnedVerifier | null;
 }
 
 /** A well-formed key that the policy refuses: the Failure code `key-insecure`. */
@@ -120,15 +131,47 @@ const rocaResidues = rocaPrimes.map((prime) => ({ prime: BigInt(prime), powers: 
 
 /** The caller has walked every octet of `spki`, so this is its only encoding. */
 function toKey(algorithm: KeyAlgorithm, spki: Uint8Array): PublicKey {
-  let made: KeyObject | null = null;
-  return {
-    algorithm,
-    spki,
-    get keyObject() {
-      return (made ??= keyObjectOf(spki));
-    },
-  };
+  return new Key(algorithm, spki);
 }
+
+class Key implements PublicKey {
+  readonly algorithm: KeyAlgorithm;
+  readonly spki: Uint8Array;
+  #keyObject: KeyObject | null = null;
+  #verified = 0;
+  #pinned: PinnedVerifier | null = null;
+
+  constructor(algorithm: KeyAlgorithm, spki: Uint8Array) {
+    this.algorithm = algorithm;
+    this.spki = spki;
+  }
+
+  get keyObject(): KeyObject {
+    return (this.#keyObject ??= keyObjectOf(this.spki));
+  }
+
+  often(): PinnedVerifier | null {
+    const hash = pinnedHashes[this.algorithm];
+    if (hash === undefined || this.#pinned !== null) return this.#pinned;
+    if (isWorthTables(hash, ++this.#verified)) this.#pin(hash);
+    return null;
+  }
+
+  /** Once, and what comes meanwhile is verified as before. */
+  #pin(hash: PinnedHash): void {
+    this.#verified = Number.NEGATIVE_INFINITY;
+    pinnedLater(this.spki, hash).then(
+      (made) => (this.#pinned = made),
+      () => undefined,
+    );
+  }
+}
+
+/** Of the curves that there can be tables for, as in {@link defaultHashes}. */
+const pinnedHashes: { readonly [algorithm in KeyAlgorithm]?: PinnedHash } = {
+  "ecdsa-p256": "sha256",
+  "ecdsa-p384": "sha384",
+};
 
 function keyObjectOf(spki: Uint8Array): KeyObject {
   try {

@@ -26,14 +26,15 @@ export interface ManyVerifier {
   ) => Promise<readonly boolean[]>;
 }
 
-type Hash = "sha256" | "sha384";
+/** The hash that goes with a curve that there can be tables for. */
+export type PinnedHash = "sha256" | "sha384";
 
 /** Making the tables costs as much as so many verifications, so a key must have come this often before it gets them. */
-const worthTables = { sha256: 1_000, sha384: 50 } as const satisfies Record<Hash, number>;
-const worthThread = { sha256: 4, sha384: 1 } as const satisfies Record<Hash, number>;
+const worthTables = { sha256: 1_000, sha384: 50 } as const satisfies Record<PinnedHash, number>;
+const worthThread = { sha256: 4, sha384: 1 } as const satisfies Record<PinnedHash, number>;
 
 /** Makes ready to verify with a key (SubjectPublicKeyInfo in DER, from a trusted place), whose signatures are over `hash`, or with null over the message. */
-export function pinnedVerifier(spki: Uint8Array, hash: Hash | null): PinnedVerifier {
+export function pinnedVerifier(spki: Uint8Array, hash: PinnedHash | null): PinnedVerifier {
   if (hash === null) return pinnedByNode(spki, hash);
   let seen = 0;
   let best = pinnedByNode(spki, hash);
@@ -49,11 +50,30 @@ export function pinnedVerifier(spki: Uint8Array, hash: Hash | null): PinnedVerif
 }
 
 /** With the addon's tables; null without the addon, and for keys that are not of the curve that goes with the hash. */
-export function pinnedNative(spki: Uint8Array, hash: Hash): PinnedVerifier | null {
+export function pinnedNative(spki: Uint8Array, hash: PinnedHash): PinnedVerifier | null {
   const addon = loadAddon();
   const point = pointOf(spki, prefixes[hash]);
   const pinned = point && addon?.pin(point);
-  if (!addon || !pinned) return null;
+  return addon && pinned ? withPinned(addon, pinned, hash) : null;
+}
+
+/** {@link pinnedNative}, made on another thread. Rejects if that cannot be done. */
+export async function pinnedLater(
+  spki: Uint8Array,
+  hash: PinnedHash,
+): Promise<PinnedVerifier | null> {
+  const addon = loadAddon();
+  const point = pointOf(spki, prefixes[hash]);
+  const pinned = point && (await addon?.pinLater(point));
+  return addon && pinned ? withPinned(addon, pinned, hash) : null;
+}
+
+/** True once a key that has verified so often should get tables. */
+export function isWorthTables(hash: PinnedHash, verified: number): boolean {
+  return verified >= worthTables[hash];
+}
+
+function withPinned(addon: Addon, pinned: object, hash: PinnedHash): PinnedVerifier {
   return {
     verify: (_message, signature, digest) => addon.verifyPinned(pinned, digest, signature),
     many: manyWith(addon, pinned, worthThread[hash]),
@@ -69,7 +89,7 @@ function manyWith(addon: Addon, pinned: object, worthwhile: number): ManyVerifie
 }
 
 /** With node:crypto, which hashes the message itself. */
-export function pinnedByNode(spki: Uint8Array, hash: Hash | null): PinnedVerifier {
+export function pinnedByNode(spki: Uint8Array, hash: PinnedHash | null): PinnedVerifier {
   const key = createPublicKey({ key: Buffer.from(spki), format: "der", type: "spki" });
   return {
     verify(message, signature) {
@@ -88,7 +108,7 @@ export function pinnedByNode(spki: Uint8Array, hash: Hash | null): PinnedVerifie
 const prefixes = {
   sha256: { octets: decodeHex("3059301306072a8648ce3d020106082a8648ce3d030107034200"), point: 65 },
   sha384: { octets: decodeHex("3076301006072a8648ce3d020106052b81040022036200"), point: 97 },
-} as const satisfies Record<Hash, Prefix>;
+} as const satisfies Record<PinnedHash, Prefix>;
 
 interface Prefix {
   readonly octets: Uint8Array;

@@ -1,6 +1,7 @@
 /** Signatures over whole messages: ECDSA in DER (RFC 3279 §2.2.3), RSA PKCS#1 v1.5 (RFC 8017 §8.2), pure Ed25519 (RFC 8032). */
 import { verify } from "node:crypto";
 import type { HashName } from "./hash.ts";
+import { digestOf } from "../formats/digest.ts";
 import { defaultHashes, type PublicKey } from "./keys.ts";
 
 /**
@@ -15,6 +16,8 @@ export function verifySignature(
   hash?: HashName,
 ): boolean {
   const standard = defaultHashes[key.algorithm];
+  const often = standard === (hash ?? standard) ? key.often?.() : null;
+  if (often && standard !== null) return often.verify(data, signature, digestOf(standard, data));
   try {
     return verify(standard === null ? null : (hash ?? standard), data, key.keyObject, signature);
   } catch {

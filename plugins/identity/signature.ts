@@ -1,9 +1,21 @@
-/** JWS signatures (RFC 7518 §3, RFC 8037 §3.1) with keys that were imported before: one call into the library, on this thread. */
+/** JWS signatures (RFC 7518 §3, RFC 8037 §3.1) with keys that were imported before. */
 import { constants, type KeyObject, verify } from "node:crypto";
+import { gatheredRsaVerifier } from "../../core/crypto/rsa-later.ts";
 import type { SignatureAlgorithm, UnverifiedToken } from "./id-token.ts";
 
 /** True if the key's owner signed the token. Never throws for what a token holds: a signature of another length does not verify. */
-export function verifies(token: UnverifiedToken, key: KeyObject): boolean {
+export type VerifyToken = (token: UnverifiedToken, key: KeyObject) => Promise<boolean>;
+
+/** One call into the library, on this thread; what comes together signed as nearly all tokens are (RS256), on others. */
+export function tokenVerifier(): VerifyToken {
+  const verifyRsa = gatheredRsaVerifier();
+  return async (token, key) =>
+    token.algorithm === "RS256"
+      ? await verifyRsa(key, token.signed, token.signature)
+      : verifies(token, key);
+}
+
+function verifies(token: UnverifiedToken, key: KeyObject): boolean {
   const { algorithm, signed, signature } = token;
   const ecdsa = ecdsaLengths[algorithm];
   if (ecdsa !== undefined && signature.length !== ecdsa) return false;

@@ -11,7 +11,7 @@ import type { IssuerKeys } from "./issuer-keys.ts";
 import type { Issuer, Issuers } from "./issuers.ts";
 import type { Mapped } from "./mapping.ts";
 import type { UseOnce } from "./one-time.ts";
-import { verifies } from "./signature.ts";
+import { tokenVerifier, type VerifyToken } from "./signature.ts";
 
 /** A token that was believed. */
 export interface Verified extends Mapped {
@@ -42,6 +42,7 @@ export type Verify = (idToken: string, passed?: (step: Step) => void) => Promise
 /** Makes the one way tokens are verified. */
 export function createVerifier(surroundings: VerifierSurroundings): Verify {
   const { issuers, keysOf, clock, skewSeconds, useOnce } = surroundings;
+  const verifies = tokenVerifier();
   return async (idToken, passed = () => undefined) => {
     const token = parseIdToken(idToken);
     passed("form");
@@ -54,7 +55,7 @@ export function createVerifier(surroundings: VerifierSurroundings): Verify {
     }
     passed("issuer");
     // The signature is judged first, so that nothing is told about claims nobody signed.
-    await verifySignature(token, keysOf(issuer));
+    await verifySignature(token, keysOf(issuer), verifies);
     passed("signature");
     const now = clock.now();
     const { audience, maxLifetimeSeconds } = config;
@@ -72,8 +73,12 @@ export function createVerifier(surroundings: VerifierSurroundings): Verify {
 }
 
 /** @throws {Malformed} unless a key of the issuer verifies the token. @throws {Failure} `issuer-unavailable`. */
-async function verifySignature(token: UnverifiedToken, keys: IssuerKeys): Promise<void> {
+async function verifySignature(
+  token: UnverifiedToken,
+  keys: IssuerKeys,
+  verifies: VerifyToken,
+): Promise<void> {
   const key = await keys.find(token.keyId, token.algorithm);
   if (key === null) throw new Malformed("id token: signed by a key the issuer does not have");
-  if (!verifies(token, key)) throw new Malformed("id token: the signature does not verify");
+  if (!(await verifies(token, key))) throw new Malformed("id token: the signature does not verify");
 }

@@ -10,6 +10,7 @@ import {
   pinnedNative,
   pinnedVerifier,
 } from "../../core/crypto/pinned-verify.ts";
+import { verifySignature } from "../../core/crypto/verify.ts";
 import { concat, encodeHex, uintBytes, uintFrom } from "../../core/formats/encoding.ts";
 import * as der from "../../core/formats/der.ts";
 import { readCases } from "./wycheproof.ts";
@@ -229,4 +230,35 @@ test("leaves keys of other kinds to node", () => {
     expect(verify(Uint8Array.of(9), signature, sha256(message))).toBe(false);
     expect(many).toBeNull();
   }
+});
+
+test("a key that comes again and again gets tables, and its answers stay what they were", async () => {
+  const { publicKey, privateKey } = generateKeyPairSync("ec", { namedCurve: "P-384" });
+  const key = importPublicKey(new Uint8Array(publicKey.export({ format: "der", type: "spki" })));
+  const message = Uint8Array.of(1, 2, 3);
+  const good = new Uint8Array(sign("sha384", message, privateKey));
+  const other = new Uint8Array(sign("sha256", message, privateKey));
+  const answers = (): readonly boolean[] => [
+    verifySignature(key, message, good),
+    verifySignature(key, message, good, "sha384"),
+    verifySignature(key, message, other),
+    verifySignature(key, message, other, "sha256"),
+    verifySignature(key, Uint8Array.of(1, 2), good),
+    verifySignature(key, message, new Uint8Array()),
+    verifySignature(key, message, new Uint8Array(500).fill(0x30)),
+  ];
+  const expected = [true, true, false, true, false, false, false];
+  expect(key.often?.()).toBeNull();
+  // Each asks for tables six times; they come from another thread.
+  for (let round = 0; round * 6 < curves["P-384"].uses; round++) {
+    expect(answers()).toEqual(expected);
+  }
+  while (key.often?.() === null) await new Promise((resolve) => setImmediate(resolve));
+  expect(answers()).toEqual(expected);
+});
+
+test("keys that there can be no tables for never get any", () => {
+  const { publicKey } = generateKeyPairSync("ed25519");
+  const key = importPublicKey(new Uint8Array(publicKey.export({ format: "der", type: "spki" })));
+  for (let count = 0; count <= 1_000; count++) expect(key.often?.()).toBeNull();
 });

@@ -3,6 +3,7 @@
 #define ADDON_H
 
 #include <node_api.h>
+#include <openssl/evp.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -22,6 +23,15 @@ bool is_p256(struct bytes spki);
 
 /* True if the signature (DER) is over the digest of 32 bytes by a key that is_p256. */
 bool is_valid_p256(struct bytes spki, struct bytes digest, struct bytes signature);
+
+/* The key of a SubjectPublicKeyInfo and nothing behind it; NULL if it is none. */
+EVP_PKEY *read_key(struct bytes spki);
+
+/*
+ * True if the signature is over the digest, which is as long as the hash: ECDSA (DER) or RSA (PKCS#1 v1.5). Leaves no error in OpenSSL's
+ * queue for node to trip over, and only reads the key, on any thread.
+ */
+bool is_valid_by(EVP_PKEY *key, const EVP_MD *hash, struct bytes digest, struct bytes signature);
 
 /* Adds pinned-verify.c's functions; false if Node refuses. */
 bool export_pinned(napi_env env, napi_value exports);

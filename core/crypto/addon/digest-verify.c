@@ -61,16 +61,18 @@ done:
   return valid;
 }
 
-/* One for valid, zero for everything else; leaves no error in OpenSSL's queue for node to trip over. */
-static bool is_valid(struct bytes spki, const EVP_MD *hash, struct bytes digest, struct bytes signature) {
-  /* ECDSA_verify takes any length, and anybody can make a signature over an empty digest. */
-  if (digest.length != (size_t)EVP_MD_get_size(hash)) return false;
-  if (is_p256(spki)) return is_valid_p256(spki, digest, signature);
-  bool valid = false;
+EVP_PKEY *read_key(struct bytes spki) {
   const unsigned char *at = spki.data;
-  EVP_PKEY_CTX *context = NULL;
   EVP_PKEY *key = d2i_PUBKEY(NULL, &at, (long)spki.length);
-  if (key == NULL || at != spki.data + spki.length) goto done;
+  ERR_clear_error();
+  if (key != NULL && at == spki.data + spki.length) return key;
+  EVP_PKEY_free(key);
+  return NULL;
+}
+
+bool is_valid_by(EVP_PKEY *key, const EVP_MD *hash, struct bytes digest, struct bytes signature) {
+  bool valid = false;
+  EVP_PKEY_CTX *context = NULL;
   int kind = EVP_PKEY_get_base_id(key);
   if (kind != EVP_PKEY_EC && kind != EVP_PKEY_RSA) goto done;
   context = EVP_PKEY_CTX_new(key, NULL);
@@ -80,8 +82,18 @@ static bool is_valid(struct bytes spki, const EVP_MD *hash, struct bytes digest,
   valid = EVP_PKEY_verify(context, signature.data, signature.length, digest.data, digest.length) == 1;
 done:
   EVP_PKEY_CTX_free(context);
-  EVP_PKEY_free(key);
   ERR_clear_error();
+  return valid;
+}
+
+/* One for valid, zero for everything else. */
+static bool is_valid(struct bytes spki, const EVP_MD *hash, struct bytes digest, struct bytes signature) {
+  /* ECDSA_verify takes any length, and anybody can make a signature over an empty digest. */
+  if (digest.length != (size_t)EVP_MD_get_size(hash)) return false;
+  if (is_p256(spki)) return is_valid_p256(spki, digest, signature);
+  EVP_PKEY *key = read_key(spki);
+  bool valid = key != NULL && is_valid_by(key, hash, digest, signature);
+  EVP_PKEY_free(key);
   return valid;
 }
 
