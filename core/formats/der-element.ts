@@ -32,8 +32,6 @@ export interface DerElement {
   readonly encoded: Uint8Array;
   /** The elements inside. @throws {Malformed} if this is primitive. */
   children(): readonly DerElement[];
-  /** True if the content begins with these octets. */
-  beginsWith(octets: Uint8Array): boolean;
 }
 
 /** Deeper nesting is refused: no format here comes close. */
@@ -120,14 +118,6 @@ class Element implements DerElement {
 
   get encoded(): Uint8Array {
     return this.#bytes.subarray(this.#start, this.#end);
-  }
-
-  beginsWith(octets: Uint8Array): boolean {
-    if (octets.length > this.#end - this.#from) return false;
-    for (let at = 0; at < octets.length; at++) {
-      if (this.#bytes[this.#from + at] !== octets[at]) return false;
-    }
-    return true;
   }
 
   children(): readonly DerElement[] {

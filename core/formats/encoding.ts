@@ -44,10 +44,10 @@ const encoder = new TextEncoder();
 /** @throws {Malformed} if `text` holds a lone surrogate, which UTF-8 cannot express. */
 export function encodeUtf8(text: string): Uint8Array {
   if (!text.isWellFormed()) throw new Malformed("utf-8: lone surrogate");
-  // No character of a JavaScript string takes more than three octets.
-  const atMost = 3 * text.length;
-  if (atMost > largestCut) return encoder.encode(text);
-  return allocateFor(atMost, (into) => encoder.encodeInto(text, into).written);
+  // Counted first, because that is cheap, and one that was cut too long would be a second object.
+  const bytes = allocate(Buffer.byteLength(text));
+  encoder.encodeInto(text, bytes);
+  return bytes;
 }
 
 /** @throws {Malformed} on any invalid sequence. */

@@ -4,7 +4,9 @@
  * subjectAltName, Fulcio's own, then the poison of a precertificate or the SCT list of a certificate.
  */
 import * as der from "./der.ts";
-import { equalBytes } from "./encoding.ts";
+import { DerCursor } from "./der-cursor.ts";
+import { DerWriter } from "./der-writer.ts";
+import { concat, equalBytes } from "./encoding.ts";
 import {
   type FulcioClaims,
   fulcioArc,
@@ -159,11 +161,11 @@ export function withoutSctList(tbs: Uint8Array): Uint8Array {
 
 /** The TBSCertificate with an SCT list (TLS form) as its last extension. @throws {Malformed} if it has one, or a poison. */
 export function withSctList(tbs: Uint8Array, list: Uint8Array): Uint8Array {
-  const { head, listed, extensions } = takeApart(tbs);
-  if (extensions.some((one) => isCalled(one, sctListId) || isCalled(one, poisonId))) {
+  const { head, listed, ends } = takeApart(tbs);
+  if (ends.length > 0) {
     throw new Malformed("tbsCertificate: has an SCT list or a poison already");
   }
-  return putTogether(head, listed, sctListExtension(list));
+  return putTogether({ head, list, kept: listed });
 }
 
 /** A precertificate's TBSCertificate, read once, as what becomes of it. */
@@ -176,16 +178,15 @@ export interface Unpoisoned {
 
 /** Takes the poison off a precertificate that ends with it. @throws {Malformed} if it does not, or has another or an SCT list. */
 export function unpoison(tbs: Uint8Array): Unpoisoned {
-  const { head, listed, extensions } = takeApart(tbs);
-  const last = extensions.at(-1);
-  const ends = extensions.filter((one) => isCalled(one, sctListId) || isCalled(one, poisonId));
-  if (last === undefined || ends.length !== 1 || !isCalled(last, poisonId)) {
+  const parts = takeApart(tbs);
+  const { head, ends } = parts;
+  const kept = beforeEnd(parts, poisonId);
+  if (kept === null || ends.length !== 1) {
     throw new Malformed("tbsCertificate: expected a poison at the end, and no SCT list");
   }
-  const kept = listed.subarray(0, listed.length - last.encoded.length);
   return {
-    bare: putTogether(head, kept),
-    listing: (list) => putTogether(head, kept, sctListExtension(list)),
+    bare: putTogether({ head, kept }),
+    listing: (list) => putTogether({ head, kept, list }),
   };
 }
 
@@ -193,24 +194,17 @@ export function unpoison(tbs: Uint8Array): Unpoisoned {
 export function correspond(precertificateTbs: Uint8Array, certificateTbs: Uint8Array): boolean {
   const precertificate = takeApart(precertificateTbs);
   const certificate = takeApart(certificateTbs);
-  const poisoned = precertificate.extensions.at(-1);
-  const logged = certificate.extensions.at(-1);
-  if (poisoned === undefined || !isCalled(poisoned, poisonId)) return false;
-  if (logged === undefined || !isCalled(logged, sctListId)) return false;
-  const before = (listed: Uint8Array, last: der.DerElement): Uint8Array =>
-    listed.subarray(0, listed.length - last.encoded.length);
+  const poisoned = beforeEnd(precertificate, poisonId);
+  const logged = beforeEnd(certificate, sctListId);
   return (
+    poisoned !== null &&
+    logged !== null &&
     equalBytes(precertificate.head, certificate.head) &&
-    equalBytes(before(precertificate.listed, poisoned), before(certificate.listed, logged))
+    equalBytes(poisoned, logged)
   );
 }
 
-function sctListExtension(list: Uint8Array): Uint8Array {
-  return der.sequence(sctListId, der.octetString(der.octetString(list)));
-}
-
 const emptyName = der.sequence();
-const identifierTag = Uint8Array.of(der.tags.oid);
 const poisonId = der.oid(extensionOids.poison);
 const sctListId = der.oid(extensionOids.sctList);
 
@@ -303,47 +297,93 @@ function sameExtension(wanted: Extension, found: Extension | undefined): boolean
 interface TbsParts {
   /** Everything before the extensions. */
   readonly head: Uint8Array;
-  /** The extensions one after the other, and each. */
+  /** The extensions one after the other. */
   readonly listed: Uint8Array;
-  readonly extensions: readonly der.DerElement[];
+  /** Those of them that may be at the end, and where they are in them. */
+  readonly ends: readonly End[];
+}
+
+interface End {
+  /** {@link poisonId} or {@link sctListId}. */
+  readonly id: Uint8Array;
+  readonly from: number;
+  readonly to: number;
 }
 
 function takeApart(tbs: Uint8Array): TbsParts {
-  const whole = der.expectTag(der.readDer(tbs), der.tags.sequence, "tbsCertificate");
-  const last = whole.children().at(-1);
-  if (last?.tag !== 0xa3) throw new Malformed("tbsCertificate: no extensions");
-  const outer = der.walk(last, "extensions", 0xa3);
-  const list = outer.take("list", der.tags.sequence);
-  outer.end();
-  const { content } = whole;
-  const head = content.subarray(0, content.length - last.encoded.length);
-  const extensions = list.children();
-  for (const extension of extensions) {
-    der.expectTag(extension, der.tags.sequence, "extension");
-    if (!extension.beginsWith(identifierTag)) throw new Malformed("extension: no identifier");
+  const at = new DerCursor(tbs);
+  at.take("tbsCertificate");
+  at.enter("tbsCertificate");
+  const { from: headFrom } = at;
+  while (!at.isDone) at.take("field");
+  // Of the last field, which is nothing but the extensions.
+  const headTo = at.start;
+  if (at.tag !== 0xa3) throw new Malformed("tbsCertificate: no extensions");
+  const outer = at.enter("extensions", 0xa3);
+  at.take("list", der.tags.sequence);
+  const listed = at.content();
+  const { from: start } = at;
+  const inner = at.enter("extensions");
+  const ends: End[] = [];
+  while (!at.isDone) {
+    at.take("extension", der.tags.sequence);
+    if (tbs[at.from] !== der.tags.oid) throw new Malformed("extension: no identifier");
+    const isPoison = at.beginsWith(poisonId);
+    if (!isPoison && !at.beginsWith(sctListId)) continue;
+    const id = isPoison ? poisonId : sctListId;
+    ends.push({ id, from: at.start - start, to: at.to - start });
   }
-  return { head, listed: list.content, extensions };
+  at.leave(inner, "extensions");
+  at.leave(outer, "tbsCertificate");
+  return { head: tbs.subarray(headFrom, headTo), listed, ends };
 }
 
-/** True if an extension begins with this identifier, encoded. */
-function isCalled(extension: der.DerElement, id: Uint8Array): boolean {
-  return extension.beginsWith(id);
+/** The extensions before the last one, which must be called so; null if it is not. */
+function beforeEnd({ listed, ends }: TbsParts, id: Uint8Array): Uint8Array | null {
+  const last = ends.at(-1);
+  if (last?.id !== id || last.to !== listed.length) return null;
+  return listed.subarray(0, last.from);
 }
 
-function putTogether(head: Uint8Array, ...extensions: readonly Uint8Array[]): Uint8Array {
-  return der.sequence(head, der.explicit(3, der.sequence(...extensions)));
+/** What TBSCertificates are written in, one after the other. It is no state that anybody could see. */
+const writer = new DerWriter();
+
+/** A TBSCertificate of everything before its extensions, those that it keeps, and an SCT list if there is one. */
+function putTogether({
+  head,
+  kept,
+  list,
+}: {
+  readonly head: Uint8Array;
+  readonly kept: Uint8Array;
+  readonly list?: Uint8Array;
+}): Uint8Array {
+  writer.clear();
+  if (list !== undefined) {
+    writer.octetString(list);
+    writer.header(der.tags.octetString, 0);
+    writer.put(sctListId);
+    writer.header(der.tags.sequence, 0);
+  }
+  writer.put(kept);
+  writer.header(der.tags.sequence, 0);
+  writer.header(0xa3, 0);
+  writer.put(head);
+  writer.header(der.tags.sequence, 0);
+  return writer.take();
 }
 
 /** The TBSCertificate without the one extension that begins with `id`. */
 function without(tbs: Uint8Array, id: Uint8Array): Uint8Array {
-  const { head, listed, extensions } = takeApart(tbs);
-  const found = extensions.filter((extension) => isCalled(extension, id));
+  const { head, listed, ends } = takeApart(tbs);
+  const found = ends.filter((end) => end.id === id);
   const [unwanted, ...more] = found;
   if (unwanted === undefined || more.length > 0) {
     const name = id === poisonId ? extensionOids.poison : extensionOids.sctList;
     throw new Malformed(`tbsCertificate: expected exactly one extension ${name}`);
   }
-  const { encoded } = unwanted;
-  const from = encoded.byteOffset - listed.byteOffset;
-  return putTogether(head, listed.subarray(0, from), listed.subarray(from + encoded.length));
+  const after = listed.subarray(unwanted.to);
+  const before = listed.subarray(0, unwanted.from);
+  const kept = after.length === 0 ? before : concat(before, after);
+  return putTogether({ head, kept });
 }

@@ -4,6 +4,7 @@
  */
 import * as der from "./der.ts";
 import { DerCursor } from "./der-cursor.ts";
+import { DerWriter } from "./der-writer.ts";
 import { digestOf } from "./digest.ts";
 import { concat, encodeUtf8 } from "./encoding.ts";
 import { Malformed } from "./malformed.ts";
@@ -123,21 +124,28 @@ export function formatTbs(
     readonly signatureAlgorithm: SignatureAlgorithm;
   },
 ): Uint8Array {
-  const serial = der.integer(fields.serial);
-  if (serial.length > maxSerialOctets + 2) throw new Malformed("certificate: serial too long");
-  return der.sequence(
-    versionThree,
-    serial,
-    algorithms[fields.signatureAlgorithm],
-    fields.issuer,
-    der.sequence(der.time(fields.notBefore), der.time(fields.notAfter)),
-    fields.subject,
-    fields.publicKey,
-    // The list may be left out but not be empty (RFC 5280 §4.1).
-    ...(fields.extensions.length === 0
-      ? []
-      : [der.explicit(3, der.sequence(...fields.extensions.map(formatExtension)))]),
-  );
+  const { extensions } = fields;
+  writer.clear();
+  for (let at = extensions.length - 1; at >= 0; at--) writeExtension(extensions[at]);
+  // The list may be left out but not be empty (RFC 5280 §4.1).
+  if (extensions.length > 0) {
+    writer.header(der.tags.sequence, 0);
+    writer.header(extensionsTag, 0);
+  }
+  writer.put(fields.publicKey);
+  writer.put(fields.subject);
+  const { end: validity } = writer;
+  writer.put(der.time(fields.notAfter));
+  writer.put(der.time(fields.notBefore));
+  writer.header(der.tags.sequence, validity);
+  writer.put(fields.issuer);
+  writer.put(algorithms[fields.signatureAlgorithm]);
+  const { end: serial } = writer;
+  writer.unsigned(fields.serial);
+  if (writer.end - serial > maxSerialOctets + 2) throw new Malformed("certificate: serial too long");
+  writer.put(versionThree);
+  writer.header(der.tags.sequence, 0);
+  return writer.take();
 }
 
 /** A certificate from its signed part and its signature. */
@@ -195,10 +203,13 @@ export function readSubjectAltNames(extension: Extension): readonly SubjectAltNa
 
 /** SHA-1 of the key's BIT STRING (RFC 5280 §4.2.1.2, method 1). It identifies, it does not protect. */
 export function keyIdentifier(spki: Uint8Array): Uint8Array {
-  const info = der.walk(der.readDer(spki), "public key");
-  info.take("algorithm", der.tags.sequence);
-  const bits = der.readBitString(info.take("key"));
-  info.end();
+  const at = new DerCursor(spki);
+  at.take("public key");
+  const outer = at.enter("public key");
+  at.take("algorithm", der.tags.sequence);
+  at.take("key");
+  const bits = at.bitString();
+  at.leave(outer, "");
   return digestOf("sha1", bits);
 }
 
@@ -266,11 +277,21 @@ const writtenOids: ReadonlyMap<string, Uint8Array> = new Map(
   ].map((oid) => [oid, der.oid(oid)]),
 );
 
-function formatExtension({ oid, critical, value }: Extension): Uint8Array {
-  const id = writtenOids.get(oid) ?? der.oid(oid);
-  return critical
-    ? der.sequence(id, der.boolean(true), der.octetString(value))
-    : der.sequence(id, der.octetString(value));
+/** [3], of a TBSCertificate. */
+const extensionsTag = 0xa3;
+const isCritical = der.boolean(true);
+
+/** What TBSCertificates are written in, one after the other. It is no state that anybody could see. */
+const writer = new DerWriter();
+
+function writeExtension(extension: Extension | undefined): void {
+  if (extension === undefined) return;
+  const { oid, critical, value } = extension;
+  const { end } = writer;
+  writer.octetString(value);
+  if (critical) writer.put(isCritical);
+  writer.put(writtenOids.get(oid) ?? der.oid(oid));
+  writer.header(der.tags.sequence, end);
 }
 
 /*
@@ -304,7 +325,7 @@ function readTbs(at: DerCursor): {
   const subject = at.encoded();
   at.take("subjectPublicKeyInfo", der.tags.sequence);
   const publicKey = at.encoded();
-  const extensions = at.maybe(0xa3) ? readExtensions(at) : [];
+  const extensions = at.maybe(extensionsTag) ? readExtensions(at) : [];
   at.leave(outer, whole);
   if (!isThree && extensions.length > 0) {
     throw new Malformed("certificate: extensions in version 1");
@@ -338,7 +359,7 @@ function readValidityTime(at: DerCursor, part: string): Date {
 }
 
 function readExtensions(at: DerCursor): readonly Extension[] {
-  const outer = at.enter("extensions", 0xa3);
+  const outer = at.enter("extensions", extensionsTag);
   at.take("list", der.tags.sequence);
   const inner = at.enter("extensions");
   if (at.isDone) throw new Malformed("certificate: empty extensions");
@@ -346,10 +367,21 @@ function readExtensions(at: DerCursor): readonly Extension[] {
   while (!at.isDone) extensions.push(readExtension(at));
   at.leave(inner, "extensions");
   at.leave(outer, "tbsCertificate");
-  if (new Set(extensions.map(({ oid }) => oid)).size !== extensions.length) {
-    throw new Malformed("certificate: an extension twice");
-  }
+  if (hasTwice(extensions)) throw new Malformed("certificate: an extension twice");
   return extensions;
+}
+
+/** More than that are nobody's but an attacker's, and comparing each with each would be slow. */
+const fewExtensions = 32;
+
+function hasTwice(extensions: readonly Extension[]): boolean {
+  if (extensions.length > fewExtensions) {
+    return new Set(extensions.map(({ oid }) => oid)).size !== extensions.length;
+  }
+  return extensions.some(({ oid }, at) => {
+    for (let before = 0; before < at; before++) if (extensions[before]?.oid === oid) return true;
+    return false;
+  });
 }
 
 function readExtension(at: DerCursor): Extension {
