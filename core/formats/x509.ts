@@ -4,32 +4,28 @@
  */
 import * as der from "./der.ts";
 import { DerCursor } from "./der-cursor.ts";
-import { DerWriter } from "./der-writer.ts";
 import { digestOf } from "./digest.ts";
 import { concat, encodeUtf8 } from "./encoding.ts";
 import { Malformed } from "./malformed.ts";
+import {
+  algorithms,
+  type Extension,
+  extensionOids,
+  extensionsTag,
+  maxSerialOctets,
+  type SignatureAlgorithm,
+  type TbsCertificate,
+  versionThree,
+} from "./x509-tbs.ts";
 
-/** One extension; `value` is the content of extnValue. */
-export interface Extension {
-  readonly oid: string;
-  readonly critical: boolean;
-  readonly value: Uint8Array;
-}
-
-/** What a certificate says, before it is signed. Names and algorithms are DER. */
-export interface TbsCertificate {
-  /** Unsigned big-endian, without leading zeros. */
-  readonly serial: Uint8Array;
-  readonly issuer: Uint8Array;
-  readonly subject: Uint8Array;
-  readonly notBefore: Date;
-  readonly notAfter: Date;
-  /** SubjectPublicKeyInfo. */
-  readonly publicKey: Uint8Array;
-  /** Object identifier. */
-  readonly signatureAlgorithm: string;
-  readonly extensions: readonly Extension[];
-}
+export {
+  type Extension,
+  extensionOids,
+  formatTbs,
+  type SignatureAlgorithm,
+  signatureOids,
+  type TbsCertificate,
+} from "./x509-tbs.ts";
 
 /** A whole certificate and the parts that are signed, compared or hashed. */
 export interface Certificate extends TbsCertificate {
@@ -37,30 +33,6 @@ export interface Certificate extends TbsCertificate {
   readonly tbs: Uint8Array;
   readonly signature: Uint8Array;
 }
-
-/** How certificates are signed here. */
-export type SignatureAlgorithm = "ecdsa-sha256" | "ecdsa-sha384" | "rsa-sha256";
-
-/** Object identifiers of signature algorithms (RFC 5758 §3.2, RFC 4055 §5). */
-export const signatureOids = {
-  "ecdsa-sha256": "1.2.840.10045.4.3.2",
-  "ecdsa-sha384": "1.2.840.10045.4.3.3",
-  "rsa-sha256": "1.2.840.113549.1.1.11",
-} as const satisfies Record<SignatureAlgorithm, string>;
-
-/** Extensions this system knows by name. */
-export const extensionOids = {
-  subjectKeyIdentifier: "2.5.29.14",
-  keyUsage: "2.5.29.15",
-  subjectAltName: "2.5.29.17",
-  basicConstraints: "2.5.29.19",
-  authorityKeyIdentifier: "2.5.29.35",
-  extendedKeyUsage: "2.5.29.37",
-  /** RFC 6962 §3.1. */
-  poison: "1.3.6.1.4.1.11129.2.4.3",
-  /** RFC 6962 §3.3. */
-  sctList: "1.3.6.1.4.1.11129.2.4.2",
-} as const;
 
 /** Key purposes (RFC 5280 §4.2.1.12). */
 export const keyPurposes = {
@@ -78,7 +50,6 @@ export interface SubjectAltName {
 
 /** Fulcio's user name form of otherName. */
 const userNameOid = "1.3.6.1.4.1.57264.1.7";
-const maxSerialOctets = 20;
 
 /** @throws {Malformed} unless `bytes` are one certificate in DER, inner and outer algorithm equal. */
 export function parseCertificate(bytes: Uint8Array): Certificate {
@@ -116,36 +87,6 @@ export function parseTbs(bytes: Uint8Array): TbsCertificate {
   const at = new DerCursor(bytes);
   at.take("tbsCertificate");
   return readTbs(at).fields;
-}
-
-/** A version 3 TBSCertificate. @throws {Malformed} if the serial has more than 20 octets. */
-export function formatTbs(
-  fields: Omit<TbsCertificate, "signatureAlgorithm"> & {
-    readonly signatureAlgorithm: SignatureAlgorithm;
-  },
-): Uint8Array {
-  const { extensions } = fields;
-  writer.clear();
-  for (let at = extensions.length - 1; at >= 0; at--) writeExtension(extensions[at]);
-  // The list may be left out but not be empty (RFC 5280 §4.1).
-  if (extensions.length > 0) {
-    writer.header(der.tags.sequence, 0);
-    writer.header(extensionsTag, 0);
-  }
-  writer.put(fields.publicKey);
-  writer.put(fields.subject);
-  const { end: validity } = writer;
-  writer.put(der.time(fields.notAfter));
-  writer.put(der.time(fields.notBefore));
-  writer.header(der.tags.sequence, validity);
-  writer.put(fields.issuer);
-  writer.put(algorithms[fields.signatureAlgorithm]);
-  const { end: serial } = writer;
-  writer.unsigned(fields.serial);
-  if (writer.end - serial > maxSerialOctets + 2) throw new Malformed("certificate: serial too long");
-  writer.put(versionThree);
-  writer.header(der.tags.sequence, 0);
-  return writer.take();
 }
 
 /** A certificate from its signed part and its signature. */
@@ -260,38 +201,6 @@ export function readKeyUsage(certificate: {
     if (((content[1 + (bit >> 3)] ?? 0) & (0x80 >> (bit & 7))) !== 0) bits.add(bit);
   }
   return bits;
-}
-
-const versionThree = der.explicit(0, der.integer(2n));
-const algorithms = {
-  "ecdsa-sha256": der.sequence(der.oid(signatureOids["ecdsa-sha256"])),
-  "ecdsa-sha384": der.sequence(der.oid(signatureOids["ecdsa-sha384"])),
-  "rsa-sha256": der.sequence(der.oid(signatureOids["rsa-sha256"]), der.nullValue()),
-} as const satisfies Record<SignatureAlgorithm, Uint8Array>;
-
-/** Identifiers of the extensions that every leaf has, written once: RFC 5280's, RFC 6962's and Fulcio's. */
-const writtenOids: ReadonlyMap<string, Uint8Array> = new Map(
-  [
-    ...Object.values(extensionOids),
-    ...Array.from({ length: 32 }, (_, at) => `1.3.6.1.4.1.57264.1.${at + 1}`),
-  ].map((oid) => [oid, der.oid(oid)]),
-);
-
-/** [3], of a TBSCertificate. */
-const extensionsTag = 0xa3;
-const isCritical = der.boolean(true);
-
-/** What TBSCertificates are written in, one after the other. It is no state that anybody could see. */
-const writer = new DerWriter();
-
-function writeExtension(extension: Extension | undefined): void {
-  if (extension === undefined) return;
-  const { oid, critical, value } = extension;
-  const { end } = writer;
-  writer.octetString(value);
-  if (critical) writer.put(isCritical);
-  writer.put(writtenOids.get(oid) ?? der.oid(oid));
-  writer.header(der.tags.sequence, end);
 }
 
 /*

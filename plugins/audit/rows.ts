@@ -9,7 +9,7 @@
  */
 import { hash } from "node:crypto";
 import * as v from "valibot";
-import { decodeUtf8, encodeUtf8, uintFrom } from "../../core/formats/encoding.ts";
+import { decodeUtf8, encodeUtf8, putUint, uintFrom } from "../../core/formats/encoding.ts";
 import { parseJson } from "../../core/formats/json.ts";
 import type { Body } from "./record.ts";
 
@@ -62,9 +62,7 @@ export function indexPrefix(tag: Tag, value: string): Uint8Array {
 /** The key of one record's row. */
 export function indexKey(tag: Tag, value: string, sequence: number): Uint8Array {
   const key = keyOf(tag, value, sequenceBytes);
-  for (let at = key.length - 1, rest = sequence; rest > 0; at--, rest = Math.floor(rest / 256)) {
-    key[at] = rest % 256;
-  }
+  putUint(key, 1 + digestBytes, sequence, sequenceBytes);
   return key;
 }
 
