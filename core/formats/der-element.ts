@@ -215,11 +215,17 @@ function isCanonical(bytes: Uint8Array, tag: number, from: number, end: number):
     case tags.oid:
       return isOid(bytes, from, end);
     case tags.utf8String:
-      decodeUtf8(bytes.subarray(from, end));
+      // Nearly all are ASCII, for which nothing need be made.
+      if (!isAscii(bytes, from, end)) decodeUtf8(bytes.subarray(from, end));
       return true;
     default: // Other strings and times are checked by whoever reads them; tag 0 is BER's end of contents.
       return tag !== 0;
   }
+}
+
+function isAscii(bytes: Uint8Array, from: number, end: number): boolean {
+  for (let at = from; at < end; at++) if ((bytes[at] ?? 0) > 0x7f) return false;
+  return true;
 }
 
 function isOid(bytes: Uint8Array, from: number, end: number): boolean {

@@ -85,7 +85,7 @@ export function indexedBy(body: Body): readonly (readonly [Tag, string])[] {
   const found: (readonly [Tag, string])[] = [];
   const by = (tag: Tag, value: string | undefined): void => {
     if (value === undefined) return;
-    if (!found.some(([one, other]) => one === tag && other === value)) found.push([tag, value]);
+    if (!found.some((one) => one[0] === tag && one[1] === value)) found.push([tag, value]);
   };
   switch (body.kind) {
     case "issued":
