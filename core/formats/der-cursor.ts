@@ -126,6 +126,12 @@ export class DerCursor {
     return equalRange(this.bytes, this.start, this.to, encoded);
   }
 
+  /** True if the content of what was taken last begins with these octets. */
+  beginsWith(octets: Uint8Array): boolean {
+    const to = this.from + octets.length;
+    return to <= this.to && equalRange(this.bytes, this.from, to, octets);
+  }
+
   #expect(tag: number, what: string): void {
     if (this.tag !== tag) throw new Malformed(`der: expected ${what}`);
   }

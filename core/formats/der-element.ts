@@ -32,8 +32,6 @@ export interface DerElement {
   readonly encoded: Uint8Array;
   /** The elements inside. @throws {Malformed} if this is primitive. */
   children(): readonly DerElement[];
-  /** True if the content begins with these octets. */
-  beginsWith(octets: Uint8Array): boolean;
 }
 
 /** Deeper nesting is refused: no format here comes close. */
@@ -120,14 +118,6 @@ class Element implements DerElement {
 
   get encoded(): Uint8Array {
     return this.#bytes.subarray(this.#start, this.#end);
-  }
-
-  beginsWith(octets: Uint8Array): boolean {
-    if (octets.length > this.#end - this.#from) return false;
-    for (let at = 0; at < octets.length; at++) {
-      if (this.#bytes[this.#from + at] !== octets[at]) return false;
-    }
-    return true;
   }
 
   children(): readonly DerElement[] {
@@ -225,11 +215,17 @@ function isCanonical(bytes: Uint8Array, tag: number, from: number, end: number):
     case tags.oid:
       return isOid(bytes, from, end);
     case tags.utf8String:
-      decodeUtf8(bytes.subarray(from, end));
+      // Nearly all are ASCII, for which nothing need be made.
+      if (!isAscii(bytes, from, end)) decodeUtf8(bytes.subarray(from, end));
       return true;
     default: // Other strings and times are checked by whoever reads them; tag 0 is BER's end of contents.
       return tag !== 0;
   }
+}
+
+function isAscii(bytes: Uint8Array, from: number, end: number): boolean {
+  for (let at = from; at < end; at++) if ((bytes[at] ?? 0) > 0x7f) return false;
+  return true;
 }
 
 function isOid(bytes: Uint8Array, from: number, end: number): boolean {

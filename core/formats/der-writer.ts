@@ -60,6 +60,11 @@ export class DerWriter {
     this.header(tags.integer, end);
   }
 
+  /** Forgets what is written: it may be the rest of something that could not be written whole. */
+  clear(): void {
+    this.#size = 0;
+  }
+
   /** A copy of all that is written; then nothing is. */
   take(): Uint8Array {
     const taken = allocate(this.#size);

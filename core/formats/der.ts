@@ -103,12 +103,12 @@ export function nullValue(): Uint8Array {
 export function time(at: Date): Uint8Array {
   const year = at.getUTCFullYear();
   if (year < 1950 || year >= 2050) return generalizedTime(at);
-  return tlv(tags.utcTime, calendar(at, false));
+  return calendar(tags.utcTime, at);
 }
 
 /** GeneralizedTime in whole seconds. @throws {Malformed} outside the years 0 to 9999. */
 export function generalizedTime(at: Date): Uint8Array {
-  return tlv(tags.generalizedTime, calendar(at, true));
+  return calendar(tags.generalizedTime, at);
 }
 
 /** [n] EXPLICIT around encoded elements. */
@@ -351,25 +351,27 @@ function pushArc(content: number[], arc: number): void {
   content.push(arc % 128);
 }
 
-/** YYYYMMDDHHMMSSZ, or without the century YYMMDDHHMMSSZ. @throws {Malformed} outside the years 0 to 9999 */
-function calendar(at: Date, withCentury: boolean): Uint8Array {
+/** An element of YYYYMMDDHHMMSSZ, or without the century YYMMDDHHMMSSZ if it is a UTCTime. @throws {Malformed} outside the years 0 to 9999 */
+function calendar(tag: number, at: Date): Uint8Array {
   const year = at.getUTCFullYear();
   if (!(year >= 0 && year <= 9999)) throw new Malformed("der: a time outside the years 0 to 9999");
-  const parts = [
-    year % 100,
-    at.getUTCMonth() + 1,
-    at.getUTCDate(),
-    at.getUTCHours(),
-    at.getUTCMinutes(),
-    at.getUTCSeconds(),
-  ];
-  if (withCentury) parts.unshift(Math.floor(year / 100));
-  const text = new Uint8Array(parts.length * 2 + 1);
-  for (let index = 0; index < parts.length; index++) {
-    const part = parts[index] ?? 0;
-    text[2 * index] = 0x30 + Math.floor(part / 10);
-    text[2 * index + 1] = 0x30 + (part % 10);
-  }
-  text[text.length - 1] = 0x5a;
+  const digits = tag === tags.utcTime ? 2 : 4;
+  const text = new Uint8Array(2 + digits + 11);
+  text[0] = tag;
+  text[1] = text.length - 2;
+  if (digits === 4) putDigits(text, 2, Math.floor(year / 100));
+  putDigits(text, digits, year % 100);
+  putDigits(text, digits + 2, at.getUTCMonth() + 1);
+  putDigits(text, digits + 4, at.getUTCDate());
+  putDigits(text, digits + 6, at.getUTCHours());
+  putDigits(text, digits + 8, at.getUTCMinutes());
+  putDigits(text, digits + 10, at.getUTCSeconds());
+  text[digits + 12] = 0x5a;
   return text;
+}
+
+/** Two decimal digits. */
+function putDigits(into: Uint8Array, at: number, value: number): void {
+  into[at] = 0x30 + Math.floor(value / 10);
+  into[at + 1] = 0x30 + (value % 10);
 }

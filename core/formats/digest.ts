@@ -1,10 +1,10 @@
 /** Digests (FIPS 180-4) as arrays that V8 keeps among its own objects; see `allocate.ts` for why that matters. */
 import { hash } from "node:crypto";
 
-/** The digest of `bytes` by a hash that node:crypto knows. */
+/** The digest of `bytes`, or of a text's UTF-8, by a hash that node:crypto knows. */
 export function digestOf(
   name: "sha1" | "sha256" | "sha384" | "sha512",
-  bytes: Uint8Array,
+  bytes: Uint8Array | string,
 ): Uint8Array {
   // As text, a character an octet: a buffer would be C memory of its own, which costs more than the hash.
   const text = hash(name, bytes, "latin1");

@@ -44,10 +44,10 @@ const encoder = new TextEncoder();
 /** @throws {Malformed} if `text` holds a lone surrogate, which UTF-8 cannot express. */
 export function encodeUtf8(text: string): Uint8Array {
   if (!text.isWellFormed()) throw new Malformed("utf-8: lone surrogate");
-  // No character of a JavaScript string takes more than three octets.
-  const atMost = 3 * text.length;
-  if (atMost > largestCut) return encoder.encode(text);
-  return allocateFor(atMost, (into) => encoder.encodeInto(text, into).written);
+  // Counted first, because that is cheap, and one that was cut too long would be a second object.
+  const bytes = allocate(Buffer.byteLength(text));
+  encoder.encodeInto(text, bytes);
+  return bytes;
 }
 
 /** @throws {Malformed} on any invalid sequence. */
@@ -94,23 +94,35 @@ export function equalRange(
 /** Unsigned big-endian integer of `width` bytes. @throws {Malformed} if the value does not fit */
 export function uintBytes(value: bigint | number, width: number): Uint8Array {
   const bytes = new Uint8Array(width);
+  putUint(bytes, 0, value, width);
+  return bytes;
+}
+
+/** Writes an unsigned big-endian integer of `width` bytes; answers where it ends. @throws {Malformed} if the value does not fit */
+export function putUint(
+  into: Uint8Array,
+  from: number,
+  value: bigint | number,
+  width: number,
+): number {
+  const end = from + width;
   // Numbers, because arithmetic on bigints allocates: lengths and indices are written all the time.
   const exact = value <= Number.MAX_SAFE_INTEGER ? Number(value) : -1;
   if (Number.isInteger(exact) && exact >= 0 && exact < 256 ** width) {
-    for (let at = width - 1, rest = exact; rest > 0; at--, rest = Math.floor(rest / 256)) {
-      bytes[at] = rest % 256;
+    for (let at = end - 1, rest = exact; at >= from; at--, rest = Math.floor(rest / 256)) {
+      into[at] = rest % 256;
     }
-    return bytes;
+    return end;
   }
   let rest = BigInt(value);
   if (rest < 0n || rest >> BigInt(8 * width) !== 0n) {
     throw new Malformed(`integer ${value} does not fit ${width} bytes`);
   }
-  for (let at = width - 1; at >= 0; at--) {
-    bytes[at] = Number(rest & 0xffn);
+  for (let at = end - 1; at >= from; at--) {
+    into[at] = Number(rest & 0xffn);
     rest >>= 8n;
   }
-  return bytes;
+  return end;
 }
 
 /** The unsigned big-endian integer that `bytes` hold. */

@@ -29,6 +29,15 @@ import {
   type TbsCertificate,
 } from "./x509.ts";
 
+export {
+  correspond,
+  type Unpoisoned,
+  unpoison,
+  withoutPoison,
+  withoutSctList,
+  withSctList,
+} from "./leaf-end.ts";
+
 /** Everything that differs between two leaves of one issuer. */
 export interface LeafFields {
   /** Twenty octets, unsigned big-endian, first bit zero and second one: positive and of one length. */
@@ -147,72 +156,7 @@ export function namesPrincipal(
   );
 }
 
-/** The TBSCertificate without its poison, all else as it was. @throws {Malformed} unless there is exactly one. */
-export function withoutPoison(tbs: Uint8Array): Uint8Array {
-  return without(tbs, poisonId);
-}
-
-/** The TBSCertificate without its SCT list, all else as it was. @throws {Malformed} unless there is exactly one. */
-export function withoutSctList(tbs: Uint8Array): Uint8Array {
-  return without(tbs, sctListId);
-}
-
-/** The TBSCertificate with an SCT list (TLS form) as its last extension. @throws {Malformed} if it has one, or a poison. */
-export function withSctList(tbs: Uint8Array, list: Uint8Array): Uint8Array {
-  const { head, listed, extensions } = takeApart(tbs);
-  if (extensions.some((one) => isCalled(one, sctListId) || isCalled(one, poisonId))) {
-    throw new Malformed("tbsCertificate: has an SCT list or a poison already");
-  }
-  return putTogether(head, listed, sctListExtension(list));
-}
-
-/** A precertificate's TBSCertificate, read once, as what becomes of it. */
-export interface Unpoisoned {
-  /** Without its poison, all else as it was. */
-  readonly bare: Uint8Array;
-  /** With an SCT list (TLS form) in the place of the poison. */
-  readonly listing: (list: Uint8Array) => Uint8Array;
-}
-
-/** Takes the poison off a precertificate that ends with it. @throws {Malformed} if it does not, or has another or an SCT list. */
-export function unpoison(tbs: Uint8Array): Unpoisoned {
-  const { head, listed, extensions } = takeApart(tbs);
-  const last = extensions.at(-1);
-  const ends = extensions.filter((one) => isCalled(one, sctListId) || isCalled(one, poisonId));
-  if (last === undefined || ends.length !== 1 || !isCalled(last, poisonId)) {
-    throw new Malformed("tbsCertificate: expected a poison at the end, and no SCT list");
-  }
-  const kept = listed.subarray(0, listed.length - last.encoded.length);
-  return {
-    bare: putTogether(head, kept),
-    listing: (list) => putTogether(head, kept, sctListExtension(list)),
-  };
-}
-
-/** True if the certificate is its precertificate with the poison, and only that, turned into an SCT list at the end. */
-export function correspond(precertificateTbs: Uint8Array, certificateTbs: Uint8Array): boolean {
-  const precertificate = takeApart(precertificateTbs);
-  const certificate = takeApart(certificateTbs);
-  const poisoned = precertificate.extensions.at(-1);
-  const logged = certificate.extensions.at(-1);
-  if (poisoned === undefined || !isCalled(poisoned, poisonId)) return false;
-  if (logged === undefined || !isCalled(logged, sctListId)) return false;
-  const before = (listed: Uint8Array, last: der.DerElement): Uint8Array =>
-    listed.subarray(0, listed.length - last.encoded.length);
-  return (
-    equalBytes(precertificate.head, certificate.head) &&
-    equalBytes(before(precertificate.listed, poisoned), before(certificate.listed, logged))
-  );
-}
-
-function sctListExtension(list: Uint8Array): Uint8Array {
-  return der.sequence(sctListId, der.octetString(der.octetString(list)));
-}
-
 const emptyName = der.sequence();
-const identifierTag = Uint8Array.of(der.tags.oid);
-const poisonId = der.oid(extensionOids.poison);
-const sctListId = der.oid(extensionOids.sctList);
 
 /** digitalSignature: bit 0. */
 const digitalSignature: Extension = {
@@ -297,53 +241,4 @@ function sameExtension(wanted: Extension, found: Extension | undefined): boolean
     wanted.critical === found.critical &&
     equalBytes(wanted.value, found.value)
   );
-}
-
-/** A TBSCertificate's bytes, cut where its extensions begin. */
-interface TbsParts {
-  /** Everything before the extensions. */
-  readonly head: Uint8Array;
-  /** The extensions one after the other, and each. */
-  readonly listed: Uint8Array;
-  readonly extensions: readonly der.DerElement[];
-}
-
-function takeApart(tbs: Uint8Array): TbsParts {
-  const whole = der.expectTag(der.readDer(tbs), der.tags.sequence, "tbsCertificate");
-  const last = whole.children().at(-1);
-  if (last?.tag !== 0xa3) throw new Malformed("tbsCertificate: no extensions");
-  const outer = der.walk(last, "extensions", 0xa3);
-  const list = outer.take("list", der.tags.sequence);
-  outer.end();
-  const { content } = whole;
-  const head = content.subarray(0, content.length - last.encoded.length);
-  const extensions = list.children();
-  for (const extension of extensions) {
-    der.expectTag(extension, der.tags.sequence, "extension");
-    if (!extension.beginsWith(identifierTag)) throw new Malformed("extension: no identifier");
-  }
-  return { head, listed: list.content, extensions };
-}
-
-/** True if an extension begins with this identifier, encoded. */
-function isCalled(extension: der.DerElement, id: Uint8Array): boolean {
-  return extension.beginsWith(id);
-}
-
-function putTogether(head: Uint8Array, ...extensions: readonly Uint8Array[]): Uint8Array {
-  return der.sequence(head, der.explicit(3, der.sequence(...extensions)));
-}
-
-/** The TBSCertificate without the one extension that begins with `id`. */
-function without(tbs: Uint8Array, id: Uint8Array): Uint8Array {
-  const { head, listed, extensions } = takeApart(tbs);
-  const found = extensions.filter((extension) => isCalled(extension, id));
-  const [unwanted, ...more] = found;
-  if (unwanted === undefined || more.length > 0) {
-    const name = id === poisonId ? extensionOids.poison : extensionOids.sctList;
-    throw new Malformed(`tbsCertificate: expected exactly one extension ${name}`);
-  }
-  const { encoded } = unwanted;
-  const from = encoded.byteOffset - listed.byteOffset;
-  return putTogether(head, listed.subarray(0, from), listed.subarray(from + encoded.length));
 }

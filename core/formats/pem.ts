@@ -9,7 +9,6 @@ export interface PemBlock {
 }
 
 const columns = 64;
-const fullLine = /.{64}/g;
 
 /** One block with a final newline. */
 export function formatPem(label: string, der: Uint8Array): string {
@@ -19,9 +18,11 @@ export function formatPem(label: string, der: Uint8Array): string {
 /** One block without a final newline, as Fulcio answers. */
 export function formatPemBlock(label: string, der: Uint8Array): string {
   const base64 = encodeBase64(der);
-  const lines = base64.replaceAll(fullLine, "$&\n");
-  const last = base64.length % columns === 0 ? "" : "\n";
-  return `-----BEGIN ${label}-----\n${lines}${last}-----END ${label}-----`;
+  let lines = "";
+  for (let at = 0; at < base64.length; at += columns) {
+    lines += `${base64.slice(at, at + columns)}\n`;
+  }
+  return `-----BEGIN ${label}-----\n${lines}-----END ${label}-----`;
 }
 
 /**

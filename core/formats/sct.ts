@@ -1,7 +1,8 @@
 /** Structures of certificate transparency (RFC 6962, v1): what a log signs, what it stores, and what a certificate carries. */
-import { concat, uintBytes } from "./encoding.ts";
+import { allocate } from "./allocate.ts";
+import { concat, putUint, uintBytes } from "./encoding.ts";
 import { Malformed } from "./malformed.ts";
-import { opaque, readTls, type TlsReader } from "./tls.ts";
+import { opaque, putOpaque, readTls, type TlsReader } from "./tls.ts";
 
 /** An entry and the time the log took it. */
 export type SctEntry = {
@@ -105,7 +106,12 @@ export function parseDigitallySigned(bytes: Uint8Array): DigitallySigned {
 /** SignedCertificateTimestampList (RFC 6962 §3.3). The extension wraps it in one more OCTET STRING. */
 export function formatSctList(scts: readonly Sct[]): Uint8Array {
   if (scts.length === 0) throw new Malformed("sct list: empty");
-  return opaque(2, concat(...scts.map((sct) => opaque(2, formatSct(sct)))));
+  let length = 0;
+  for (const sct of scts) length += 2 + sctLength(sct);
+  const list = allocate(2 + length);
+  let at = putUint(list, 0, length, 2);
+  for (const sct of scts) at = putSct(list, putUint(list, at, sctLength(sct), 2), sct);
+  return list;
 }
 
 /** @throws {Malformed} on an empty list or anything but version 1. */
@@ -121,7 +127,9 @@ export function parseSctList(list: Uint8Array): readonly Sct[] {
 
 /** The chain stored beside an x509_entry: ASN.1Cert certificate_chain<0..2^24-1>, without the leaf. */
 export function certificateChainExtra(chain: readonly Uint8Array[]): Uint8Array {
-  return opaque(3, concat(...chain.map((certificate) => opaque(3, certificate))));
+  const extra = allocate(3 + chainLength(chain));
+  putChain(extra, 0, chain);
+  return extra;
 }
 
 /** struct { ASN.1Cert pre_certificate; ASN.1Cert precertificate_chain<0..2^24-1>; }                     RFC 6962 §3.1 */
@@ -129,7 +137,21 @@ export function precertChainExtra(
   precertificate: Uint8Array,
   chain: readonly Uint8Array[],
 ): Uint8Array {
-  return concat(opaque(3, precertificate), certificateChainExtra(chain));
+  const extra = allocate(3 + precertificate.length + 3 + chainLength(chain));
+  putChain(extra, putOpaque(extra, 0, 3, precertificate), chain);
+  return extra;
+}
+
+/** Of certificates one after the other, each with its length. */
+function chainLength(chain: readonly Uint8Array[]): number {
+  let length = 0;
+  for (const certificate of chain) length += 3 + certificate.length;
+  return length;
+}
+
+function putChain(into: Uint8Array, from: number, chain: readonly Uint8Array[]): void {
+  let at = putUint(into, from, chainLength(chain), 3);
+  for (const certificate of chain) at = putOpaque(into, at, 3, certificate);
 }
 
 const hashIds = { sha256: 4, sha384: 5, sha512: 6 } as const;
@@ -153,16 +175,15 @@ function timestamped(type: number, entry: SctEntry): Uint8Array {
     throw new Malformed("precertificate entry: issuer key hash is not 32 bytes");
   }
   const signed = isCertificate ? entry.certificate : entry.tbs;
-  const parts = [
-    uintBytes(timestampMs, 8),
-    uintBytes(isCertificate ? x509Entry : precertEntry, 2),
-    head,
-    uintBytes(signed.length, 3),
-    signed,
-    uintBytes(extensions.length, 2),
-    extensions,
-  ];
-  return concat(Uint8Array.of(version1, type), ...parts);
+  const bytes = allocate(17 + head.length + signed.length + extensions.length);
+  bytes[0] = version1;
+  bytes[1] = type;
+  let at = putUint(bytes, 2, timestampMs, 8);
+  at = putUint(bytes, at, isCertificate ? x509Entry : precertEntry, 2);
+  bytes.set(head, at);
+  at = putOpaque(bytes, at + head.length, 3, signed);
+  putOpaque(bytes, at, 2, extensions);
+  return bytes;
 }
 
 const none = new Uint8Array();
@@ -179,12 +200,20 @@ function readEntry(
   return { kind: "precertificate", issuerKeyHash, tbs: reader.opaque(3) };
 }
 
-function formatSct(sct: Sct): Uint8Array {
+/** Version, log id, timestamp, extensions with their length, and signature. */
+function sctLength({ extensions, signature }: Sct): number {
+  return 1 + hashLength + 8 + 2 + extensions.length + signature.length;
+}
+
+function putSct(into: Uint8Array, from: number, sct: Sct): number {
   if (sct.logId.length !== hashLength) throw new Malformed("sct: log id is not 32 bytes");
   parseDigitallySigned(sct.signature);
-  const timestamp = uintBytes(sct.timestampMs, 8);
-  const head = concat(Uint8Array.of(version1), sct.logId, timestamp);
-  return concat(head, opaque(2, sct.extensions), sct.signature);
+  into[from] = version1;
+  into.set(sct.logId, from + 1);
+  const at = putUint(into, from + 1 + hashLength, sct.timestampMs, 8);
+  const end = putOpaque(into, at, 2, sct.extensions);
+  into.set(sct.signature, end);
+  return end + sct.signature.length;
 }
 
 function parseSct(bytes: Uint8Array): Sct {

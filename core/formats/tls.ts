@@ -1,14 +1,25 @@
 /** The presentation language of TLS (RFC 8446 §3), as far as RFC 6962 uses it: unsigned integers and opaque vectors. */
 import { allocate } from "./allocate.ts";
-import { uintBytes, uintFrom } from "./encoding.ts";
+import { putUint, uintFrom } from "./encoding.ts";
 import { Malformed } from "./malformed.ts";
 
 /** `opaque content<0..2^(8*width)-1>`. @throws {Malformed} if it does not fit. */
 export function opaque(width: number, content: Uint8Array): Uint8Array {
   const bytes = allocate(width + content.length);
-  bytes.set(uintBytes(content.length, width));
-  bytes.set(content, width);
+  putOpaque(bytes, 0, width, content);
   return bytes;
+}
+
+/** Writes {@link opaque} into other bytes; answers where it ends. @throws {Malformed} if it does not fit. */
+export function putOpaque(
+  into: Uint8Array,
+  from: number,
+  width: number,
+  content: Uint8Array,
+): number {
+  const at = putUint(into, from, content.length, width);
+  into.set(content, at);
+  return at + content.length;
 }
 
 /** Reads a structure field by field. */

@@ -7,28 +7,25 @@ import { DerCursor } from "./der-cursor.ts";
 import { digestOf } from "./digest.ts";
 import { concat, encodeUtf8 } from "./encoding.ts";
 import { Malformed } from "./malformed.ts";
+import {
+  algorithms,
+  type Extension,
+  extensionOids,
+  extensionsTag,
+  maxSerialOctets,
+  type SignatureAlgorithm,
+  type TbsCertificate,
+  versionThree,
+} from "./x509-tbs.ts";
 
-/** One extension; `value` is the content of extnValue. */
-export interface Extension {
-  readonly oid: string;
-  readonly critical: boolean;
-  readonly value: Uint8Array;
-}
-
-/** What a certificate says, before it is signed. Names and algorithms are DER. */
-export interface TbsCertificate {
-  /** Unsigned big-endian, without leading zeros. */
-  readonly serial: Uint8Array;
-  readonly issuer: Uint8Array;
-  readonly subject: Uint8Array;
-  readonly notBefore: Date;
-  readonly notAfter: Date;
-  /** SubjectPublicKeyInfo. */
-  readonly publicKey: Uint8Array;
-  /** Object identifier. */
-  readonly signatureAlgorithm: string;
-  readonly extensions: readonly Extension[];
-}
+export {
+  type Extension,
+  extensionOids,
+  formatTbs,
+  type SignatureAlgorithm,
+  signatureOids,
+  type TbsCertificate,
+} from "./x509-tbs.ts";
 
 /** A whole certificate and the parts that are signed, compared or hashed. */
 export interface Certificate extends TbsCertificate {
@@ -36,30 +33,6 @@ export interface Certificate extends TbsCertificate {
   readonly tbs: Uint8Array;
   readonly signature: Uint8Array;
 }
-
-/** How certificates are signed here. */
-export type SignatureAlgorithm = "ecdsa-sha256" | "ecdsa-sha384" | "rsa-sha256";
-
-/** Object identifiers of signature algorithms (RFC 5758 §3.2, RFC 4055 §5). */
-export const signatureOids = {
-  "ecdsa-sha256": "1.2.840.10045.4.3.2",
-  "ecdsa-sha384": "1.2.840.10045.4.3.3",
-  "rsa-sha256": "1.2.840.113549.1.1.11",
-} as const satisfies Record<SignatureAlgorithm, string>;
-
-/** Extensions this system knows by name. */
-export const extensionOids = {
-  subjectKeyIdentifier: "2.5.29.14",
-  keyUsage: "2.5.29.15",
-  subjectAltName: "2.5.29.17",
-  basicConstraints: "2.5.29.19",
-  authorityKeyIdentifier: "2.5.29.35",
-  extendedKeyUsage: "2.5.29.37",
-  /** RFC 6962 §3.1. */
-  poison: "1.3.6.1.4.1.11129.2.4.3",
-  /** RFC 6962 §3.3. */
-  sctList: "1.3.6.1.4.1.11129.2.4.2",
-} as const;
 
 /** Key purposes (RFC 5280 §4.2.1.12). */
 export const keyPurposes = {
@@ -77,7 +50,6 @@ export interface SubjectAltName {
 
 /** Fulcio's user name form of otherName. */
 const userNameOid = "1.3.6.1.4.1.57264.1.7";
-const maxSerialOctets = 20;
 
 /** @throws {Malformed} unless `bytes` are one certificate in DER, inner and outer algorithm equal. */
 export function parseCertificate(bytes: Uint8Array): Certificate {
@@ -115,29 +87,6 @@ export function parseTbs(bytes: Uint8Array): TbsCertificate {
   const at = new DerCursor(bytes);
   at.take("tbsCertificate");
   return readTbs(at).fields;
-}
-
-/** A version 3 TBSCertificate. @throws {Malformed} if the serial has more than 20 octets. */
-export function formatTbs(
-  fields: Omit<TbsCertificate, "signatureAlgorithm"> & {
-    readonly signatureAlgorithm: SignatureAlgorithm;
-  },
-): Uint8Array {
-  const serial = der.integer(fields.serial);
-  if (serial.length > maxSerialOctets + 2) throw new Malformed("certificate: serial too long");
-  return der.sequence(
-    versionThree,
-    serial,
-    algorithms[fields.signatureAlgorithm],
-    fields.issuer,
-    der.sequence(der.time(fields.notBefore), der.time(fields.notAfter)),
-    fields.subject,
-    fields.publicKey,
-    // The list may be left out but not be empty (RFC 5280 §4.1).
-    ...(fields.extensions.length === 0
-      ? []
-      : [der.explicit(3, der.sequence(...fields.extensions.map(formatExtension)))]),
-  );
 }
 
 /** A certificate from its signed part and its signature. */
@@ -195,10 +144,13 @@ export function readSubjectAltNames(extension: Extension): readonly SubjectAltNa
 
 /** SHA-1 of the key's BIT STRING (RFC 5280 §4.2.1.2, method 1). It identifies, it does not protect. */
 export function keyIdentifier(spki: Uint8Array): Uint8Array {
-  const info = der.walk(der.readDer(spki), "public key");
-  info.take("algorithm", der.tags.sequence);
-  const bits = der.readBitString(info.take("key"));
-  info.end();
+  const at = new DerCursor(spki);
+  at.take("public key");
+  const outer = at.enter("public key");
+  at.take("algorithm", der.tags.sequence);
+  at.take("key");
+  const bits = at.bitString();
+  at.leave(outer, "");
   return digestOf("sha1", bits);
 }
 
@@ -251,28 +203,6 @@ export function readKeyUsage(certificate: {
   return bits;
 }
 
-const versionThree = der.explicit(0, der.integer(2n));
-const algorithms = {
-  "ecdsa-sha256": der.sequence(der.oid(signatureOids["ecdsa-sha256"])),
-  "ecdsa-sha384": der.sequence(der.oid(signatureOids["ecdsa-sha384"])),
-  "rsa-sha256": der.sequence(der.oid(signatureOids["rsa-sha256"]), der.nullValue()),
-} as const satisfies Record<SignatureAlgorithm, Uint8Array>;
-
-/** Identifiers of the extensions that every leaf has, written once: RFC 5280's, RFC 6962's and Fulcio's. */
-const writtenOids: ReadonlyMap<string, Uint8Array> = new Map(
-  [
-    ...Object.values(extensionOids),
-    ...Array.from({ length: 32 }, (_, at) => `1.3.6.1.4.1.57264.1.${at + 1}`),
-  ].map((oid) => [oid, der.oid(oid)]),
-);
-
-function formatExtension({ oid, critical, value }: Extension): Uint8Array {
-  const id = writtenOids.get(oid) ?? der.oid(oid);
-  return critical
-    ? der.sequence(id, der.boolean(true), der.octetString(value))
-    : der.sequence(id, der.octetString(value));
-}
-
 /*
  * TBSCertificate ::= SEQUENCE { version [0] EXPLICIT INTEGER DEFAULT v1, serialNumber INTEGER, signature AlgorithmIdentifier,
  *   issuer Name, validity SEQUENCE { Time, Time }, subject Name, subjectPublicKeyInfo SEQUENCE,
@@ -304,7 +234,7 @@ function readTbs(at: DerCursor): {
   const subject = at.encoded();
   at.take("subjectPublicKeyInfo", der.tags.sequence);
   const publicKey = at.encoded();
-  const extensions = at.maybe(0xa3) ? readExtensions(at) : [];
+  const extensions = at.maybe(extensionsTag) ? readExtensions(at) : [];
   at.leave(outer, whole);
   if (!isThree && extensions.length > 0) {
     throw new Malformed("certificate: extensions in version 1");
@@ -338,7 +268,7 @@ function readValidityTime(at: DerCursor, part: string): Date {
 }
 
 function readExtensions(at: DerCursor): readonly Extension[] {
-  const outer = at.enter("extensions", 0xa3);
+  const outer = at.enter("extensions", extensionsTag);
   at.take("list", der.tags.sequence);
   const inner = at.enter("extensions");
   if (at.isDone) throw new Malformed("certificate: empty extensions");
@@ -346,10 +276,21 @@ function readExtensions(at: DerCursor): readonly Extension[] {
   while (!at.isDone) extensions.push(readExtension(at));
   at.leave(inner, "extensions");
   at.leave(outer, "tbsCertificate");
-  if (new Set(extensions.map(({ oid }) => oid)).size !== extensions.length) {
-    throw new Malformed("certificate: an extension twice");
-  }
+  if (hasTwice(extensions)) throw new Malformed("certificate: an extension twice");
   return extensions;
+}
+
+/** More than that are nobody's but an attacker's, and comparing each with each would be slow. */
+const fewExtensions = 32;
+
+function hasTwice(extensions: readonly Extension[]): boolean {
+  if (extensions.length > fewExtensions) {
+    return new Set(extensions.map(({ oid }) => oid)).size !== extensions.length;
+  }
+  return extensions.some(({ oid }, at) => {
+    for (let before = 0; before < at; before++) if (extensions[before]?.oid === oid) return true;
+    return false;
+  });
 }
 
 function readExtension(at: DerCursor): Extension {

@@ -38,20 +38,21 @@ const brace = 0x7b;
 /** The record of an entry. One that cannot be read is recorded too, as such. */
 export function recordEntry(
   log: string,
-  { index, entry, integratedAtMs }: Stored,
+  { index: number, entry, integratedAtMs }: Stored,
   source: Source,
 ): BodyOf<"certificate-entry"> | BodyOf<"signature-entry"> {
-  const place = {
-    source,
-    log,
-    index: String(index),
-    leafHash: encodeHex(leafHash(entry)),
-    at: new Date(Number(integratedAtMs)).toISOString(),
-  };
-  if (entry[0] === brace) return { kind: "signature-entry", ...place, ...readBody(entry) };
-  const leaf = readLeaf(entry);
-  if (leaf === null) return { kind: "signature-entry", ...place, ...unreadable };
-  return { kind: "certificate-entry", ...place, ...leaf };
+  const at = new Date(Number(integratedAtMs)).toISOString();
+  const [index, hashed] = [String(number), encodeHex(leafHash(entry))];
+  const leaf = entry[0] === brace ? null : readLeaf(entry);
+  // Members in the order in which a record has them: what is in order need not be put in order.
+  if (leaf === null) {
+    const { digests, signers, type } = entry[0] === brace ? readBody(entry) : unreadable;
+    const kind = "signature-entry";
+    return { at, digests, index, kind, leafHash: hashed, log, signers, source, type };
+  }
+  const { contentSha256, isAuthority, of, serial } = leaf;
+  const kind = "certificate-entry";
+  return { at, contentSha256, index, isAuthority, kind, leafHash: hashed, log, of, serial, source };
 }
 
 /** Null if it cannot be read: the trail goes on. */
@@ -142,7 +143,7 @@ function readHashedRekord({ version, kind, algorithm, digest, verifier }: Hashed
   const digests: Digest[] = [];
   // Hex of whole octets.
   if (value.length % 2 === 0) {
-    digests.push({ of: "artifact", algorithm: algorithm.replace("SHA2_", "sha"), value });
+    digests.push({ algorithm: algorithm.replace("SHA2_", "sha"), of: "artifact", value });
   }
   const signer = kind === null ? signerInPem(verifier) : signerInDer(kind, decodeBase64(verifier));
   return { type: `hashedrekord ${version}`, digests, signers: [signer] };
@@ -158,7 +159,7 @@ function digestsOf({ data, envelopeHash, payloadHash, hashedRekordV002, dsseV002
   const digests: Digest[] = [];
   const add = (of: Digest["of"], algorithm: string, value: string | undefined): void => {
     if (value !== undefined && /^(?:[0-9a-fA-F]{2})+$/.test(value)) {
-      digests.push({ of, algorithm: algorithm.toLowerCase(), value: value.toLowerCase() });
+      digests.push({ algorithm: algorithm.toLowerCase(), of, value: value.toLowerCase() });
     }
   };
   add("artifact", data?.hash?.algorithm ?? "", data?.hash?.value);
@@ -218,10 +219,10 @@ function signerOf(der: Uint8Array): Signer {
     const { san, oidcIssuer } = nameIn(certificate);
     return {
       fingerprint,
-      serial: encodeHex(certificate.serial),
+      ...(oidcIssuer !== undefined && { oidcIssuer }),
       publicKeySha256: sha256(certificate.publicKey),
       ...(san !== undefined && { san }),
-      ...(oidcIssuer !== undefined && { oidcIssuer }),
+      serial: encodeHex(certificate.serial),
     };
   } catch (thrown) {
     // Rekor takes certificates that we would not make.

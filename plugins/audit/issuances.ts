@@ -25,26 +25,27 @@ export function recordIssued(
   fact: Out<(typeof certificateIssued)["body"]>,
   source: Source,
 ): BodyOf<"issued"> {
-  const { sanKind, extensions } = fact;
+  const { sanKind, extensions, provenance, requestId } = fact;
   const said =
     sanKind === undefined || extensions === undefined
       ? readCertificate(fact.certificate)
-      : { sanKind, extensions: byArc(extensions) };
+      : { sanKind, values: byArc(extensions) };
   return {
-    kind: "issued",
-    source,
     at: timeOf(fact.issuedAtMs),
-    ...requestOf(fact),
-    serial: encodeHex(fact.serial),
-    fingerprint: hash("sha256", fact.certificate, "hex"),
-    publicKeySha256: encodeHex(fact.publicKeyHash),
-    tokenSha256: encodeHex(fact.tokenDigest),
     ctTimestampMs: String(fact.ctTimestampMs),
+    extensions: namedExtensions(said.values),
+    fingerprint: hash("sha256", fact.certificate, "hex"),
+    kind: "issued",
     oidcIssuer: fact.oidcIssuer,
-    subject: fact.subject,
+    ...(provenance !== undefined && { provenance: provenanceOf(provenance) }),
+    publicKeySha256: encodeHex(fact.publicKeyHash),
+    ...(requestId !== undefined && { requestId }),
     san: fact.san,
     sanKind: said.sanKind,
-    extensions: namedExtensions(said.extensions),
+    serial: encodeHex(fact.serial),
+    source,
+    subject: fact.subject,
+    tokenSha256: encodeHex(fact.tokenDigest),
   };
 }
 
@@ -53,11 +54,16 @@ function readCertificate(der: Uint8Array) {
   const certificate = parseCertificate(der);
   const names = findExtension(certificate, extensionOids.subjectAltName);
   const [name] = names === undefined ? [] : readSubjectAltNames(names);
-  return { sanKind: name?.kind ?? "uri", extensions: readFulcioExtensions(certificate) } as const;
+  return { sanKind: name?.kind ?? "uri", values: readFulcioExtensions(certificate) } as const;
 }
 
-function byArc(extensions: readonly { readonly arc: number; readonly value: string }[]) {
-  return Object.fromEntries(extensions.map(({ arc, value }) => [arc, value]));
+/** Values of extensions under the numbers of their arcs. */
+type ByArc = Readonly<{ [arc: number]: string | undefined }>;
+
+function byArc(extensions: readonly { readonly arc: number; readonly value: string }[]): ByArc {
+  const values: (string | undefined)[] = [];
+  for (const { arc, value } of extensions) values[arc] = value;
+  return values;
 }
 
 /** A request of somebody known that was refused, or given up. */
@@ -65,23 +71,23 @@ export function recordRefused(
   fact: Out<(typeof certificateRefused)["body"]>,
   source: Source,
 ): BodyOf<"refused"> {
-  const { code, reason, serial, oidcIssuer, subject, san, sanKind, extensions } = fact;
+  const { code, extensions, oidcIssuer, provenance, reason } = fact;
+  const { requestId, san, sanKind, serial, subject } = fact;
   return {
-    kind: "refused",
-    source,
     at: timeOf(fact.refusedAtMs),
-    ...requestOf(fact),
     code,
-    reason,
-    tokenSha256: encodeHex(fact.tokenDigest),
-    ...(serial !== undefined && { serial: encodeHex(serial) }),
+    ...(extensions !== undefined && { extensions: namedExtensions(byArc(extensions)) }),
+    kind: "refused",
     ...(oidcIssuer !== undefined && { oidcIssuer }),
-    ...(subject !== undefined && { subject }),
+    ...(provenance !== undefined && { provenance: provenanceOf(provenance) }),
+    reason,
+    ...(requestId !== undefined && { requestId }),
     ...(san !== undefined && { san }),
     ...(sanKind !== undefined && { sanKind }),
-    ...(extensions !== undefined && {
-      extensions: namedExtensions(byArc(extensions)),
-    }),
+    ...(serial !== undefined && { serial: encodeHex(serial) }),
+    source,
+    ...(subject !== undefined && { subject }),
+    tokenSha256: encodeHex(fact.tokenDigest),
   };
 }
 
@@ -137,38 +143,46 @@ export function recordSignInsRefused(
   };
 }
 
-function requestOf({
-  requestId,
-  provenance,
-}: {
-  readonly requestId?: string | undefined;
-  readonly provenance?: Provenance | undefined;
-}) {
+function provenanceOf({
+  assurance,
+  decision,
+  facets,
+  mappingSha256,
+  provider,
+  providerVersion,
+}: Provenance) {
   return {
-    ...(requestId !== undefined && { requestId }),
-    ...(provenance !== undefined && { provenance: provenanceOf(provenance) }),
+    assurance,
+    ...(decision !== undefined && {
+      decision: {
+        policySha256: encodeHex(decision.policySha256),
+        policyVersion: decision.policyVersion,
+        rule: decision.rule,
+      },
+    }),
+    facets,
+    mappingSha256: encodeHex(mappingSha256),
+    provider,
+    providerVersion,
   };
 }
 
-function provenanceOf({ mappingSha256, decision, ...rest }: Provenance) {
-  return {
-    ...rest,
-    mappingSha256: encodeHex(mappingSha256),
-    ...(decision !== undefined && {
-      decision: { ...decision, policySha256: encodeHex(decision.policySha256) },
-    }),
-  };
-}
+/** Those that a record has anyway. */
+const saidElsewhere: readonly string[] = ["issuer", "issuerV2", "tokenSubject"];
+
+/** The others, in the order in which a record has them. */
+const namedArcs = Object.entries(fulcioArcs)
+  .filter(([name]) => !saidElsewhere.includes(name))
+  .toSorted(([one], [other]) => (one < other ? -1 : 1));
 
 /** Besides issuer and subject, which the record has anyway. */
-function namedExtensions(values: Readonly<{ [arc: number]: string }>): { [name: string]: string } {
-  const known: readonly string[] = ["issuer", "issuerV2", "tokenSubject"];
-  return Object.fromEntries(
-    Object.entries(fulcioArcs).flatMap(([name, arc]) => {
-      const value = values[arc];
-      return value === undefined || known.includes(name) ? [] : [[name, value]];
-    }),
-  );
+function namedExtensions(values: ByArc): { [name: string]: string } {
+  const named: { [name: string]: string } = {};
+  for (const [name, arc] of namedArcs) {
+    const value = values[arc];
+    if (value !== undefined) named[name] = value;
+  }
+  return named;
 }
 
 function timeOf(ms: bigint): string {

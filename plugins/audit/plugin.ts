@@ -92,7 +92,7 @@ async function published(
   throw new Failure("overloaded", `entry ${from} of the log "${log}" is not published yet`);
 }
 
-/** Numbers of facts fit a double for longer than any store lives. */
+/** Numbers of facts fit a double for longer than any store lives. Members in the order in which a record has them. */
 function sourceOf({
   from,
   stream,
@@ -102,5 +102,5 @@ function sourceOf({
   readonly stream: string;
   readonly sequence: bigint;
 }) {
-  return { stream: `${from}/${stream}`, sequence: Number(sequence) };
+  return { sequence: Number(sequence), stream: `${from}/${stream}` };
 }

@@ -194,36 +194,22 @@ export type AuditRecord = v.InferOutput<typeof record>;
 
 /** The bytes of a record; its hash is theirs. */
 export function formatRecord({ sequence, previous, body: told }: AuditRecord): Uint8Array {
-  const text = told.kind === "signature-entry" ? signatureEntryText(told) : canonical(told);
+  // Those who make bodies name members in their order, so nearly none is put in order here.
+  const text = isInOrder(told) ? JSON.stringify(told) : canonical(told);
   return encodeUtf8(`{"body":${text},"previous":"${previous}","sequence":${sequence}}`);
 }
 
-/** {@link canonical} of the records that there are most of, written out: the members in their order. Text may be anything, hex and numbers not. */
-function signatureEntryText(entry: BodyOf<"signature-entry">): string {
-  const { at, index, leafHash, log, source: from, type } = entry;
-  const digests = entry.digests.map(
-    ({ algorithm, of, value }) =>
-      `{"algorithm":${JSON.stringify(algorithm)},"of":"${of}","value":"${value}"}`,
-  );
-  const signers = entry.signers.map(
-    ({ fingerprint, oidcIssuer, publicKeySha256, san, serial }) =>
-      `{${members({ fingerprint, oidcIssuer, publicKeySha256, san, serial })}}`,
-  );
-  return (
-    `{"at":"${at}","digests":[${digests.join(",")}],"index":"${index}","kind":"signature-entry","leafHash":"${leafHash}",` +
-    `"log":${JSON.stringify(log)},"signers":[${signers.join(",")}],` +
-    `"source":{"sequence":${from.sequence},"stream":${JSON.stringify(from.stream)}},"type":${JSON.stringify(type)}}`
-  );
-}
-
-/** Members that are there, in the order they are given in. */
-function members(all: { readonly [name: string]: string | undefined }): string {
-  let text = "";
-  for (const name in all) {
-    const value = all[name];
-    if (value !== undefined) text += `${text === "" ? "" : ","}"${name}":${JSON.stringify(value)}`;
+/** True if all members in it are in the order that RFC 8785 wants, by which {@link canonical} is what `JSON.stringify` does. */
+function isInOrder(value: unknown): boolean {
+  if (typeof value !== "object" || value === null) return true;
+  if (Array.isArray(value)) return value.every(isInOrder);
+  const members = value as { readonly [name: string]: unknown }; // not an array, not null: an object of values
+  let before = "";
+  for (const name in members) {
+    if (name < before || !isInOrder(members[name])) return false;
+    before = name;
   }
-  return text;
+  return true;
 }
 
 /** Members in the order of their names, as RFC 8785 has them: the rest of it is what `JSON.stringify` does for text and integers. */

@@ -9,7 +9,7 @@
  */
 import { hash } from "node:crypto";
 import * as v from "valibot";
-import { decodeUtf8, encodeUtf8, uintBytes, uintFrom } from "../../core/formats/encoding.ts";
+import { decodeUtf8, encodeUtf8, putUint, uintFrom } from "../../core/formats/encoding.ts";
 import { parseJson } from "../../core/formats/json.ts";
 import type { Body } from "./record.ts";
 
@@ -62,7 +62,7 @@ export function indexPrefix(tag: Tag, value: string): Uint8Array {
 /** The key of one record's row. */
 export function indexKey(tag: Tag, value: string, sequence: number): Uint8Array {
   const key = keyOf(tag, value, sequenceBytes);
-  key.set(uintBytes(sequence, sequenceBytes), 1 + digestBytes);
+  putUint(key, 1 + digestBytes, sequence, sequenceBytes);
   return key;
 }
 
@@ -80,48 +80,47 @@ export function sequenceIn(key: Uint8Array): number {
   return Number(uintFrom(key.subarray(-sequenceBytes)));
 }
 
-/** Everything a record is to be found by. */
+/** Everything a record is to be found by, each once. */
 export function indexedBy(body: Body): readonly (readonly [Tag, string])[] {
+  const found: (readonly [Tag, string])[] = [];
+  const by = (tag: Tag, value: string | undefined): void => {
+    if (value === undefined) return;
+    if (!found.some((one) => one[0] === tag && one[1] === value)) found.push([tag, value]);
+  };
   switch (body.kind) {
     case "issued":
-      return [
-        ["serial", body.serial],
-        ["fingerprint", body.fingerprint],
-        ...names(body.san, body.subject),
-      ];
+      by("serial", body.serial);
+      by("fingerprint", body.fingerprint);
+      by("name", body.san);
+      by("name", body.subject);
+      break;
     case "refused":
-      return [
-        ...(body.serial === undefined ? [] : [["serial", body.serial] as const]),
-        ...names(body.san, body.subject),
-      ];
+      by("serial", body.serial);
+      by("name", body.san);
+      by("name", body.subject);
+      break;
     case "signed-in":
-      return names(body.san, body.subject);
+      by("name", body.san);
+      by("name", body.subject);
+      break;
     case "sign-ins-refused":
-      return names(...body.refusals.map(({ account }) => account));
+      for (const { account } of body.refusals) by("name", account);
+      break;
     case "counted":
-      return [];
+      break;
     case "certificate-entry":
-      return [
-        ["serial", body.serial],
-        ["place", `${body.log}/${body.index}`],
-      ];
+      by("serial", body.serial);
+      by("place", `${body.log}/${body.index}`);
+      break;
     case "signature-entry":
-      return [
-        ["place", `${body.log}/${body.index}`],
-        ...unique(body.digests.map(({ value }) => value)).map((one) => ["digest", one] as const),
-        ...body.signers.flatMap(({ fingerprint, serial, san }) => [
-          ...(fingerprint === undefined ? [] : [["fingerprint", fingerprint] as const]),
-          ...(serial === undefined ? [] : [["serial", serial] as const]),
-          ...names(san),
-        ]),
-      ];
+      by("place", `${body.log}/${body.index}`);
+      for (const { value } of body.digests) by("digest", value);
+      for (const { fingerprint, serial, san } of body.signers) {
+        by("fingerprint", fingerprint);
+        by("serial", serial);
+        by("name", san);
+      }
+      break;
   }
-}
-
-function names(...all: readonly (string | undefined)[]): readonly (readonly [Tag, string])[] {
-  return unique(all.flatMap((name) => name ?? [])).map((name) => ["name", name] as const);
-}
-
-function unique(values: readonly string[]): readonly string[] {
-  return [...new Set(values)];
+  return found;
 }

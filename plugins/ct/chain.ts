@@ -28,6 +28,8 @@ import { isAllowed, isWanted } from "./purposes.ts";
 export interface Authority {
   readonly certificate: Certificate;
   readonly key: PublicKey;
+  /** SHA-256 of its key, as SCTs cover it. */
+  readonly keyHash: Uint8Array;
   /** What its extensions allow it, read once. */
   readonly isCa: boolean;
   readonly pathLength: bigint | null;
@@ -133,13 +135,12 @@ function precertificateEntry(leaf: Certificate, path: readonly Authority[]): Can
   );
   const tbs = withoutPoison(leaf.tbs);
   if (!isPrecertificateSigner(signer.certificate)) {
-    const issuerKeyHash = sha256(signer.certificate.publicKey);
-    return { kind: "precertificate", issuerKeyHash, tbs, extraData };
+    return { kind: "precertificate", issuerKeyHash: signer.keyHash, tbs, extraData };
   }
   if (above === undefined) throw rejected("no CA is above the one that signs precertificates");
   return {
     kind: "precertificate",
-    issuerKeyHash: sha256(above.certificate.publicKey),
+    issuerKeyHash: above.keyHash,
     tbs: asIssued(tbs, signer.certificate),
     extraData,
   };
@@ -153,7 +154,9 @@ function readAuthority(certificate: Certificate): Authority {
   const mayCertify = readKeyUsage(certificate)?.has(certSignBit) !== false;
   const purposes = readKeyPurposes(certificate);
   const key = importPublicKey(certificate.publicKey);
-  return { certificate, key, ...readBasicConstraints(certificate), mayCertify, purposes };
+  const keyHash = sha256(certificate.publicKey);
+  const allowed = { ...readBasicConstraints(certificate), mayCertify, purposes };
+  return { certificate, key, keyHash, ...allowed };
 }
 
 function checkLeaf(

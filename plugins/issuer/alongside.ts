@@ -40,6 +40,8 @@ export function takeTurns() {
     others: readonly Alongside[],
     { now, lifetimeSeconds }: { readonly now: Date; readonly lifetimeSeconds: number },
   ): Authority => {
+    // Outside its term too: then the lint says what is wrong.
+    if (others.length === 0) return active;
     // As certificates have it: whole seconds.
     const beginsMs = Math.floor(now.getTime() / 1_000) * 1_000;
     const endsMs = beginsMs + lifetimeSeconds * 1_000;

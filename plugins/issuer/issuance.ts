@@ -4,7 +4,8 @@ import { sha256 } from "../../core/crypto/hash.ts";
 import type { KeyAlgorithm } from "../../core/crypto/keys.ts";
 import type { VerifyLater } from "../../core/crypto/once-verify.ts";
 import type { DrawRandom } from "../../core/crypto/random.ts";
-import { uintBytes } from "../../core/formats/encoding.ts";
+import { digestOf } from "../../core/formats/digest.ts";
+import { putUint } from "../../core/formats/encoding.ts";
 import { serialLength } from "../../core/formats/leaf-profile.ts";
 import { unverifiedIssuer } from "../../core/formats/unverified-issuer.ts";
 import { addChain, addPreChain } from "../../events/ct.ts";
@@ -68,7 +69,7 @@ type Question = QuestionOf<typeof issueCertificate> & { readonly requestId: stri
  */
 export async function issue(desk: Desk, question: Question): Promise<Certified> {
   const { idToken, proof, requestId } = question;
-  const tokenDigest = sha256(new TextEncoder().encode(idToken));
+  const tokenDigest = digestOf("sha256", idToken);
   let identified: Identified | null = null;
   let accepted: Accepted;
   try {
@@ -278,7 +279,7 @@ const serialTimeLength = 6;
  */
 function newSerial(now: Date, random: DrawRandom): Uint8Array {
   const serial = new Uint8Array(serialLength);
-  serial.set(uintBytes(now.getTime(), serialTimeLength));
+  putUint(serial, 0, now.getTime(), serialTimeLength);
   serial[0] = ((serial[0] ?? 0) & 0x3f) | 0x40;
   serial.set(random(serialLength - serialTimeLength), serialTimeLength);
   return serial;

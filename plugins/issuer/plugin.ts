@@ -101,7 +101,10 @@ function oneATurn(): SecondLooks {
 
 /** The trace id (W3C Trace Context §3.2.2.3): what the door calls the request. */
 function idOf(trace: string): string {
-  return trace.split("-")[1] ?? trace;
+  const from = trace.indexOf("-") + 1;
+  if (from === 0) return trace;
+  const to = trace.indexOf("-", from);
+  return to < 0 ? trace.slice(from) : trace.slice(from, to);
 }
 
 /**

@@ -153,17 +153,18 @@ function whoOf({ principal, provenance, requestId, tokenDigest }: Request) {
   return { oidcIssuer, subject, san: san.value, tokenDigest, requestId, provenance };
 }
 
-function formatIntent({ principal, sealed, ...intent }: Intent): Uint8Array {
+function formatIntent(intent: Intent): Uint8Array {
+  const { oidcIssuer, subject, san } = intent.principal;
   return formatJson({
     version: 1,
-    oidcIssuer: principal.oidcIssuer,
-    subject: principal.subject,
-    san: principal.san.value,
+    oidcIssuer,
+    subject,
+    san: san.value,
     tokenDigest: encodeHex(intent.tokenDigest),
     publicKeyHash: encodeHex(intent.publicKeyHash),
     notBefore: intent.notBefore.toISOString(),
-    verdict: encodeBase64(sealed.verdict),
-    mac: encodeHex(sealed.mac),
+    verdict: encodeBase64(intent.sealed.verdict),
+    mac: encodeHex(intent.sealed.mac),
     requestId: intent.requestId,
     provenance: formatProvenance(intent.provenance),
   });

@@ -1,7 +1,14 @@
 /** Base64 has one spelling for the same bytes here, and everything else is refused. */
 import { fc, test as property } from "../support/fixed-draws.ts";
 import { describe, expect, test } from "vitest";
-import { decodeBase64, encodeBase64 } from "../../core/formats/encoding.ts";
+import {
+  concat,
+  decodeBase64,
+  encodeBase64,
+  putUint,
+  uintBytes,
+  uintFrom,
+} from "../../core/formats/encoding.ts";
 import { Malformed } from "../../core/formats/malformed.ts";
 
 /** Whether a text is base64 as Node writes it. */
@@ -46,3 +53,25 @@ function isRead(text: string): boolean {
     return false;
   }
 }
+
+test.each([
+  [0, 8],
+  [1, 1],
+  [0x01_02_03, 3],
+  [2 ** 48, 8],
+  [2n ** 63n + 5n, 8],
+] as const)("the integer %s is written over whatever was there", (value, width) => {
+  const into = new Uint8Array(width + 2).fill(0xff);
+  expect(putUint(into, 1, value, width)).toBe(width + 1);
+  expect(into).toEqual(concat(Uint8Array.of(0xff), uintBytes(value, width), Uint8Array.of(0xff)));
+  expect(uintFrom(uintBytes(value, width))).toBe(BigInt(value));
+});
+
+test.each([
+  [-1, 2],
+  [1.5, 2],
+  [256, 1],
+  [2n ** 64n, 8],
+] as const)("the number %s does not fit %i bytes", (value, width) => {
+  expect(() => uintBytes(value, width)).toThrow();
+});

@@ -6,6 +6,7 @@ import { canonicalize } from "../../core/formats/jcs.ts";
 import { type JsonValue, parseJson } from "../../core/formats/json.ts";
 import { canonicalBodyV2 } from "../../core/formats/rekor-v2.ts";
 import { recordEntry } from "../../plugins/audit/entries.ts";
+import { recordIssued, recordRefused } from "../../plugins/audit/issuances.ts";
 import { formatRecord, parseRecord } from "../../plugins/audit/record.ts";
 import { boxKey, sigstoreBox } from "../support/sigstore-box.ts";
 
@@ -54,6 +55,48 @@ property.prop([fc.record({ sequence: fc.integer({ min: 1 }), previous: hex, body
     expect(formatRecord(parseRecord(written))).toEqual(written);
   },
 );
+
+const provenance = {
+  provider: "github",
+  providerVersion: "3",
+  mappingSha256: new Uint8Array(32).fill(1),
+  assurance: { acr: "2", amr: ["pwd", "otp"], authTimeS: 1 },
+  facets: [{ name: "team", value: "a" }],
+  decision: { rule: "all", policyVersion: "7", policySha256: new Uint8Array(32).fill(2) },
+};
+const request = {
+  oidcIssuer: "https://idp.test",
+  subject: "subject",
+  san: "dev@example.com",
+  sanKind: "email" as const,
+  extensions: Array.from({ length: 15 }, (_, at) => ({ arc: 23 - at, value: `value ${at}` })),
+  tokenDigest: new Uint8Array(32).fill(3),
+  serial: new Uint8Array(20).fill(0x41),
+  requestId: "0af7651916cd43dd8448eb211c80319c",
+  provenance,
+};
+const source = { sequence: 7, stream: "issuer/main" };
+
+plainTest.for([
+  recordIssued(
+    {
+      ...request,
+      publicKeyHash: new Uint8Array(32).fill(4),
+      certificate: new Uint8Array(300).fill(5),
+      ctTimestampMs: 1n,
+      issuedAtMs: 2n,
+    },
+    source,
+  ),
+  recordRefused({ ...request, code: "lint-refused", reason: "no", refusedAtMs: 3n }, source),
+])("a record (%#) is canonical JSON because it is made in its order", (body) => {
+  const record = { sequence: 1, previous: "0".repeat(64), body };
+  const written = formatRecord(record);
+  const told = JSON.parse(JSON.stringify(record)) as JsonValue;
+  expect(decodeUtf8(written)).toBe(canonicalize(told));
+  expect(decodeUtf8(written)).toContain(JSON.stringify(body));
+  expect(parseRecord(written)).toEqual(record);
+});
 
 plainTest.for(["\ufffe", "name\u{10ffff}"])(
   "a certificate's name that JSON may not hold (%#) makes no record that cannot be read",
