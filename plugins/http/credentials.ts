@@ -115,7 +115,9 @@ async function read([certificatePath, keyPath]: readonly [string, string]): Prom
     readFile(keyPath, "utf8"),
   ]);
   if (!new X509Certificate(certificate).checkPrivateKey(createPrivateKey(key))) {
-    throw new Error(`the key in ${keyPath} is not that of the certificate in ${certificatePath}`);
+    throw new Error(
+      `the key in ${keyPath} is not that of the certificate in ${certificatePath}; chancery tls renew makes both anew, chancery tls use takes a pair of yours`,
+    );
   }
   // OpenSSL refuses more: a damaged certificate further down, a key that is too small.
   createSecureContext(secureContext({ certificate, key }));
