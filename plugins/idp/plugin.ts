@@ -98,14 +98,18 @@ function refusalOf(
   adminDigest: Uint8Array,
   accounts: IdpContext["config"]["accounts"],
 ): Failure | null {
+  // Where no secret opens anything, it does not matter which is shown.
+  if (accounts.length === 0) return new Failure("policy-refused", noSuchAccount);
   if (!timingSafeEqual(digest(adminSecret.trim()), adminDigest)) {
     return new Failure("access-denied", "the admin secret is not this home's");
   }
   if (!isEmailAddress(email)) return new Failure("malformed", "not an e-mail address");
   if (!/^[!-~]{1,256}$/.test(audience)) return new Failure("malformed", "not an audience");
   if (accounts === "any" || accounts.includes(email)) return null;
-  return new Failure("access-denied", "there is no such demo account");
+  return new Failure("policy-refused", noSuchAccount);
 }
+
+const noSuchAccount = "there is no such demo account";
 
 /** What of the plugin the sign-in behind the socket is made with. */
 interface Behind {

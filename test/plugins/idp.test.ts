@@ -121,5 +121,12 @@ it("issues tokens for listed accounts only", async () => {
   await expect(booted.installation.ask(issueDemoToken, question)).resolves.toBeDefined();
   await expect(
     booted.installation.ask(issueDemoToken, { ...question, email: "other@example.com" }),
-  ).rejects.toMatchObject({ code: "access-denied" });
+  ).rejects.toMatchObject({ code: "policy-refused" });
+  await using closed = await bootProvider([]);
+  const wrong = { ...question, adminSecret: "another-secret-altogether" };
+  for (const asked of [question, wrong]) {
+    await expect(closed.installation.ask(issueDemoToken, asked)).rejects.toMatchObject({
+      code: "policy-refused",
+    });
+  }
 });
