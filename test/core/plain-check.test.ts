@@ -90,7 +90,7 @@ function unusual(): readonly unknown[] {
     new (class {
       a = "ab";
     })(),
-    new (class extends Array {})("ab"),
+    new (class extends Array<unknown> {})(1),
   ];
 }
 

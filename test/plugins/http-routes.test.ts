@@ -282,7 +282,10 @@ it("serves the embedded provider", async () => {
     ...form,
     authorization: "Basic x",
   });
-  expect([unarmed.response.status, JSON.parse(unarmed.text).error]).toEqual([401, "invalid_client"]);
+  expect([unarmed.response.status, JSON.parse(unarmed.text).error]).toEqual([
+    401,
+    "invalid_client",
+  ]);
   expect(unarmed.response.headers.get("www-authenticate")).toBe("Bearer");
 });
 
