@@ -11,7 +11,6 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { runCommand } from "../../config/commands.ts";
 import { loadHome } from "../../config/load.ts";
 import { onOneLine, readChain } from "../../config/tls-chain.ts";
-import { endsSoon } from "../../core/notice.ts";
 import { formatPem } from "../../core/formats/pem.ts";
 import { makeServerCertificate, takeLock } from "../../hsm/commands.ts";
 import { keepCredentials } from "../../plugins/http/credentials.ts";
@@ -39,12 +38,10 @@ beforeAll(async () => {
 afterAll(async () => await door.dispose());
 
 const tls = async (...args: readonly string[]) => await tlsOf(door.home, args);
-const tlsOf = async (home: string, args: readonly string[]) =>
-  await chancery(home, ["tls", ...args]);
 
-async function chancery(home: string, args: readonly string[]) {
+async function tlsOf(home: string, args: readonly string[]) {
   const [lines, said]: string[][] = [[], []];
-  const code = await runCommand(args, {
+  const code = await runCommand(["tls", ...args], {
     environment: { CHANCERY_HOME: home },
     folder: door.home,
     print: (line) => void lines?.push(line),
@@ -245,56 +242,6 @@ test("one of the operator's own is taken, with what is above it", async () => {
   expect(await readFile(at("trust/tls/cert.pem"), "utf8")).toBe(own.certificate);
   await expect.poll(names, { timeout: 10_000 }).toBe("DNS:door.corp.example");
   expect(await readFile(at("trust/tls/ca.pem"), "utf8")).toBe(own.authority);
-});
-
-test("chancery status says when the certificate that is shown ends, and when that is soon", async () => {
-  const home = at("shown");
-  await mkdir(join(home, "trust"), { recursive: true });
-  const root = await readFile("test/vectors/sigstore/trusted-root-public-good.json", "utf8");
-  await writeFile(join(home, "trust/trusted_root.json"), root);
-  const instance = JSON.parse(await readFile(at("instance.json"), "utf8")) as object;
-  const lives = async (tlsPort: number) => {
-    const here = { ...instance, origin: door.origin, tlsPort };
-    await writeFile(join(home, "instance.json"), JSON.stringify(here));
-  };
-  const status = async () => {
-    const { lines = [] } = await chancery(home, ["status", "--json"]);
-    return (JSON.parse(lines[0] ?? "") as { readonly tls: object }).tls;
-  };
-  await lives(door.tlsPort);
-  expect(await status()).toMatchObject({ names: await names(), endsSoon: false });
-  const notBefore = new Date(Math.floor(Date.now() / 1_000) * 1_000 - 7 * 86_400_000);
-  const fields = { organization: "Corp", names: ["soon.example"], addresses: [], days: 9 };
-  const soon = makeServerCertificate({ ...fields, notBefore });
-  await writeFile(at("soon"), soon.certificate);
-  await writeFile(at("soonKey"), soon.key);
-  expect((await tls("use", "soon", "--key", "soonKey")).code).toBe(0);
-  await expect.poll(names, { timeout: 10_000 }).toContain("soon.example");
-  const ends = new Date(notBefore.getTime() + 9 * 86_400_000).toISOString();
-  expect(await status()).toEqual({ names: "DNS:soon.example", ends, endsSoon: true });
-  const { lines } = await chancery(home, ["status"]);
-  expect(lines?.join("\n")).toContain(`TLS        certificate ends ${ends}, WHICH IS SOON`);
-  expect(door.journal.map(({ event }) => event)).toContain("tls-certificate-ends-soon");
-  await lives(1);
-  expect(await status()).toEqual({ problem: expect.stringContaining("127.0.0.1:1 (") as string });
-  // A process that joined another has a port of its own.
-  await writeFile(join(home, "joined.json"), JSON.stringify({ tlsPort: door.tlsPort }));
-  expect(await status()).toMatchObject({ endsSoon: true });
-  expect((await tls("use", "own", "--key", "key")).code).toBe(0);
-  await expect.poll(names, { timeout: 10_000 }).toBe("DNS:door.corp.example");
-});
-
-test.each([
-  [90, 31, false],
-  [90, 29, true],
-  [825, 31, false],
-  [825, 29, true],
-  [9, 3.1, false],
-  [9, 2.9, true],
-])("a term of %d days with %d left ends soon: %s", (days, left, isSoon) => {
-  const day = 86_400_000;
-  const term = { validFromDate: new Date(0), validToDate: new Date(days * day) };
-  expect(endsSoon(term, new Date((days - left) * day))).toBe(isSoon);
 });
 
 test("a pair that does not fit leaves the one before in force, and is told of", async () => {
