@@ -5,7 +5,7 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { type Context, emit, type Emitted } from "../../core/plugin.ts";
+import { type Context, emit, type Emitted, StartRefused } from "../../core/plugin.ts";
 import { isEmailAddress } from "../../core/formats/email.ts";
 import { decodeUtf8, encodeBase64Url } from "../../core/formats/encoding.ts";
 import { parseJson } from "../../core/formats/json.ts";
@@ -219,10 +219,13 @@ async function load(
   });
 }
 
+/** @throws {StartRefused} if there is none that could be a secret */
 async function readSecret(path: string): Promise<string> {
-  const secret = (await readFile(path, "utf8")).trim();
-  if (secret.length < minSecretLength) {
-    throw new Failure("internal", `the admin secret is shorter than ${minSecretLength} characters`);
-  }
-  return secret;
+  const text = await readFile(path, "utf8").catch((cause: NodeJS.ErrnoException) => {
+    throw new StartRefused(`the admin secret in ${path} cannot be read (${cause.code})`, { cause });
+  });
+  const secret = text.trim();
+  if (secret.length >= minSecretLength) return secret;
+  const least = `shorter than ${minSecretLength} characters`;
+  throw new StartRefused(`the admin secret in ${path} is ${least}`);
 }
