@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { connect, type TLSSocket } from "node:tls";
 import { type JsonValue, parseJsonBytes } from "../../core/formats/json.ts";
 import { Malformed } from "../../core/formats/malformed.ts";
-import { endsSoon } from "../../core/notice.ts";
+import { endsSoon } from "../../core/formats/notice.ts";
 import { readBounded } from "./files.ts";
 import { CommandError, exitCodes } from "./terminal.ts";
 

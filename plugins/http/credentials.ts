@@ -6,7 +6,7 @@ import { createPrivateKey, X509Certificate } from "node:crypto";
 import { readFile, stat } from "node:fs/promises";
 import { createSecureContext, type SecureContextOptions } from "node:tls";
 import { join } from "node:path";
-import { endsSoon } from "../../core/notice.ts";
+import { endsSoon } from "../../core/formats/notice.ts";
 import { type Context, StartRefused } from "../../core/plugin.ts";
 import type { Credentials } from "./listeners.ts";
 import type { http } from "./manifest.ts";

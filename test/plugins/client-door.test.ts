@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { createServer as createTlsServer } from "node:tls";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { runCommand } from "../../config/commands.ts";
-import { endsSoon } from "../../core/notice.ts";
+import { endsSoon } from "../../core/formats/notice.ts";
 import { makeServerCertificate } from "../../hsm/commands.ts";
 
 const dayMs = 86_400_000;
