@@ -42,7 +42,7 @@ export async function loadHome(home: string): Promise<Installed> {
   const configuration = await readConfiguration(root);
   const joined = await readJoined(root);
   const authorities = configuration.outbound.authorityFiles.map((file) =>
-    read(isAbsolute(file) ? file : join(root, file)),
+    isAbsolute(file) ? file : join(root, file),
   );
   return {
     entries: plugins,
@@ -56,8 +56,23 @@ export async function loadHome(home: string): Promise<Installed> {
       // The demo's own identity provider is on this machine.
       allowLoopback: /^(?:localhost|127(?:\.\d{1,3}){3})$/.test(new URL(origin).hostname),
       privateHosts: configuration.outbound.privateHosts,
-      extraAuthorities: await Promise.all(authorities),
+      extraAuthorities: await authoritiesIn(authorities),
     }),
+  };
+}
+
+/**
+ * The authorities in these files, as they are at each time: `chancery tls` replaces one while the services run. A file that is gone stays
+ * what it was.
+ *
+ * @throws {CompositionError} if one cannot be read now.
+ */
+async function authoritiesIn(paths: readonly string[]): Promise<() => Promise<readonly string[]>> {
+  let known = await Promise.all(paths.map(read));
+  return async () => {
+    const now = paths.map(async (path, at) => await read(path).catch(() => known[at] ?? ""));
+    known = await Promise.all(now);
+    return known;
   };
 }
 

@@ -62,6 +62,34 @@ export function requireUnder([leaf, ...above]: Chain, authorities: Chain, at: Da
   );
 }
 
+/**
+ * The one of `authorities` whose key signed the certificate and which signed itself, for the very same term: both were made at one
+ * stroke. One that goes on certifying has a term of its own. Undefined if there is none, or what stands there is damaged.
+ */
+export function madeTogether(
+  certificate: X509Certificate,
+  authorities: string,
+): X509Certificate | undefined {
+  const { validFrom, validTo } = certificate;
+  return chainIn(authorities).find(
+    (one) =>
+      one.validFrom === validFrom &&
+      one.validTo === validTo &&
+      one.verify(one.publicKey) &&
+      certificate.checkIssued(one) &&
+      certificate.verify(one.publicKey),
+  );
+}
+
+function chainIn(text: string): readonly X509Certificate[] {
+  try {
+    return readChain("authority", text);
+  } catch (thrown) {
+    if (!(thrown instanceof CommandError)) throw thrown;
+    return [];
+  }
+}
+
 function hasIssued(authority: X509Certificate, certificate: X509Certificate, at: Date): boolean {
   return (
     authority.ca &&

@@ -1,13 +1,13 @@
 /** `chancery tls`: the certificate of the door's TLS listener, shown, made anew with other names, or replaced by one of the operator's. */
 import { createPrivateKey, X509Certificate } from "node:crypto";
-import { readFile } from "node:fs/promises";
+import { mkdir, readFile } from "node:fs/promises";
 import { isIP } from "node:net";
 import { join, resolve } from "node:path";
 import { createSecureContext } from "node:tls";
 import * as v from "valibot";
 import { durableWrite } from "../core/durable.ts";
 import { parseTrustedRoot } from "../core/formats/trusted-root.ts";
-import { makeServerCertificate } from "../hsm/commands.ts";
+import { makeServerCertificate, takeLock, VaultRefused } from "../hsm/commands.ts";
 import {
   type Arguments,
   CommandError,
@@ -18,7 +18,14 @@ import {
 } from "../plugins/client/commands.ts";
 import { readConfiguration, readInstance } from "./load.ts";
 import { fromHome } from "./own-policy.ts";
-import { formatChain, onOneLine, readChain, requireInForce, requireUnder } from "./tls-chain.ts";
+import {
+  formatChain,
+  madeTogether,
+  onOneLine,
+  readChain,
+  requireInForce,
+  requireUnder,
+} from "./tls-chain.ts";
 
 /** What clients of a certificate that was made here are told to trust, below the home. */
 const authorityFile = join("trust", "tls", "ca.pem");
@@ -29,13 +36,12 @@ const section = v.looseObject({
 const mostDays = 825;
 const nameForm = /^(?:\*\.)?[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*$/;
 
-/** Where the files of a home are, and what trusts its own authority. */
+/** Where the files of a home are. */
 interface Place {
   readonly home: string;
   readonly certificate: string;
   readonly key: string;
-  /** True if the services themselves trust the authority: they read it when they start. */
-  readonly isTrustedHere: boolean;
+  readonly authority: string;
 }
 
 /** `tls show|renew|use`. */
@@ -62,17 +68,18 @@ async function renew(args: readonly string[], terminal: Terminal): Promise<void>
     switches: ["replace", "json"],
   });
   const place = await placeOf(terminal);
+  using _lock = await lockOf(place);
   const before = await readCertificate(place.certificate);
   const days = parsed.value("days") ?? String(mostDays);
   if (!/^[1-9]\d{0,2}$/.test(days) || Number(days) > mostDays) {
     throw new CommandError(exitCodes.usage, `--days is a whole number up to ${mostDays}`);
   }
   const wanted = wantedNames(parsed, namesOf(before));
-  const own = ownOrganization(before);
+  const own = await ownOrganization(place, before);
   if (own === undefined && !parsed.has("replace")) {
     throw new CommandError(
       exitCodes.failed,
-      `the certificate is by ${onOneLine(before.issuer)}, not made here: renew it there and say tls use, or replace it by one made here with --replace`,
+      `the certificate is by ${onOneLine(before.issuer)}, not made here, or by none of ${place.authority}: renew it there and say tls use, or replace it by one made here with --replace`,
     );
   }
   const made = makeServerCertificate({
@@ -83,23 +90,30 @@ async function renew(args: readonly string[], terminal: Terminal): Promise<void>
   });
   await replace(place, made);
   const notes = [
-    `whoever trusts ${join(place.home, authorityFile)} takes the new one: its CA is another each time`,
-    ...(place.isTrustedHere ? [restart] : []),
+    `whoever trusts ${place.authority} takes the new one: its CA is another each time`,
   ];
   tell(new X509Certificate(made.certificate), { parsed, terminal, notes });
 }
 
-/** The organization of the CA, if it is one that was made here: no other is called so. */
-function ownOrganization({ issuer }: X509Certificate): string | undefined {
-  const organization = /^O=(.+)$/m.exec(issuer)?.[1];
-  const isOwn = issuer.split("\n").includes(`CN=${organization} local TLS CA`);
-  return isOwn ? organization?.replaceAll(/\\(.)/g, "$1") : undefined;
+/**
+ * The organization of the CA, if it is one that was made here: the home has it, its key has signed the certificate, both were made
+ * together, and it is called so.
+ */
+async function ownOrganization(
+  { authority }: Place,
+  certificate: X509Certificate,
+): Promise<string | undefined> {
+  const text = await readIfThere(authority);
+  const found = text === null ? undefined : madeTogether(certificate, text);
+  const organization = /^O=(.+)$/m.exec(found?.subject ?? "")?.[1];
+  const isOwn = found?.subject.split("\n").includes(`CN=${organization} local TLS CA`);
+  return isOwn === true ? organization?.replaceAll(/\\(.)/g, "$1") : undefined;
 }
 
 /** The organization of the home's first CA; undefined in a home without a trusted root. */
 async function organizationOf(home: string): Promise<string | undefined> {
   const path = join(home, "trust", "trusted_root.json");
-  const text = await readFile(path, "utf8").catch(() => null);
+  const text = await readIfThere(path);
   return text === null ? undefined : parseTrustedRoot(text).certificateAuthorities[0]?.organization;
 }
 
@@ -117,9 +131,6 @@ function wantedNames(parsed: Arguments, now: ReturnType<typeof namesOf>) {
   );
 }
 
-const restart =
-  "start the services again: they trust this authority themselves, as it was at their start";
-
 async function use(args: readonly string[], terminal: Terminal): Promise<void> {
   const parsed = parseArguments(args, {
     operands: ["CERTIFICATE"],
@@ -129,6 +140,7 @@ async function use(args: readonly string[], terminal: Terminal): Promise<void> {
   const keyPath = parsed.value("key");
   if (keyPath === undefined) throw new CommandError(exitCodes.usage, "--key FILE is needed");
   const place = await placeOf(terminal);
+  using _lock = await lockOf(place);
   const read = async (path: string) => await readText(resolve(terminal.folder, path));
   const [certificate, key] = [await read(parsed.operands[0] ?? ""), await read(keyPath)];
   const authorityPath = parsed.value("authority");
@@ -145,12 +157,8 @@ async function use(args: readonly string[], terminal: Terminal): Promise<void> {
     key,
     authority: authority === null ? null : formatChain(authority),
   });
-  const notes = [
-    ...(authority === null
-      ? [`${join(place.home, authorityFile)} stays as it is: name yours with --authority`]
-      : []),
-    ...(authority !== null && place.isTrustedHere ? [restart] : []),
-  ];
+  const notes =
+    authority === null ? [`${place.authority} stays as it is: name yours with --authority`] : [];
   tell(found, { parsed, terminal, notes });
 }
 
@@ -172,14 +180,33 @@ function requirePair(certificate: string, key: string): void {
   }
 }
 
-/** Interrupted between two of these, the door keeps the pair it has; said again, all are there. */
+/**
+ * The authorities before and after are both there until the door shows the new certificate. Interrupted between two of these, the door
+ * keeps the pair it has; said again, all are there.
+ */
 async function replace(
   place: Place,
   made: { readonly certificate: string; readonly key: string; readonly authority: string | null },
 ): Promise<void> {
-  if (made.authority !== null) await durableWrite(join(place.home, authorityFile), made.authority);
+  if (made.authority !== null) {
+    const before = (await readIfThere(place.authority)) ?? "";
+    await durableWrite(place.authority, made.authority + before);
+  }
   await durableWrite(place.key, made.key, 0o600);
   await durableWrite(place.certificate, made.certificate);
+  if (made.authority !== null) await durableWrite(place.authority, made.authority);
+}
+
+/** Two at once could leave the key of one beside the certificate of the other. @throws {CommandError} if there is another */
+async function lockOf({ home }: Place): Promise<Disposable> {
+  const folder = join(home, "ceremony");
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  try {
+    return takeLock(join(folder, "tls.lock"), "replaces the certificate of this home");
+  } catch (cause) {
+    if (!(cause instanceof VaultRefused)) throw cause;
+    throw new CommandError(exitCodes.failed, cause.message, { cause });
+  }
 }
 
 function tell(
@@ -233,16 +260,16 @@ function listOf(
 
 async function placeOf({ environment, folder }: Terminal): Promise<Place> {
   const home = resolve(folder, environment["CHANCERY_HOME"] || ".chancery");
-  const { tlsCertificate, tlsKey, outbound } = await fromHome(async () => {
+  const { tlsCertificate, tlsKey } = await fromHome(async () => {
     await readInstance(home);
-    const { sections, outbound: reach } = await readConfiguration(home);
-    return { ...v.parse(section, sections["http"] ?? {}), outbound: reach };
+    const { sections } = await readConfiguration(home);
+    return v.parse(section, sections["http"] ?? {});
   });
   return {
     home,
     certificate: join(home, tlsCertificate),
     key: join(home, tlsKey),
-    isTrustedHere: outbound.authorityFiles.includes("trust/tls/ca.pem"),
+    authority: join(home, authorityFile),
   };
 }
 
@@ -257,7 +284,16 @@ async function readCertificate(path: string): Promise<X509Certificate> {
 }
 
 async function readText(path: string): Promise<string> {
-  return await readFile(path, "utf8").catch((cause: unknown) => {
-    throw new CommandError(exitCodes.environment, `${path} cannot be read`, { cause });
+  const text = await readIfThere(path);
+  if (text !== null) return text;
+  throw new CommandError(exitCodes.environment, `${path} cannot be read: it is not there`);
+}
+
+/** Null if there is no such file. @throws {CommandError} if there is one that cannot be read */
+async function readIfThere(path: string): Promise<string | null> {
+  return await readFile(path, "utf8").catch((cause: NodeJS.ErrnoException) => {
+    if (cause.code === "ENOENT") return null;
+    const message = `${path} cannot be read (${cause.code ?? cause.message})`;
+    throw new CommandError(exitCodes.environment, message, { cause });
   });
 }

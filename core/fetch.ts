@@ -49,8 +49,8 @@ export interface FetchOptions {
   readonly allowLoopback?: boolean;
   /** Host names that may resolve to private addresses (RFC 1918, RFC 4193, RFC 6598), as a corporate IdP does. */
   readonly privateHosts?: readonly string[];
-  /** Certificates (PEM) of authorities trusted besides the system's. */
-  readonly extraAuthorities?: readonly string[];
+  /** Certificates (PEM) of authorities trusted besides the system's, as they are when a request is made. */
+  readonly extraAuthorities?: () => Promise<readonly string[]>;
   /** Name resolution; the system's unless a test says otherwise. */
   readonly lookup?: (host: string) => Promise<readonly ResolvedAddress[]>;
 }
@@ -67,8 +67,8 @@ const maxHeaderBytes = 16_384;
 
 /** Makes the client. Every connection is used once; nothing is cached. */
 export function createFetch(options: FetchOptions = {}): OutboundFetch {
-  const authoritiesFor = (more: readonly string[] = []) => {
-    const authorities = [...(options.extraAuthorities ?? []), ...more];
+  const authoritiesFor = async (more: readonly string[] = []) => {
+    const authorities = [...((await options.extraAuthorities?.()) ?? []), ...more];
     return authorities.length === 0 ? undefined : [...getCACertificates("default"), ...authorities];
   };
   const resolve = options.lookup ?? ((host) => systemLookup(host, { all: true }));
@@ -83,7 +83,7 @@ export function createFetch(options: FetchOptions = {}): OutboundFetch {
         target,
         addresses,
         deadline,
-        ca: authoritiesFor(limits.authorities),
+        ca: await authoritiesFor(limits.authorities),
         maxBytes: limits.maxBytes ?? defaultMaxBytes,
         post: limits.post ?? null,
       };

@@ -183,8 +183,10 @@ function compileArray(item: Node): Reader | null {
     ((value) => {
       if (!Array.isArray(value)) return odd;
       const all: unknown[] = [];
-      for (const one of value as unknown[]) {
-        const part = read(one);
+      // By index, as the schema goes: an array may have an iterator of its own that tells of others.
+      const given = value as readonly unknown[];
+      for (let at = 0; at < given.length; at++) {
+        const part = read(given[at]);
         if (part === odd) return odd;
         all.push(part);
       }

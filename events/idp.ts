@@ -25,7 +25,7 @@ export const issueDemoToken = ask("idp", "issueDemoToken", {
     network: v.optional(v.pipe(v.string(), v.maxLength(64))),
   }),
   answer: v.strictObject({ idToken: v.string() }),
-  failures: ["access-denied", "key-unavailable"],
+  failures: ["access-denied", "policy-refused", "key-unavailable"],
   deadlineMs: 10_000,
 });
 

@@ -12,6 +12,7 @@ export type { TranscriptLine } from "./ceremony/transcript.ts";
 export { makeServerCertificate } from "./ceremony/tls.ts";
 export { verifyTranscript } from "./ceremony/verify.ts";
 export { VaultRefused } from "./errors.ts";
+export { takeLock } from "./lock.ts";
 export {
   abandon,
   type OperationRequest,

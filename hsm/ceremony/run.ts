@@ -2,9 +2,9 @@
 import { existsSync } from "node:fs";
 import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { DatabaseSync } from "node:sqlite";
 import { durableWrite, syncPath } from "../../core/durable.ts";
 import { VaultRefused } from "../errors.ts";
+import { takeLock } from "../lock.ts";
 import { Bench } from "./bench.ts";
 import { expectedInventory } from "./inventory.ts";
 import { Progress } from "./progress.ts";
@@ -67,7 +67,8 @@ export async function runCeremony(
   if (mode !== "perform") return await rehearse(request, script, { mode, observer });
   const folder = join(request.home, "ceremony");
   await mkdir(folder, { recursive: true, mode: 0o700 });
-  using _lock = takeLock(join(folder, `${script.ceremony}.lock`));
+  // Two at once would write two transcripts into one.
+  using _lock = takeLock(join(folder, `${script.ceremony}.lock`), "performs this ceremony");
   const rehearsal = await requireRehearsal(request.home, script);
   const transcript = await perform({ ...request, rehearsal: false }, script, {
     observer,
@@ -253,16 +254,4 @@ function refuseWhatExists(home: string, script: Script): void {
       throw new VaultRefused(`${path} exists already; a ceremony overwrites nothing`);
     }
   }
-}
-
-/** Two at once would write two transcripts into one. Held by an open transaction, so that a killed process does not hold it. */
-function takeLock(path: string): Disposable {
-  const lock = new DatabaseSync(path, { timeout: 0 });
-  try {
-    lock.exec("BEGIN EXCLUSIVE");
-  } catch {
-    lock.close();
-    throw new VaultRefused(`another process performs this ceremony: it holds ${path}`);
-  }
-  return { [Symbol.dispose]: () => lock.close() };
 }

@@ -6,7 +6,6 @@
 import { existsSync } from "node:fs";
 import { mkdir, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { DatabaseSync } from "node:sqlite";
 import { syncPath } from "../../core/durable.ts";
 import type { AnswerOf, Ask, QuestionOf } from "../../events/contract.ts";
 import { Bench } from "../ceremony/bench.ts";
@@ -14,6 +13,7 @@ import { expectedInventory } from "../ceremony/inventory.ts";
 import { parseTranscript, seal, Transcript } from "../ceremony/transcript.ts";
 import { verifyTranscript } from "../ceremony/verify.ts";
 import { VaultRefused } from "../errors.ts";
+import { takeLock } from "../lock.ts";
 
 /** Puts an ask in the operator's name. */
 export type OperatorAsk = <A extends Ask>(ask: A, question: QuestionOf<A>) => Promise<AnswerOf<A>>;
@@ -69,6 +69,7 @@ export interface OperationResult {
 export const offline = "offline";
 /** The key on it that signs targets, and with that the transcripts. */
 export const targetsKey = "tuf-targets";
+const performs = "performs an operation on this home";
 const prefix = "operation-";
 const suffix = ".transcript.jsonl";
 
@@ -79,7 +80,7 @@ export async function conduct(
 ): Promise<OperationResult> {
   const folder = join(request.home, "ceremony");
   await mkdir(folder, { recursive: true, mode: 0o700 });
-  using _lock = takeLock(join(folder, "operations.lock"));
+  using _lock = takeLock(join(folder, "operations.lock"), performs);
   const path = join(folder, `${prefix}${operation.name}${suffix}`);
   if (existsSync(path) && isSealed(await readFile(path, "utf8"))) {
     requireEnded(await readFile(path, "utf8"), operation.name);
@@ -126,7 +127,7 @@ export async function abandon(
   const folder = join(request.home, "ceremony");
   const path = join(folder, `${prefix}${name}${suffix}`);
   if (!existsSync(path)) throw new VaultRefused(`there is no operation "${name}"`);
-  using _lock = takeLock(join(folder, "operations.lock"));
+  using _lock = takeLock(join(folder, "operations.lock"), performs);
   if (isSealed(await readFile(path, "utf8"))) {
     throw new VaultRefused(`the operation "${name}" has ended already`);
   }
@@ -195,16 +196,4 @@ function isSealed(text: string): boolean {
 
 function wholeSeconds(date: Date): Date {
   return new Date(Math.floor(date.getTime() / 1_000) * 1_000);
-}
-
-/** Held by an open transaction, so that a killed process does not hold it. */
-function takeLock(path: string): Disposable {
-  const lock = new DatabaseSync(path, { timeout: 0 });
-  try {
-    lock.exec("BEGIN EXCLUSIVE");
-  } catch {
-    lock.close();
-    throw new VaultRefused(`another process performs an operation on this home: it holds ${path}`);
-  }
-  return { [Symbol.dispose]: () => lock.close() };
 }

@@ -49,7 +49,7 @@ export async function readIdToken(given: string, terminal: Terminal): Promise<Id
   }
 }
 
-/** What the embedded provider answers if there is no such demo account, or its secret is another. */
+/** What the embedded provider answers if there is no such demo account. */
 export const refusedSignIn: WilledRefusal = {
   status: 400,
   says: "invalid_grant",
@@ -75,9 +75,15 @@ export async function requestDemoToken(
       email,
     }).toString(),
     what,
-    accept: [200],
+    // 401 is the answer to another secret.
+    accept: [200, 401],
     refusals: [refusedSignIn],
   });
+  if (answer.status === 401) {
+    throw environmentError(
+      `the admin secret in ${adminSecretPath(terminal)} is not the one that the service reads (idp.adminSecretFile in config.yaml): put the same into both, or allow no demo accounts (idp.accounts: [])`,
+    );
+  }
   const json = jsonOf(answer, what) as { readonly [name: string]: JsonValue } | null;
   const token = json?.["id_token"];
   if (typeof token !== "string") {
@@ -147,8 +153,12 @@ function notAToken(what: string, cause?: unknown): CommandError {
   );
 }
 
+function adminSecretPath(terminal: Terminal): string {
+  return join(homeOf(terminal), "secrets", "admin");
+}
+
 async function readAdminSecret(terminal: Terminal): Promise<string> {
-  const path = join(homeOf(terminal), "secrets", "admin");
+  const path = adminSecretPath(terminal);
   const secret = decodeUtf8(await readBounded(path, "the admin secret", 1024)).trim();
   if (/^[!-~]{1,256}$/.test(secret)) return secret;
   throw environmentError(`${path} does not hold an admin secret`);

@@ -5,6 +5,7 @@ import { type JsonValue, parseJson, parseJsonBytes } from "../../core/formats/js
 import { Malformed } from "../../core/formats/malformed.ts";
 import type { TrustedRoot } from "../../core/formats/trusted-root.ts";
 import { parseArguments } from "./arguments.ts";
+import { type DoorCertificate, readDoorCertificate } from "./door.ts";
 import { readBounded } from "./files.ts";
 import { homeOf, readInstance, readTrustedRoot } from "./home.ts";
 import { fetchCheckpoint } from "./checkpoint.ts";
@@ -19,11 +20,12 @@ export async function run(args: readonly string[], terminal: Terminal): Promise<
   const trustedRoot = await readTrustedRoot(terminal, undefined);
   const { origin, id, createdAt } = instance;
   const keys = await readKeys(terminal);
-  const [health, logs, search, tuf] = await Promise.all([
+  const [health, logs, search, tuf, tls] = await Promise.all([
     readHealth(origin),
     Promise.all(logNames.map(async (name) => await readLog(origin, name, trustedRoot))),
     readSearch(origin),
     readTufExpiry(origin),
+    orProblem(async () => await readDoorCertificate(homeOf(terminal), new Date())),
   ]);
   const status = {
     origin,
@@ -36,6 +38,7 @@ export async function run(args: readonly string[], terminal: Terminal): Promise<
     search,
     keys,
     tuf,
+    tls,
   };
   terminal.print(parsed.has("json") ? JSON.stringify(status) : render(status));
   return health.ready ? exitCodes.ok : exitCodes.failed;
@@ -58,6 +61,8 @@ interface Status {
   readonly search: OrProblem<readonly Extent[]>;
   readonly keys: OrProblem<readonly { readonly label: string; readonly algorithm: string }[]>;
   readonly tuf: OrProblem<{ readonly version: number; readonly expires: string }>;
+  /** What the TLS listener of this machine shows. */
+  readonly tls: OrProblem<DoorCertificate>;
 }
 
 interface Extent {
@@ -157,7 +162,7 @@ function jsonOrText(body: Uint8Array): JsonValue {
 }
 
 function render(status: Status): string {
-  const { origin, home, createdAt, ready, health, logs, search, keys, tuf } = status;
+  const { origin, home, createdAt, ready, health, logs, search, keys, tuf, tls } = status;
   return [
     `${ready ? "ready" : "NOT READY"}  ${origin}`,
     `home       ${home}, made ${createdAt}`,
@@ -174,7 +179,14 @@ function render(status: Status): string {
     "problem" in tuf
       ? `TUF        ${tuf.problem}`
       : `TUF        timestamp ${tuf.version}, expires ${tuf.expires}`,
+    `TLS        ${renderDoor(tls)}`,
   ].join("\n");
+}
+
+function renderDoor(tls: Status["tls"]): string {
+  if ("problem" in tls) return tls.problem;
+  const soon = tls.endsSoon ? ", WHICH IS SOON: chancery tls renew, or chancery tls use" : "";
+  return `certificate ends ${tls.ends}${soon}`;
 }
 
 function renderSearch(search: Status["search"]): string {

@@ -48,7 +48,7 @@ export interface Command {
 
 /**
  * Why a service did not do what it was asked, where that is its operator's will and no fault; scripts depend on it. `policy-refused`: the
- * policy allows the identity no certificate. `sign-in-refused`: there is no such demo account, or the secret for it is another.
+ * policy allows the identity no certificate. `sign-in-refused`: there is no such demo account.
  * `log-frozen`: the log takes no more entries. `scts-detached`: certificates come without the SCT that a bundle needs.
  */
 export type Reason = "policy-refused" | "sign-in-refused" | "log-frozen" | "scts-detached";

@@ -10,6 +10,7 @@ import { Malformed } from "../../core/formats/malformed.ts";
 import type { Clock } from "../../core/clock.ts";
 import type { Journal } from "../../core/journal.ts";
 import { Failure } from "../../events/failure.ts";
+import { parseCertificate } from "../../core/formats/x509.ts";
 import { type ChainRules, readTrust, type Trust } from "./chain.ts";
 
 /** So often at most is the vault asked, whatever strangers submit. */
@@ -72,6 +73,43 @@ export function ownRoots(
       trust.roots.push(...read.roots);
       trust.chains.push(...read.chains);
     }
+  };
+}
+
+/**
+ * The chains of the keys that the configuration names. One that does not hold now, because a term in it is over or has not begun, stops
+ * none of the others: its root goes on being named to those who ask for roots (RFC 6962 §4.7), nothing below it is taken while that
+ * lasts, and the journal says so. Those that hold come first, as a root may be called like the one before it.
+ *
+ * @throws {Malformed} or {KeyInsecure} or {Failure} if one would not hold at any time.
+ */
+export function trustIn(
+  chains: readonly (readonly Uint8Array[])[],
+  { rules, clock, journal }: Parts,
+): Trust {
+  const now = clock.now();
+  const isInTerm = (chain: readonly Uint8Array[]) => {
+    const { begins, ends } = termOf(chain);
+    return chain.length === 0 || (begins <= now && now <= ends);
+  };
+  const holds = readTrust(chains.filter(isInTerm), { ...rules, now });
+  for (const chain of chains.filter((one) => !isInTerm(one))) {
+    const { begins, ends } = termOf(chain);
+    const read = readTrust([chain], { ...rules, now: begins });
+    const certificateSha256 = chain.map((der) => encodeHex(sha256(der)));
+    journal.warn("ct.accepted-chain-not-valid-now", { certificateSha256, begins, ends });
+    holds.roots.push(...read.roots);
+    holds.chains.push(...read.chains);
+  }
+  return holds;
+}
+
+/** When all certificates of a chain are valid. */
+function termOf(chain: readonly Uint8Array[]): { readonly begins: Date; readonly ends: Date } {
+  const read = chain.map(parseCertificate);
+  return {
+    begins: new Date(Math.max(...read.map(({ notBefore }) => notBefore.getTime()))),
+    ends: new Date(Math.min(...read.map(({ notAfter }) => notAfter.getTime()))),
   };
 }
 

@@ -7,9 +7,9 @@ import type { addChain } from "../../events/ct.ts";
 import { Failure } from "../../events/failure.ts";
 import { describeKey, listOwnRoots } from "../../events/hsm.ts";
 import { appendEntry } from "../../events/log.ts";
-import { acceptChain, readTrust, type Trust } from "./chain.ts";
+import { acceptChain, type Trust } from "./chain.ts";
 import { ct } from "./manifest.ts";
-import { againWithRoots, ownRoots } from "./own-roots.ts";
+import { againWithRoots, ownRoots, trustIn } from "./own-roots.ts";
 import { purposeOids } from "./purposes.ts";
 import { inLog, reads } from "./reads.ts";
 import { shardCalled, shardFor, shardsOf } from "./shards.ts";
@@ -31,10 +31,8 @@ export default ct.implement(async ({ ask, clock, config, journal }) => {
   const { accepts, rejectExpired } = config;
   const described = await Promise.all(accepts.map(async (key) => await ask(describeKey, { key })));
   const rules = { purposes: purposeOids(config.keyPurposes), rejectExpired };
-  const trust = readTrust(
-    described.map(({ chain = [] }) => chain),
-    { ...rules, now: clock.now() },
-  );
+  const chains = described.map(({ chain = [] }) => chain);
+  const trust = trustIn(chains, { rules, clock, journal });
 
   const listed = async () => await ask(listOwnRoots, {});
   const lookForRoots = ownRoots(trust, listed, { rules, clock, journal });

@@ -6,6 +6,7 @@ import { createPrivateKey, X509Certificate } from "node:crypto";
 import { readFile, stat } from "node:fs/promises";
 import { createSecureContext, type SecureContextOptions } from "node:tls";
 import { join } from "node:path";
+import { endsSoon } from "../../core/formats/notice.ts";
 import { type Context, StartRefused } from "../../core/plugin.ts";
 import type { Credentials } from "./listeners.ts";
 import type { http } from "./manifest.ts";
@@ -31,8 +32,6 @@ export interface KeptCredentials extends Disposable {
 
 /** How often the files are looked at: a replaced pair is two files, and both are there by the second look. */
 const lookEveryMs = 500;
-/** How long before its end each start tells of it. */
-const noticeMs = 30 * 86_400_000;
 
 /** @throws {StartRefused} if there is no pair to begin with */
 export async function keepCredentials(context: DoorContext): Promise<KeptCredentials> {
@@ -45,9 +44,9 @@ export async function keepCredentials(context: DoorContext): Promise<KeptCredent
     throw new StartRefused(`TLS: ${reasonOf(cause)}`, { cause });
   });
   const noteEnd = (): void => {
-    const { validToDate: until } = new X509Certificate(now.certificate);
-    if (until.getTime() - clock.now().getTime() < noticeMs) {
-      journal.warn("tls-certificate-ends-soon", { until: until.toISOString() });
+    const certificate = new X509Certificate(now.certificate);
+    if (endsSoon(certificate, clock.now())) {
+      journal.warn("tls-certificate-ends-soon", { until: certificate.validToDate.toISOString() });
     }
   };
   noteEnd();
@@ -115,7 +114,9 @@ async function read([certificatePath, keyPath]: readonly [string, string]): Prom
     readFile(keyPath, "utf8"),
   ]);
   if (!new X509Certificate(certificate).checkPrivateKey(createPrivateKey(key))) {
-    throw new Error(`the key in ${keyPath} is not that of the certificate in ${certificatePath}`);
+    throw new Error(
+      `the key in ${keyPath} is not that of the certificate in ${certificatePath}; chancery tls renew makes both anew, chancery tls use takes a pair of yours`,
+    );
   }
   // OpenSSL refuses more: a damaged certificate further down, a key that is too small.
   createSecureContext(secureContext({ certificate, key }));

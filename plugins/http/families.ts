@@ -38,6 +38,7 @@ const statuses = {
 /** Fixed texts for requests that are refused before any API looks at them. */
 const refusals: { readonly [status: number]: string } = {
   400: "bad request",
+  401: "unauthorized",
   403: "forbidden",
   404: "not found",
   405: "method not allowed",
@@ -202,22 +203,26 @@ export const textFamily: Family = {
   word: (status) => text(status),
 };
 
-/** RFC 6749 §5.2: `{error}`. Nothing in a page has the admin secret. */
+/** RFC 6749 §5.2: `{error}`. Nothing in a page has the admin secret: who shows another is no client, who names no account has no grant. */
 export const oauthFamily: Family = {
   crossOrigin: false,
-  statuses: { ...statuses, "access-denied": 400 },
+  statuses: { ...statuses, "access-denied": 401, "policy-refused": 400 },
   word(status, code) {
     const error =
-      code === "access-denied"
-        ? "invalid_grant"
-        : status < 500
-          ? "invalid_request"
-          : "server_error";
+      (code && oauthErrors[code]) ?? (status < 500 ? "invalid_request" : "server_error");
     return {
       ...json({ error, error_description: refusalText(status) }, status),
-      headers: { "cache-control": "no-store" },
+      headers: {
+        "cache-control": "no-store",
+        ...(status === 401 && { "www-authenticate": "Bearer" }),
+      },
     };
   },
+};
+
+const oauthErrors: { readonly [Code in FailureCode]?: string } = {
+  "access-denied": "invalid_client",
+  "policy-refused": "invalid_grant",
 };
 
 function text(status: number): Answered {

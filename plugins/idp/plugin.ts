@@ -5,7 +5,7 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { type Context, emit, type Emitted } from "../../core/plugin.ts";
+import { type Context, emit, type Emitted, StartRefused } from "../../core/plugin.ts";
 import { isEmailAddress } from "../../core/formats/email.ts";
 import { decodeUtf8, encodeBase64Url } from "../../core/formats/encoding.ts";
 import { parseJson } from "../../core/formats/json.ts";
@@ -98,14 +98,18 @@ function refusalOf(
   adminDigest: Uint8Array,
   accounts: IdpContext["config"]["accounts"],
 ): Failure | null {
+  // Where no secret opens anything, it does not matter which is shown.
+  if (accounts.length === 0) return new Failure("policy-refused", noSuchAccount);
   if (!timingSafeEqual(digest(adminSecret.trim()), adminDigest)) {
     return new Failure("access-denied", "the admin secret is not this home's");
   }
   if (!isEmailAddress(email)) return new Failure("malformed", "not an e-mail address");
   if (!/^[!-~]{1,256}$/.test(audience)) return new Failure("malformed", "not an audience");
   if (accounts === "any" || accounts.includes(email)) return null;
-  return new Failure("access-denied", "there is no such demo account");
+  return new Failure("policy-refused", noSuchAccount);
 }
+
+const noSuchAccount = "there is no such demo account";
 
 /** What of the plugin the sign-in behind the socket is made with. */
 interface Behind {
@@ -215,10 +219,13 @@ async function load(
   });
 }
 
+/** @throws {StartRefused} if there is none that could be a secret */
 async function readSecret(path: string): Promise<string> {
-  const secret = (await readFile(path, "utf8")).trim();
-  if (secret.length < minSecretLength) {
-    throw new Failure("internal", `the admin secret is shorter than ${minSecretLength} characters`);
-  }
-  return secret;
+  const text = await readFile(path, "utf8").catch((cause: NodeJS.ErrnoException) => {
+    throw new StartRefused(`the admin secret in ${path} cannot be read (${cause.code})`, { cause });
+  });
+  const secret = text.trim();
+  if (secret.length >= minSecretLength) return secret;
+  const least = `shorter than ${minSecretLength} characters`;
+  throw new StartRefused(`the admin secret in ${path} is ${least}`);
 }

@@ -38,7 +38,10 @@ afterAll(async () => {
 });
 
 it("trusts a configured authority besides the system's", async () => {
-  const fetch = createFetch({ allowLoopback: true, extraAuthorities: [authority] });
+  const fetch = createFetch({
+    allowLoopback: true,
+    extraAuthorities: async () => await Promise.resolve([authority]),
+  });
   expect((await fetch(`https://localhost:${port}/`)).status).toBe(200);
 });
 
@@ -60,7 +63,10 @@ it("trusts nobody else, whatever the environment says", async () => {
 
 it("refuses a certificate for another name", async () => {
   served = 0;
-  const fetch = createFetch({ allowLoopback: true, extraAuthorities: [authority] });
+  const fetch = createFetch({
+    allowLoopback: true,
+    extraAuthorities: async () => await Promise.resolve([authority]),
+  });
   await expect(fetch(`https://127.0.0.1:${port}/`)).rejects.toThrow("not reachable");
   expect(served).toBe(0);
 });

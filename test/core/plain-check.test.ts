@@ -53,7 +53,46 @@ const values: readonly unknown[] = [
   new Map(),
   () => "ab",
   Symbol("ab"),
+  ...unusual(),
 ];
+
+/** Objects that are not what they look like. None comes over the bus, where every value is made anew from bytes. */
+function unusual(): readonly unknown[] {
+  const telling = (own: readonly unknown[], told: readonly unknown[]) =>
+    Object.defineProperty([...own], Symbol.iterator, { value: () => told.values() });
+  const sparse: unknown[] = [];
+  sparse[1] = "ab";
+  const above = {
+    get a() {
+      return "ab";
+    },
+  };
+  const inArray = Object.setPrototypeOf([], { 0: "ab", length: 1 }) as unknown;
+  return [
+    telling(["ab"], [1]),
+    telling([1], ["ab"]),
+    telling(["ab", "ab"], ["ab"]),
+    telling([], ["ab"]),
+    sparse,
+    Array.from({ length: 1 }),
+    inArray,
+    Object.assign(["ab"], { a: "ab" }),
+    new Proxy({ a: "ab" }, {}),
+    new Proxy({ a: "ab", c: 0 }, {}),
+    new Proxy(["ab"], {}),
+    new Proxy(["ab", 1], {}),
+    new Proxy({ a: "ab" }, { getPrototypeOf: () => Array.prototype }),
+    Object.create(above),
+    Object.assign(Object.create(above) as object, { b: 1n }),
+    Object.create(Object.prototype, { a: { get: () => "ab", enumerable: true } }),
+    Object.create(Object.prototype, { a: { get: () => 1, enumerable: true } }),
+    Object.create(null, { a: { value: "ab", enumerable: true } }),
+    new (class {
+      a = "ab";
+    })(),
+    new (class extends Array<unknown> {})(1),
+  ];
+}
 
 const text = v.pipe(v.string(), v.minLength(1), v.maxLength(2));
 const member = { a: text, b: v.optional(uint) };
@@ -102,6 +141,26 @@ test.for(Object.entries(schemas))(
     }
   },
 );
+
+test("an object that says otherwise each time it is asked gives nothing that the schema would not take", () => {
+  const honest = { a: "ab", b: 1n };
+  let asked = 0;
+  const turns = [
+    { get: (target: typeof honest, key: keyof typeof honest) => (asked++ % 2 ? 0 : target[key]) },
+    { has: () => asked++ % 2 === 0 },
+    { ownKeys: () => (asked++ % 2 ? ["a"] : ["a", "b", "c"]) },
+    { getOwnPropertyDescriptor: () => undefined },
+    { getPrototypeOf: () => Object.prototype, has: () => false },
+  ];
+  for (const [name, schema] of Object.entries(schemas)) {
+    for (const turn of turns) {
+      for (let again = 0; again < 4; again++) {
+        const given = check(quick(schema), new Proxy(honest, turn as ProxyHandler<typeof honest>));
+        if ("value" in given) expect([name, check(schema, given.value)]).toEqual([name, given]);
+      }
+    }
+  }
+});
 
 test("what it gives is new", () => {
   const given = { a: "ab", b: [1n] };

@@ -59,7 +59,7 @@ export async function openHouse(): Promise<House> {
     fetch: createFetch({
       allowLoopback: true,
       privateHosts: [],
-      extraAuthorities: [outside.authority],
+      extraAuthorities: async () => await Promise.resolve([outside.authority]),
       lookup: outside.lookup,
     }),
     home,

@@ -13,7 +13,7 @@ import { type Cli, issuer, startCli } from "../support/cli.ts";
 
 const policy = ["/api/v2/signingCert", fulcioFamily, "policy-refused", refusedByPolicy] as const;
 const ct = ["/api/v2/signingCert", fulcioFamily, "log-frozen", refusedByCt] as const;
-const signIn = ["/oidc/token", oauthFamily, "access-denied", refusedSignIn] as const;
+const signIn = ["/oidc/token", oauthFamily, "policy-refused", refusedSignIn] as const;
 const log = ["/api/v1/log/entries", rekorFamily, "log-frozen", refusedFrozen] as const;
 
 let box: Cli;
@@ -89,6 +89,17 @@ describe("what stays a refusal", () => {
   ] as const)("%s answers %i in other words", async ([path, status]) => {
     box.behaviour.before.set(path, [status]);
     expect((await failure())[0]).toBe("Refusal");
+  });
+
+  test("another admin secret than the service's, which is said", async () => {
+    const code = "access-denied";
+    const status = oauthFamily.statuses[code];
+    const { body } = oauthFamily.word(status, code);
+    box.behaviour.before.set("/oidc/token", [{ status, body: String(body) }]);
+    const [name, message] = await failure();
+    expect(name).toBe("Refusal");
+    expect(message).toContain(`the admin secret in ${join(box.home, "secrets/admin")} is not`);
+    expect(message.split("\n")).toHaveLength(1);
   });
 
   test("an answer that is broken", async () => {

@@ -3,9 +3,9 @@ import { describe, expect, test, vi } from "vitest";
 import { formatName, keyPurposes } from "../../core/formats/x509.ts";
 import { Failure } from "../../events/failure.ts";
 import { authorityExtensions } from "../../hsm/ceremony/profiles.ts";
-import { readTrust } from "../../plugins/ct/chain.ts";
-import { againWithRoots, ownRoots } from "../../plugins/ct/own-roots.ts";
-import { certificate, softAuthority, softKey } from "../crypto/soft-authority.ts";
+import { acceptChain, readTrust } from "../../plugins/ct/chain.ts";
+import { againWithRoots, ownRoots, trustIn } from "../../plugins/ct/own-roots.ts";
+import { certificate, codeSigning, softAuthority, softKey } from "../crypto/soft-authority.ts";
 
 const now = new Date("2026-11-21T12:00:00Z");
 const rules = { purposes: new Set([keyPurposes.codeSigning]), rejectExpired: false };
@@ -97,6 +97,61 @@ describe("a CA that is its own root", () => {
     pass(60_000);
     await look(true);
     expect(certificatesOf(trust)).toEqual([first, second, later]);
+  });
+});
+
+describe("a chain that the configuration names and that is not valid now", () => {
+  const warn = vi.fn();
+  const journal = { info: warn, warn, error: warn };
+  const clock = { now: () => now };
+  const ended = ownRoot("ended", { fromMs: -2_000, toMs: -1_000 });
+
+  test("stops nobody, is named among the roots, and is told of", async () => {
+    const later = ownRoot("later", { fromMs: 1_000 });
+    const trust = trustIn([[ended], [first], [], [later]], { rules, clock, journal });
+    expect(certificatesOf(trust)).toEqual([first, ended, later]);
+    expect(warn.mock.calls).toEqual([
+      [
+        "ct.accepted-chain-not-valid-now",
+        expect.objectContaining({ ends: new Date("2026-11-21T11:59:59Z") }),
+      ],
+      [
+        "ct.accepted-chain-not-valid-now",
+        expect.objectContaining({ begins: new Date("2026-11-21T12:00:01Z") }),
+      ],
+    ]);
+    // What took over from the one that has ended is still looked for.
+    const alone = trustIn([[ended]], { rules, clock, journal });
+    const list = async () => await Promise.resolve({ certificates: [ended, second] });
+    await ownRoots(alone, list, { rules, clock, journal })(true);
+    expect(certificatesOf(alone)).toEqual([ended, second]);
+  });
+
+  test("has nothing taken below it, while what is below the others is", () => {
+    const past = softAuthority(new Date(now.getTime() - 3 * 365 * 86_400_000));
+    const present = softAuthority(now);
+    const trust = trustIn([past.chain, present.chain], { rules, clock, journal });
+    const submit = ({ issuing, chain }: typeof past) => {
+      const leaf = certificate(issuing, "ecdsa-sha256", {
+        notBefore: now,
+        notAfter: now,
+        issuer: issuing.name,
+        subject: formatName({ commonName: "leaf" }),
+        publicKey: softKey().spki,
+        extensions: [codeSigning],
+      });
+      return acceptChain("certificate", [leaf, ...chain], trust, { ...rules, now });
+    };
+    expect(submit(present).notAfter).toEqual(now);
+    expect(() => submit(past)).toThrow("a CA certificate is not valid now");
+  });
+
+  test("that holds at no time at all stops the start, as any that does not hold", () => {
+    const bad = ownRoot("bad", { signer: softKey(), fromMs: -2_000, toMs: -1_000 });
+    expect(() => trustIn([[bad], [first]], { rules, clock, journal })).toThrow("does not verify");
+    const { issuing } = softAuthority(new Date(now.getTime() - 3 * 365 * 86_400_000));
+    const { root } = softAuthority(now);
+    expect(() => trustIn([[issuing.der, root.der]], { rules, clock, journal })).toThrow();
   });
 });
 

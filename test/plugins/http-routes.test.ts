@@ -282,7 +282,11 @@ it("serves the embedded provider", async () => {
     ...form,
     authorization: "Basic x",
   });
-  expect([unarmed.response.status, JSON.parse(unarmed.text).error]).toEqual([400, "invalid_grant"]);
+  expect([unarmed.response.status, JSON.parse(unarmed.text).error]).toEqual([
+    401,
+    "invalid_client",
+  ]);
+  expect(unarmed.response.headers.get("www-authenticate")).toBe("Bearer");
 });
 
 it("TC-H6 tells that it is alive, ready, and for demonstration", async () => {

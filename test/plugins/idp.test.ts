@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createLocalJWKSet, jwtVerify } from "jose";
 import { afterAll, beforeAll, expect, it } from "vitest";
+import { StartRefused } from "../../core/plugin.ts";
 import { decode } from "../../core/wire.ts";
 import { describeProvider, issueDemoToken } from "../../events/idp.ts";
 import idp from "../../plugins/idp/plugin.ts";
@@ -21,12 +22,12 @@ beforeAll(async () => {
 });
 afterAll(async () => await rm(home, { recursive: true }));
 
-async function bootProvider(accounts: unknown = "any") {
+async function bootProvider(accounts: unknown = "any", more: object = {}) {
   const warnings: string[] = [];
   const { plugin, signed } = idTokenVault();
   const installation = await bootForTest({
     entries: [idp, plugin],
-    config: { idp: { issuer, accounts }, hsm: {} },
+    config: { idp: { issuer, accounts, ...more }, hsm: {} },
     home,
     journal: () => ({ ...silentJournal, warn: (event) => warnings.push(event) }),
   });
@@ -80,6 +81,17 @@ it("issues a token that its own documents verify, and marks it", async () => {
   ]);
 });
 
+it.each([
+  ["secrets/short", "is shorter than 32 characters"],
+  ["secrets/none", "cannot be read (ENOENT)"],
+])("refuses to start with %s for a secret, for good", async (adminSecretFile, said) => {
+  await writeFile(join(home, "secrets", "short"), adminSecret.slice(1));
+  const refused: unknown = await bootProvider("any", { adminSecretFile }).catch((e: unknown) => e);
+  expect(refused).toMatchObject({ message: expect.stringContaining(said) as string });
+  expect(String((refused as Error).message)).toContain(join(home, adminSecretFile));
+  expect(refused).toBeInstanceOf(StartRefused);
+});
+
 it("says loudly that demo accounts are on, and only then", async () => {
   await using on = await bootProvider();
   expect(on.warnings[0]).toContain("DEMO ACCOUNTS ARE ON");
@@ -121,5 +133,12 @@ it("issues tokens for listed accounts only", async () => {
   await expect(booted.installation.ask(issueDemoToken, question)).resolves.toBeDefined();
   await expect(
     booted.installation.ask(issueDemoToken, { ...question, email: "other@example.com" }),
-  ).rejects.toMatchObject({ code: "access-denied" });
+  ).rejects.toMatchObject({ code: "policy-refused" });
+  await using closed = await bootProvider([]);
+  const wrong = { ...question, adminSecret: "another-secret-altogether" };
+  for (const asked of [question, wrong]) {
+    await expect(closed.installation.ask(issueDemoToken, asked)).rejects.toMatchObject({
+      code: "policy-refused",
+    });
+  }
 });

@@ -35,7 +35,7 @@ export type Appended = AnswerOf<typeof appendEntry>;
 
 /** One log, its vault and its store. */
 export class LogBench {
-  readonly vault = new TestVault("localhost");
+  readonly vault: TestVault;
   readonly format: LogConfig["format"];
   readonly driver: StorageDriver;
   /** What the installation is booted on; a test may put a faulty one over the driver. */
@@ -50,8 +50,13 @@ export class LogBench {
   readonly heads: Head[] = [];
   installation: TestInstallation | null = null;
 
-  constructor(format: LogConfig["format"], driver: StorageDriver = memoryStorage()) {
+  constructor(
+    format: LogConfig["format"],
+    driver: StorageDriver = memoryStorage(),
+    vault = new TestVault(),
+  ) {
     this.format = format;
+    this.vault = vault;
     this.driver = driver;
     this.storage = driver;
   }

@@ -41,8 +41,8 @@ export class TestVault {
   /** Asked for each signable; null for none. */
   fault: (purpose: string) => Fault | null = () => null;
 
-  constructor(origin = "localhost") {
-    const { publicKey, privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+  constructor(origin = "localhost", pair = generateKeyPairSync("ec", { namedCurve: "P-256" })) {
+    const { publicKey, privateKey } = pair;
     this.origin = origin;
     this.#privateKey = privateKey;
     this.publicKey = new Uint8Array(publicKey.export({ format: "der", type: "spki" }));

@@ -1,18 +1,28 @@
 /** Which certificates lead up to which authority: `chancery tls use`. */
 import { execFileSync } from "node:child_process";
+import { X509Certificate } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
-import { formatChain, readChain, requireUnder } from "../../config/tls-chain.ts";
+import { formatChain, madeTogether, readChain, requireUnder } from "../../config/tls-chain.ts";
+import { makeServerCertificate } from "../../hsm/commands.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "chancery-chain-"));
 afterAll(() => rmSync(folder, { recursive: true }));
 
 /** A certificate of this name; without an issuer it is its own. */
-function certify(name: string, issuer?: string): string {
+function certify(name: string, issuer?: string, days = 2): string {
   const at = (file: string): string => join(folder, file);
-  const kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"];
+  const kind = [
+    "-newkey",
+    "ec",
+    "-pkeyopt",
+    "ec_paramgen_curve:P-256",
+    "-nodes",
+    "-days",
+    String(days),
+  ];
   const by = issuer === undefined ? [] : ["-CA", at(issuer), "-CAkey", at(`${issuer}.key`)];
   const to = ["-subj", `/CN=${name}`, "-keyout", at(`${name}.key`), "-out", at(name)];
   execFileSync("openssl", ["req", "-x509", ...kind, ...by, ...to], { stdio: "ignore" });
@@ -62,4 +72,23 @@ test("what stands around certificates is left out", () => {
   expect(formatChain(readChain("certificate", `subject=leaf\n${leaf}${key}${middle}`))).toBe(
     leaf + middle,
   );
+});
+
+test("only what was made at one stroke is taken for made together", () => {
+  const fields = { organization: "Corp", names: ["x"], addresses: [], days: 9 };
+  const [made, other] = [1_000_000_000, 2_000_000_000].map((at) =>
+    makeServerCertificate({ ...fields, notBefore: new Date(at) }),
+  );
+  const certificate = new X509Certificate(made?.certificate ?? "");
+  const of = (authorities: string) => madeTogether(certificate, authorities)?.subject;
+  expect(of(`${other?.authority}${made?.authority}`)).toContain("CN=Corp local TLS CA");
+  // Called the same, and with another key; one that is damaged; none.
+  expect(of(other?.authority ?? "")).toBeUndefined();
+  expect(of(made?.authority.slice(0, 200) ?? "")).toBeUndefined();
+  expect(of("")).toBeUndefined();
+  // An authority that signed it and goes on certifying.
+  const lasting = new X509Certificate(certify("lasting"));
+  const signed = new X509Certificate(certify("signed", "lasting", 1));
+  expect(signed.verify(lasting.publicKey)).toBe(true);
+  expect(madeTogether(signed, lasting.toString())).toBeUndefined();
 });

@@ -129,8 +129,8 @@ test("who does not get in at the sign-in is on record, and the secret that was t
       email: "alice@example.com",
     }),
   });
-  expect(answer.status).toBe(400);
-  expect(await answer.json()).toMatchObject({ error: "invalid_grant" });
+  expect(answer.status).toBe(401);
+  expect(await answer.json()).toMatchObject({ error: "invalid_client" });
   const listed = async () =>
     (await chancery(place.home, "audit", "refusals", "--since", "1h")).stdout;
   const before = ["--since", "2h", "--until", "1h"];
