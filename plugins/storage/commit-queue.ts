@@ -26,6 +26,8 @@ export class CommitQueue implements AsyncDisposable {
   #sent: readonly Waiting[] = [];
   #slate: Slate | null = null;
   #scheduled = false;
+  /** The last group was one commit: then nobody waits for the end of the turn, in which the caller may have much else to do. */
+  #isLone = false;
   #failed: Error | null = null;
   #idle: (() => void) | null = null;
   #closing: Promise<void> | null = null;
@@ -57,7 +59,8 @@ export class CommitQueue implements AsyncDisposable {
     if (this.#failed !== null) throw this.#failed;
     return await new Promise((resolve, reject) => {
       this.#gathering.push({ commit, sizeBytes: slateBytes(commit), resolve, reject });
-      this.#sendSoon();
+      if (this.#isLone) this.#send();
+      else this.#sendSoon();
     });
   }
 
@@ -96,6 +99,7 @@ export class CommitQueue implements AsyncDisposable {
     // The bound of the write-ahead log: nothing is written until it has been moved into the file.
     if (!this.#checkpoints.admits(this.#start.path, () => this.#send())) return;
     this.#sent = this.#takeGroup();
+    this.#isLone = this.#sent.length === 1;
     const commits = this.#sent.map(({ commit }) => commit);
     const slate = this.#slateFor(this.#sent.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0));
     slate.put(this.#start.shape, commits);

@@ -20,9 +20,7 @@ export type ThreadOrder =
 
 /** What came of an order; answers come in the order of the orders. */
 export type ThreadAnswer =
-  | { readonly done: true }
-  | { readonly moved: CheckpointDone }
-  | { readonly error: string };
+  { readonly done: true } | { readonly moved: CheckpointDone } | { readonly error: string };
 
 /** Instead of an answer: look at the slates. */
 export const slatesAnswered = "slates";

@@ -75,11 +75,15 @@ test("why an outcome is unknown comes back, as far as there is room", () => {
   expect(slate.takeOutcome(commits)).toEqual({ unknown: "the disk is full – to the brim" });
   slate.put(shape, commits);
   slate.answer({ unknown: "long".repeat(100_000) });
-  expect(slate.takeOutcome(commits)).toMatchObject({ unknown: expect.stringMatching(/^(?:long)+/) });
+  expect(slate.takeOutcome(commits)).toMatchObject({
+    unknown: expect.stringMatching(/^(?:long)+/),
+  });
 });
 
 test("there is room for what was asked for, and for its answer, to the byte", () => {
-  const many = Array.from({ length: 30_000 }, () => ({ appends: [{ stream: "t", value: bytes(1) }] }));
+  const many = Array.from({ length: 30_000 }, () => ({
+    appends: [{ stream: "t", value: bytes(1) }],
+  }));
   const size = many.reduce((sum, commit) => sum + slateBytes(commit), 0);
   const exact = new Slate(new SharedArrayBuffer(8 * Math.ceil((size + 16) / 8)));
   expect(exact.holds(size)).toBe(true);
