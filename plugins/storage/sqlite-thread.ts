@@ -4,11 +4,19 @@
  * the others of the thread do not learn of it.
  */
 import { flushCompileCache } from "node:module";
+import { getPriority, setPriority } from "node:os";
 import { parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
 import { Bell } from "./bell.ts";
 import { Slate } from "./slate.ts";
 import { Checkpointer, type CheckpointDone, type CheckpointOrder } from "./sqlite-checkpointer.ts";
 import { SqliteWriter, type WriterStart } from "./sqlite-writer.ts";
+
+/** What the thread is started with. */
+export interface ThreadStart {
+  readonly bell: SharedArrayBuffer;
+  /** Its own, as of a process; 0 leaves it what it is. */
+  readonly niceness: number;
+}
 
 /** What the thread is told. Partitions are known by the paths of their files. */
 export type ThreadOrder =
@@ -25,8 +33,10 @@ export type ThreadAnswer =
 /** Instead of an answer: look at the slates. */
 export const slatesAnswered = "slates";
 
-function run(port: NonNullable<typeof parentPort>, bell: Bell): void {
+function run(port: NonNullable<typeof parentPort>, start: ThreadStart): void {
   const desk = new Desk();
+  const bell = new Bell(start.bell);
+  giveWay(start.niceness);
   // So that the next thread of this kind, in the very first run too, finds it compiled and loads no compiler.
   flushCompileCache();
   for (;;) {
@@ -38,6 +48,16 @@ function run(port: NonNullable<typeof parentPort>, bell: Bell): void {
       if (bell.owe()) port.postMessage(slatesAnswered);
     });
     bell.waitAfter(rings);
+  }
+}
+
+/** Only Linux knows a niceness of threads; elsewhere the process would have it. Where it is refused, the thread works like any other. */
+function giveWay(niceness: number): void {
+  if (process.platform !== "linux") return;
+  try {
+    if (getPriority() < niceness) setPriority(niceness);
+  } catch {
+    // It is a courtesy.
   }
 }
 
@@ -81,4 +101,4 @@ class Desk {
 }
 
 // Last, because the class above must exist by then.
-if (parentPort !== null) run(parentPort, new Bell(workerData as SharedArrayBuffer));
+if (parentPort !== null) run(parentPort, workerData as ThreadStart);

@@ -8,11 +8,16 @@ import type { Commit } from "../../core/storage.ts";
 import { Bell } from "./bell.ts";
 import type { GroupOutcome, Slate } from "./slate.ts";
 import type { CheckpointDone, CheckpointOrder } from "./sqlite-checkpointer.ts";
-import type { slatesAnswered, ThreadAnswer, ThreadOrder } from "./sqlite-thread.ts";
+import type { slatesAnswered, ThreadAnswer, ThreadOrder, ThreadStart } from "./sqlite-thread.ts";
 import type { WriterStart } from "./sqlite-writer.ts";
 
 /** Threads for partitions that are not patient. */
 const mostHurried = 2;
+/**
+ * Nobody's request waits for the patient thread, and those that are waited for take no lock that it holds for longer than a moment: where
+ * cores are scarce it works when they do not.
+ */
+const patientNiceness = 5;
 /** A thread that only writes needs no young generation to speak of. */
 const threadLimits = { maxYoungGenerationSizeMb: 4 };
 
@@ -35,7 +40,7 @@ export class Threads implements AsyncDisposable {
 
   #patientThread(): WritingThread {
     if (this.#patient === null || this.#patient.hasEnded) {
-      this.#patient = new WritingThread("storage, patient");
+      this.#patient = new WritingThread("storage, patient", patientNiceness);
     }
     return this.#patient;
   }
@@ -79,11 +84,11 @@ export class WritingThread implements AsyncDisposable {
   readonly #slates = new Map<string, Slate>();
   #ended: Error | null = null;
 
-  constructor(name: string) {
+  constructor(name: string, niceness = 0) {
     this.#worker = new Worker(new URL("./sqlite-thread.ts", import.meta.url), {
       name,
       resourceLimits: threadLimits,
-      workerData: this.#bell.memory,
+      workerData: { bell: this.#bell.memory, niceness } satisfies ThreadStart,
     });
     this.#worker.on("message", (answer: ThreadAnswer | typeof slatesAnswered) => {
       if (typeof answer === "string") this.#readSlates();
