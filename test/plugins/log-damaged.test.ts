@@ -148,24 +148,24 @@ test.for([flip, () => null, (row: Uint8Array) => row.subarray(6)])(
   },
 );
 
+async function newestRun(bench: LogBench) {
+  await using reader = await bench.driver.openReader("log-one");
+  const row = await lastRun(reader);
+  if (row === undefined) throw new Error("no run");
+  return row;
+}
+
+async function rowsFrom(bench: LogBench, from: Uint8Array) {
+  await using reader = await bench.driver.openReader("log-one");
+  return await reader.scan(tables.entries, { from, limit: 100 });
+}
+
+const put = async (bench: LogBench, key: Uint8Array, value: Uint8Array | null) => {
+  await using partition = await bench.driver.open("log-one", shape);
+  await partition.commit({ writes: [{ table: tables.entries, key, value }] });
+};
+
 describe("the newest run", () => {
-  async function newestRun(bench: LogBench) {
-    await using reader = await bench.driver.openReader("log-one");
-    const row = await lastRun(reader);
-    if (row === undefined) throw new Error("no run");
-    return row;
-  }
-
-  async function rowsFrom(bench: LogBench, from: Uint8Array) {
-    await using reader = await bench.driver.openReader("log-one");
-    return await reader.scan(tables.entries, { from, limit: 100 });
-  }
-
-  const put = async (bench: LogBench, key: Uint8Array, value: Uint8Array | null) => {
-    await using partition = await bench.driver.open("log-one", shape);
-    await partition.commit({ writes: [{ table: tables.entries, key, value }] });
-  };
-
   test("one that is as it was before the last commits is not gone on with, whatever the size", async () => {
     const bench = new LogBench("rekor-v2");
     await bench.start();
