@@ -30,7 +30,7 @@ import {
 } from "./rows.ts";
 import { HeadPace } from "./pace.ts";
 import { RecentEntries } from "./recent.ts";
-import { lastRun, NewestRun, readPlaced } from "./runs.ts";
+import { NewestRun, newestRows, readPlaced } from "./runs.ts";
 import { Signal } from "./signal.ts";
 import { Tree, tileReader } from "./tree.ts";
 
@@ -155,7 +155,7 @@ export async function loadLog(
       tree,
       pending,
       antispam: await Antispam.load(store, format, { size: durable.size, newest }),
-      newestRun: NewestRun.of(await lastRun(store), durable),
+      newestRun: NewestRun.of(await newestRows(store), durable),
       intentRow,
       durable,
       published,

@@ -1,12 +1,14 @@
 /** The calling thread's side of writing one partition: one group on its way at a time, the next one gathering meanwhile. */
 import { Conflict, type Commit, type Committed } from "../../core/storage.ts";
 import type { Checkpoints } from "./checkpoints.ts";
-import { packGroup, type CommitOutcome, type GroupOutcome } from "./group.ts";
+import { Slate, slateBytes, type CommitOutcome, type GroupOutcome } from "./slate.ts";
 import type { WriterStart } from "./sqlite-writer.ts";
 import type { Threads, WritingThread } from "./threads.ts";
 
 /** What one transaction may carry; more waits for the next. */
 const maxGroupBytes = 32 * 1024 * 1024;
+/** Shared memory that a partition keeps; more is for one group. */
+const keptSlateBytes = 1024 * 1024;
 
 interface Waiting {
   readonly commit: Commit;
@@ -22,7 +24,10 @@ export class CommitQueue implements AsyncDisposable {
   readonly #checkpoints: Checkpoints;
   #gathering: Waiting[] = [];
   #sent: readonly Waiting[] = [];
+  #slate: Slate | null = null;
   #scheduled = false;
+  /** The last group was one commit: then nobody waits for the end of the turn, in which the caller may have much else to do. */
+  #isLone = false;
   #failed: Error | null = null;
   #idle: (() => void) | null = null;
   #closing: Promise<void> | null = null;
@@ -53,8 +58,9 @@ export class CommitQueue implements AsyncDisposable {
   async commit(commit: Commit): Promise<Committed> {
     if (this.#failed !== null) throw this.#failed;
     return await new Promise((resolve, reject) => {
-      this.#gathering.push({ commit, sizeBytes: sizeOf(commit), resolve, reject });
-      this.#sendSoon();
+      this.#gathering.push({ commit, sizeBytes: slateBytes(commit), resolve, reject });
+      if (this.#isLone) this.#send();
+      else this.#sendSoon();
     });
   }
 
@@ -93,14 +99,22 @@ export class CommitQueue implements AsyncDisposable {
     // The bound of the write-ahead log: nothing is written until it has been moved into the file.
     if (!this.#checkpoints.admits(this.#start.path, () => this.#send())) return;
     this.#sent = this.#takeGroup();
-    const group = packGroup(
-      this.#start.shape,
-      this.#sent.map(({ commit }) => commit),
-    );
-    this.#thread.write(this.#start.path, group).then(
+    this.#isLone = this.#sent.length === 1;
+    const commits = this.#sent.map(({ commit }) => commit);
+    const slate = this.#slateFor(this.#sent.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0));
+    slate.put(this.#start.shape, commits);
+    this.#thread.write(this.#start.path, slate, commits).then(
       (outcome) => this.#settle(outcome),
       (cause: unknown) => this.#fail(reasonOf(cause), cause),
     );
+  }
+
+  #slateFor(bytes: number): Slate {
+    if (this.#slate?.holds(bytes) === true) return this.#slate;
+    const slate = Slate.for(bytes);
+    // One that is larger is gone with its group; the next group takes the thread back to a small one.
+    this.#slate = slate.memory.byteLength <= keptSlateBytes ? slate : null;
+    return slate;
   }
 
   #takeGroup(): readonly Waiting[] {
@@ -160,12 +174,4 @@ function settleOne(waiting: Waiting, outcome: CommitOutcome | undefined): void {
       ? new Error("storage: a conflict without its expectation")
       : new Conflict(expectation),
   );
-}
-
-function sizeOf({ expect = [], writes = [], appends = [] }: Commit): number {
-  let size = 0;
-  for (const { key, value } of expect) size += key.length + (value?.length ?? 0);
-  for (const { key, value } of writes) size += key.length + (value?.length ?? 0);
-  for (const { value } of appends) size += value.length;
-  return size;
 }

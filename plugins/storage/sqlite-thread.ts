@@ -1,38 +1,68 @@
 /**
- * A thread that writes partitions and moves write-ahead logs into their files, one order after the other, each answered when it is done.
- * What fails concerns the partition it was for: the others of the thread do not learn of it.
+ * A thread that writes partitions and moves write-ahead logs into their files, one after the other. Groups of commits lie in shared memory
+ * and are answered there; everything else is an order, answered in the order of the orders. What fails concerns the partition it was for:
+ * the others of the thread do not learn of it.
  */
 import { flushCompileCache } from "node:module";
-import { parentPort } from "node:worker_threads";
-import type { Group, GroupOutcome } from "./group.ts";
+import { getPriority, setPriority } from "node:os";
+import { parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
+import { Bell } from "./bell.ts";
+import { Slate } from "./slate.ts";
 import { Checkpointer, type CheckpointDone, type CheckpointOrder } from "./sqlite-checkpointer.ts";
 import { SqliteWriter, type WriterStart } from "./sqlite-writer.ts";
+
+/** What the thread is started with. */
+export interface ThreadStart {
+  readonly bell: SharedArrayBuffer;
+  /** Its own, as of a process; 0 leaves it what it is. */
+  readonly niceness: number;
+}
 
 /** What the thread is told. Partitions are known by the paths of their files. */
 export type ThreadOrder =
   | { readonly open: WriterStart }
-  | { readonly write: Group; readonly path: string }
+  /** From now on the partition's groups are found there. */
+  | { readonly slate: SharedArrayBuffer; readonly path: string }
   | { readonly close: string }
   | { readonly checkpoint: CheckpointOrder };
 
 /** What came of an order; answers come in the order of the orders. */
 export type ThreadAnswer =
-  | { readonly done: true }
-  | { readonly written: GroupOutcome }
-  | { readonly moved: CheckpointDone }
-  | { readonly error: string };
+  { readonly done: true } | { readonly moved: CheckpointDone } | { readonly error: string };
 
-function run(port: NonNullable<typeof parentPort>): void {
+/** Instead of an answer: look at the slates. */
+export const slatesAnswered = "slates";
+
+function run(port: NonNullable<typeof parentPort>, start: ThreadStart): void {
   const desk = new Desk();
-  port.on("message", (order: ThreadOrder) => {
-    port.postMessage(desk.answer(order));
-  });
+  const bell = new Bell(start.bell);
+  giveWay(start.niceness);
   // So that the next thread of this kind, in the very first run too, finds it compiled and loads no compiler.
   flushCompileCache();
+  for (;;) {
+    const { rings } = bell;
+    for (let sent = receiveMessageOnPort(port); sent; sent = receiveMessageOnPort(port)) {
+      port.postMessage(desk.answer(sent.message as ThreadOrder));
+    }
+    desk.writeAll(() => {
+      if (bell.owe()) port.postMessage(slatesAnswered);
+    });
+    bell.waitAfter(rings);
+  }
+}
+
+/** Only Linux knows a niceness of threads; elsewhere the process would have it. Where it is refused, the thread works like any other. */
+function giveWay(niceness: number): void {
+  if (process.platform !== "linux") return;
+  try {
+    if (getPriority() < niceness) setPriority(niceness);
+  } catch {
+    // It is a courtesy.
+  }
 }
 
 class Desk {
-  readonly #writers = new Map<string, SqliteWriter>();
+  readonly #open = new Map<string, { writer: SqliteWriter; slate: Slate | null }>();
   readonly #checkpointer = new Checkpointer();
 
   answer(order: ThreadOrder): ThreadAnswer {
@@ -43,30 +73,32 @@ class Desk {
     }
   }
 
+  /** Writes every group there is. */
+  writeAll(answered: () => void): void {
+    for (const { writer, slate } of this.#open.values()) {
+      if (slate?.isPut !== true) continue;
+      slate.answer(writer.write(slate.commits()));
+      answered();
+    }
+  }
+
   #perform(order: ThreadOrder): ThreadAnswer {
-    if ("write" in order) return { written: this.#write(order) };
     if ("checkpoint" in order) return { moved: this.#checkpointer.perform(order.checkpoint) };
     if ("open" in order) {
       // Opened before the answer, so that a wrong setting or a held lock fails the open and not the first commit.
-      this.#writers.set(order.open.path, new SqliteWriter(order.open));
-      return { done: true };
+      this.#open.set(order.open.path, { writer: new SqliteWriter(order.open), slate: null });
+    } else if ("slate" in order) {
+      const opened = this.#open.get(order.path);
+      if (opened === undefined) throw new Error("the partition is not open");
+      opened.slate = new Slate(order.slate);
+    } else {
+      const opened = this.#open.get(order.close);
+      this.#open.delete(order.close);
+      opened?.writer[Symbol.dispose]();
     }
-    const writer = this.#writers.get(order.close);
-    this.#writers.delete(order.close);
-    writer?.[Symbol.dispose]();
     return { done: true };
-  }
-
-  #write({ write, path }: Extract<ThreadOrder, { readonly write: Group }>): GroupOutcome {
-    const writer = this.#writers.get(path);
-    if (writer === undefined) return { unknown: "the partition is not open" };
-    const outcome = writer.write(write);
-    // Given back now: this thread makes so little garbage that collecting it would leave megabytes of groups behind.
-    write.bytes.buffer.transfer(0);
-    write.layout.buffer.transfer(0);
-    return outcome;
   }
 }
 
 // Last, because the class above must exist by then.
-if (parentPort !== null) run(parentPort);
+if (parentPort !== null) run(parentPort, workerData as ThreadStart);

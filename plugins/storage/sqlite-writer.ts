@@ -4,13 +4,7 @@
  */
 import type { StatementSync } from "node:sqlite";
 import type { PartitionShape } from "../../core/storage.ts";
-import {
-  unpackGroup,
-  type CommitOutcome,
-  type Group,
-  type GroupOutcome,
-  type PackedCommit,
-} from "./group.ts";
+import type { CommitOutcome, GroupOutcome, SlateCommit } from "./slate.ts";
 import { openWriter, streamName, tableName, takeLock, walMeter } from "./sqlite-file.ts";
 
 /** The partition. */
@@ -64,12 +58,12 @@ export class SqliteWriter implements Disposable {
   }
 
   /** Commits a group. */
-  write(group: Group): GroupOutcome {
+  write(commits: Iterable<SlateCommit>): GroupOutcome {
     if (this.#failed !== null) return { unknown: this.#failed };
     try {
       this.#begin.run();
       const outcomes: CommitOutcome[] = [];
-      for (const commit of unpackGroup(group)) outcomes.push(this.#apply(commit));
+      for (const commit of commits) outcomes.push(this.#apply(commit));
       this.#commit.run();
       return { outcomes, walBytes: this.#walBytes() };
     } catch (thrown) {
@@ -84,7 +78,7 @@ export class SqliteWriter implements Disposable {
   }
 
   /** All expectations first, so that a conflict has nothing to undo. */
-  #apply({ expect, writes, appends }: PackedCommit): CommitOutcome {
+  #apply({ expect, writes, appends }: SlateCommit): CommitOutcome {
     const conflict = expect.findIndex(({ table, key, value }) => {
       const found = at(this.#gets, table).get(key)?.["value"] ?? null;
       return !same(found, value);

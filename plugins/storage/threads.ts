@@ -4,13 +4,20 @@
  * with it what takes longest, moving write-ahead logs; the others are spread over two, in the order in which they are opened.
  */
 import { Worker } from "node:worker_threads";
-import type { Group, GroupOutcome } from "./group.ts";
+import type { Commit } from "../../core/storage.ts";
+import { Bell } from "./bell.ts";
+import type { GroupOutcome, Slate } from "./slate.ts";
 import type { CheckpointDone, CheckpointOrder } from "./sqlite-checkpointer.ts";
-import type { ThreadAnswer, ThreadOrder } from "./sqlite-thread.ts";
+import type { slatesAnswered, ThreadAnswer, ThreadOrder, ThreadStart } from "./sqlite-thread.ts";
 import type { WriterStart } from "./sqlite-writer.ts";
 
 /** Threads for partitions that are not patient. */
 const mostHurried = 2;
+/**
+ * Nobody's request waits for the patient thread, and those that are waited for take no lock that it holds for longer than a moment: where
+ * cores are scarce it works when they do not.
+ */
+const patientNiceness = 5;
 /** A thread that only writes needs no young generation to speak of. */
 const threadLimits = { maxYoungGenerationSizeMb: 4 };
 
@@ -33,7 +40,7 @@ export class Threads implements AsyncDisposable {
 
   #patientThread(): WritingThread {
     if (this.#patient === null || this.#patient.hasEnded) {
-      this.#patient = new WritingThread("storage, patient");
+      this.#patient = new WritingThread("storage, patient", patientNiceness);
     }
     return this.#patient;
   }
@@ -56,20 +63,37 @@ interface Waiting {
   readonly reject: (reason: Error) => void;
 }
 
+/** A group on its way. */
+interface Writing {
+  readonly slate: Slate;
+  readonly commits: readonly Commit[];
+  readonly resolve: (outcome: GroupOutcome) => void;
+  readonly reject: (reason: Error) => void;
+}
+
 /** One thread. Every method rejects once it has died, and what was under way then is in doubt. */
 export class WritingThread implements AsyncDisposable {
   readonly #worker: Worker;
+  readonly #bell = new Bell();
   readonly #held = new Map<string, number>();
   /** In the order of their orders, which is the order of the answers. */
   #waiting: Waiting[] = [];
+  /** By partition: each has one group on its way at most. */
+  readonly #writing = new Map<string, Writing>();
+  /** Where the thread looks for a partition's groups. */
+  readonly #slates = new Map<string, Slate>();
   #ended: Error | null = null;
 
-  constructor(name: string) {
+  constructor(name: string, niceness = 0) {
     this.#worker = new Worker(new URL("./sqlite-thread.ts", import.meta.url), {
       name,
       resourceLimits: threadLimits,
+      workerData: { bell: this.#bell.memory, niceness } satisfies ThreadStart,
     });
-    this.#worker.on("message", (answer: ThreadAnswer) => this.#waiting.shift()?.resolve(answer));
+    this.#worker.on("message", (answer: ThreadAnswer | typeof slatesAnswered) => {
+      if (typeof answer === "string") this.#readSlates();
+      else this.#waiting.shift()?.resolve(answer);
+    });
     this.#worker.on("error", (cause) => this.#end("the writing thread died", cause));
     this.#worker.on("exit", () => this.#end("the writing thread has ended"));
   }
@@ -102,15 +126,29 @@ export class WritingThread implements AsyncDisposable {
     await this.#answer({ open: start });
   }
 
-  /** Hands a group over to be one transaction. */
-  async write(path: string, write: Group): Promise<GroupOutcome> {
-    const answer = await this.#answer({ write, path }, [write.layout.buffer, write.bytes.buffer]);
-    if ("written" in answer) return answer.written;
-    throw new Error("storage: a group was not answered");
+  /** Hands over what has been put on the slate to be one transaction; the partition has no other on its way. */
+  async write(path: string, slate: Slate, commits: readonly Commit[]): Promise<GroupOutcome> {
+    return await new Promise((resolve, reject) => {
+      if (this.#ended !== null) {
+        reject(this.#ended);
+        return;
+      }
+      this.#writing.set(path, { slate, commits, resolve, reject });
+      if (this.#slates.get(path) === slate) {
+        this.#bell.ring();
+        return;
+      }
+      this.#slates.set(path, slate);
+      this.#answer({ slate: slate.memory, path }).catch((cause: unknown) => {
+        this.#writing.delete(path);
+        reject(new Error("storage: a group was not taken", { cause }));
+      });
+    });
   }
 
   /** Closes the partition and lets go of its lock. */
   async close(path: string): Promise<void> {
+    this.#slates.delete(path);
     await this.#answer({ close: path });
   }
 
@@ -127,24 +165,35 @@ export class WritingThread implements AsyncDisposable {
     await this.#worker.terminate();
   }
 
-  async #answer(order: ThreadOrder, transfer: readonly ArrayBuffer[] = []): Promise<ThreadAnswer> {
+  async #answer(order: ThreadOrder): Promise<ThreadAnswer> {
     const answer = await new Promise<ThreadAnswer>((resolve, reject) => {
       if (this.#ended !== null) {
         reject(this.#ended);
         return;
       }
-      // Answers come in the order of what was sent, so what cannot be sent must not wait for one.
-      this.#worker.postMessage(order, transfer);
+      this.#worker.postMessage(order);
       this.#waiting.push({ resolve, reject });
+      this.#bell.ring();
     });
     if ("error" in answer) throw new Error(answer.error);
     return answer;
   }
 
+  #readSlates(): void {
+    this.#bell.told();
+    for (const [path, { slate, commits, resolve }] of this.#writing) {
+      const outcome = slate.takeOutcome(commits);
+      if (outcome === null) continue;
+      this.#writing.delete(path);
+      resolve(outcome);
+    }
+  }
+
   #end(reason: string, cause?: unknown): void {
     this.#ended ??= new Error(reason, { cause });
-    const lost = this.#waiting;
+    const lost = [...this.#waiting, ...this.#writing.values()];
     this.#waiting = [];
+    this.#writing.clear();
     for (const { reject } of lost) reject(this.#ended);
   }
 }

@@ -47,7 +47,7 @@ test("a start reads rows by the dozen, keeps to its own, and makes a missing one
   const bare = await Antispam.load(store, formats["rekor-v2"], { size, newest: [] });
   expect(bare.byLeaf(leaves[missing * stretch] ?? new Uint8Array())).toEqual([]);
 
-  const run = NewestRun.of(undefined, { size: 0n, integratedAtMs: 0n });
+  const run = NewestRun.of([], { size: 0n, integratedAtMs: 0n });
   for (let n = missing * stretch; n < (missing + 1) * stretch; n++) {
     const placed = { index: BigInt(n), extraData: new Uint8Array(), integratedAtMs: 1n };
     run.append({ ...placed, entry: entryOf(n) });

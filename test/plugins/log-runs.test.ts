@@ -6,8 +6,8 @@ import { numberKey, tables } from "../../plugins/log/rows.ts";
 import {
   decodeRun,
   entriesBeyond,
-  lastRun,
   NewestRun,
+  newestRows,
   readPlaced,
 } from "../../plugins/log/runs.ts";
 import { fc, test } from "../support/fixed-draws.ts";
@@ -39,7 +39,7 @@ test.prop([fc.array(batch, { minLength: 1, maxLength: 8 })], { numRuns: 40 })(
       extraData: Uint8Array;
       integratedAtMs: bigint;
     }[] = [];
-    let run = NewestRun.of(undefined, empty);
+    let run = NewestRun.of([], empty);
     let atMs = 1_700_000_000_000;
     for (const { entries, restart } of batches) {
       for (const { length, extra, laterMs } of entries) {
@@ -57,7 +57,7 @@ test.prop([fc.array(batch, { minLength: 1, maxLength: 8 })], { numRuns: 40 })(
       await partition.commit({ writes: run.takeWrites() });
       expect(run.takeWrites()).toEqual([]);
       const end = { size: BigInt(all.length), integratedAtMs: BigInt(atMs) };
-      if (restart) run = NewestRun.of(await lastRun(partition), end);
+      if (restart) run = NewestRun.of(await newestRows(partition), end);
     }
     expect(await readPlaced(partition, 0n, all.length + 5)).toEqual(all);
     for (let at = 0; at < all.length; at += 7) {
@@ -71,7 +71,7 @@ test.prop([fc.array(batch, { minLength: 1, maxLength: 8 })], { numRuns: 40 })(
 );
 
 function filledRun(): { key: Uint8Array; value: Uint8Array } {
-  const run = NewestRun.of(undefined, empty);
+  const run = NewestRun.of([], empty);
   for (let index = 5n; index < 8n; index++) {
     const entryOf = encodeUtf8(`entry ${index}`);
     run.append({ index, entry: entryOf, extraData: new Uint8Array(2), integratedAtMs: index });
@@ -79,6 +79,107 @@ function filledRun(): { key: Uint8Array; value: Uint8Array } {
   const [row] = run.takeWrites();
   return { key: row?.key ?? new Uint8Array(), value: row?.value ?? new Uint8Array() };
 }
+
+const smallEntry = (at: number) => ({
+  index: BigInt(at),
+  entry: new Uint8Array(600).fill(at % 251),
+  extraData: new Uint8Array(20).fill(at % 13),
+  integratedAtMs: BigInt(1_000 + 3 * at),
+});
+
+it("one entry after the other is a piece each, until they fill a run; a restart changes nothing of that", async () => {
+  const stored = async (restarts: boolean) => {
+    const storage = memoryStorage();
+    await storage.create("log", shape);
+    const partition = await storage.open("log", shape);
+    let run = NewestRun.of([], empty);
+    const bytes: number[] = [];
+    for (let at = 0; at < 200; at++) {
+      const placed = smallEntry(at);
+      run.append(placed);
+      const writes = run.takeWrites();
+      bytes.push(writes.reduce((sum, { value }) => sum + (value?.length ?? 0), 0));
+      await partition.commit({ writes });
+      const end = { size: BigInt(at + 1), integratedAtMs: placed.integratedAtMs };
+      if (restarts) run = NewestRun.of(await newestRows(partition), end);
+    }
+    expect(await readPlaced(partition, 0n, 300)).toEqual(
+      Array.from({ length: 200 }, (_, at) => smallEntry(at)),
+    );
+    return { bytes, rows: await partition.scan(tables.entries, { limit: 300 }) };
+  };
+  const { bytes, rows } = await stored(false);
+  expect((await stored(true)).rows).toEqual(rows);
+  const full = rows.filter(({ value }) => value.length > 30_000);
+  expect(full.length).toBeGreaterThan(2);
+  expect(bytes.filter((written) => written > 700).length).toBe(full.length);
+  // Nothing is kept twice.
+  const kept = rows.reduce((sum, { value }) => sum + value.length, 0);
+  expect(kept).toBeLessThan(200 * (620 + 6 + 9));
+});
+
+it("a batch that adds much puts the whole run into one row", () => {
+  const run = NewestRun.of([], empty);
+  const sizes = [1, 1, 1, 7, 1].map((count, round) => {
+    for (let n = 0; n < count; n++)
+      run.append(smallEntry(round === 4 ? 10 : Math.min(round, 3) + n));
+    return run
+      .takeWrites()
+      .map(({ value }) =>
+        value === null ? "gone" : decodeRun({ key: numberKey(0n), value }).length,
+      );
+  });
+  expect(sizes).toEqual([[1], [1], [1], [10, "gone", "gone"], [1]]);
+});
+
+it("a reader between whose looks pieces have become a run misses none of them", async () => {
+  await using storage = memoryStorage();
+  await storage.create("log", shape);
+  await using partition = await storage.open("log", shape);
+  const run = NewestRun.of([], empty);
+  for (let at = 0; at < 40; at++) {
+    run.append(smallEntry(at));
+    await partition.commit({ writes: run.takeWrites() });
+  }
+  let looks = 0;
+  const racing = {
+    scan: async (...question: Parameters<typeof partition.scan>) => {
+      const rows = await partition.scan(...question);
+      if (++looks === 2) {
+        for (let at = 40; at < 60; at++) run.append(smallEntry(at));
+        await partition.commit({ writes: run.takeWrites() });
+      }
+      return rows;
+    },
+  };
+  const read = await readPlaced(racing, 0n, 60);
+  expect(looks).toBeGreaterThan(2);
+  expect(read).toEqual(Array.from({ length: 60 }, (_, at) => smallEntry(at)));
+});
+
+it("goes on only with pieces that follow on one another", async () => {
+  const run = NewestRun.of([], empty);
+  const rows = [0, 1, 2].flatMap((at) => {
+    run.append(smallEntry(at));
+    return run.takeWrites().map(({ key, value }) => ({ key, value: value ?? key }));
+  });
+  const added = (from: readonly { key: Uint8Array; value: Uint8Array }[]) => {
+    const again = NewestRun.of(from, { size: 3n, integratedAtMs: 1_006n });
+    // More than a piece may have: the whole run is written, and shows where it begins.
+    for (let at = 3; at < 11; at++) again.append(smallEntry(at));
+    return again.takeWrites().map(({ key, value }) => [key.at(-1), value === null]);
+  };
+  const [first, second, third] = rows;
+  if (!first || !second || !third) throw new Error("not three pieces");
+  expect(added([first, second, third])).toEqual([
+    [0, false],
+    [1, true],
+    [2, true],
+  ]);
+  expect(added([first, third])).toEqual([[2, false]]);
+  const later = { ...second, value: second.value.with(9, 5) };
+  expect(added([first, later, third])).toEqual([[2, false]]);
+});
 
 it("refuses a run that is cut short anywhere, or of a version it does not know", () => {
   const { key, value } = filledRun();
@@ -119,12 +220,12 @@ it("reads the rows of an earlier release, among its own, and stops at a gap", as
   expect(await readPlaced(partition, 2n, 1)).toEqual([]);
   // Nothing is added to what an earlier release has written.
   const end = { size: 10n, integratedAtMs: 9n };
-  expect(NewestRun.of(await lastRun(partition), end).takeWrites()).toEqual([]);
+  expect(NewestRun.of(await newestRows(partition), end).takeWrites()).toEqual([]);
 });
 
 it("goes on only with a row that ends where the log does", () => {
   const old = Uint8Array.of(...uintBytes(7, 8), ...uintBytes(3, 4), ...encodeUtf8("old"));
-  const full = NewestRun.of(undefined, empty);
+  const full = NewestRun.of([], empty);
   const entryOf = new Uint8Array(128 * 1024);
   const extraData = new Uint8Array();
   full.append({ index: 7n, entry: entryOf, extraData, integratedAtMs: 7n });
@@ -135,7 +236,7 @@ it("goes on only with a row that ends where the log does", () => {
   ];
   for (const row of rows) {
     const from = (size: bigint, integratedAtMs: bigint) =>
-      NewestRun.of(row, { size, integratedAtMs });
+      NewestRun.of([row], { size, integratedAtMs });
     expect(from(8n, 7n).takeWrites()).toEqual([]);
     for (const [size, time] of [
       [7n, 7n],
@@ -147,7 +248,7 @@ it("goes on only with a row that ends where the log does", () => {
       expect(() => from(size, time)).toThrow(Malformed);
     }
   }
-  expect(() => NewestRun.of(undefined, { size: 1n, integratedAtMs: 0n })).toThrow(Malformed);
+  expect(() => NewestRun.of([], { size: 1n, integratedAtMs: 0n })).toThrow(Malformed);
 });
 
 it("tells a run that goes on behind the end, also one that cannot be read", () => {
@@ -160,7 +261,7 @@ it("tells a run that goes on behind the end, also one that cannot be read", () =
 });
 
 it("refuses an entry that is older than the one before it, and takes none of it", () => {
-  const run = NewestRun.of(undefined, empty);
+  const run = NewestRun.of([], empty);
   const extraData = new Uint8Array();
   const placed = (index: bigint, integratedAtMs: bigint) => ({
     index,

@@ -7,6 +7,7 @@ import { uintBytes } from "../../core/formats/encoding.ts";
 import type { Commit, Partition, PartitionShape } from "../../core/storage.ts";
 import { Checkpoints } from "../../plugins/storage/checkpoints.ts";
 import { CommitQueue } from "../../plugins/storage/commit-queue.ts";
+import { Slate } from "../../plugins/storage/slate.ts";
 import { createFile } from "../../plugins/storage/sqlite-file.ts";
 import { sqliteDriver } from "../../plugins/storage/sqlite.ts";
 import { Threads } from "../../plugins/storage/threads.ts";
@@ -110,16 +111,35 @@ test("a partition that cannot be opened holds nothing", async () => {
   await room.commit(row(2));
 });
 
-test("an order that cannot be sent takes nobody's answer", async () => {
+test("a group that cannot be taken takes nobody's answer", async () => {
   await using threads = new Threads();
   const thread = threads.hold("room", true);
   const path = join(fresh(), "room.db");
-  const spent = { layout: new Int32Array(1), bytes: new Uint8Array(1) };
-  structuredClone(spent.bytes, { transfer: [spent.bytes.buffer] });
-  await expect(thread.write(path, spent)).rejects.toThrow(/transfer/);
+  const slate = Slate.for(1);
+  slate.put(patient, [row(1)]);
+  await expect(thread.write(path, slate, [row(1)])).rejects.toThrow(/not taken/);
   createFile(path, "room", patient);
   await thread.open({ path, lockPath: join(fresh(), "room.lock"), name: "room", shape: patient });
   await thread.close(path);
+});
+
+test("commits larger than the memory that is kept go through, and small ones after them", async () => {
+  const { driver, partitions } = await openAll(fresh(), ["large"]);
+  await using _ = driver;
+  const [large] = partitions;
+  const valueOf = (n: number) => new Uint8Array(n % 2 === 0 ? 700_000 : 3).fill(n);
+  const numbers = Array.from({ length: 10 }, (__, n) => n);
+  const commits = numbers.map(async (n) => {
+    if (n % 3 === 0) await new Promise(setImmediate);
+    const write = { table: "alpha", key: uintBytes(n, 8), value: valueOf(n) };
+    await large?.commit({ writes: [write] });
+  });
+  await Promise.all(commits);
+  await large?.commit({ writes: [{ table: "alpha", key: uintBytes(1, 8), value: null }] });
+  const rows = (await large?.scan("alpha", { limit: 20 })) ?? [];
+  const kept = numbers.filter((n) => n !== 1);
+  expect(rows.map(({ value }) => value.length)).toEqual(kept.map((n) => valueOf(n).length));
+  expect(rows.every(({ value }, at) => value[0] === kept[at])).toBe(true);
 });
 
 test("a thread that dies leaves everything in doubt that it was for", async () => {
