@@ -3,6 +3,7 @@ import { flushCompileCache } from "node:module";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { parentPort, workerData } from "node:worker_threads";
 import { leafHash } from "../../core/formats/merkle.ts";
+import { giveWay, patientNiceness } from "../../core/niceness.ts";
 import { isDamage, lockIndex, removeIndex } from "./database.ts";
 import { type Checked, checkEntries, type Read } from "./checked.ts";
 import { describeEntry } from "./describe.ts";
@@ -182,4 +183,7 @@ async function perform(desk: Desk, { id, name, of }: Call): Promise<Result> {
 }
 
 // Last, because the class above must exist by then.
-if (parentPort !== null) run(parentPort, (workerData as { readonly path: string }).path); // whoever starts this thread gives exactly that
+if (parentPort !== null) {
+  giveWay(patientNiceness);
+  run(parentPort, (workerData as { readonly path: string }).path); // whoever starts this thread gives exactly that
+}

@@ -4,8 +4,8 @@
  * the others of the thread do not learn of it.
  */
 import { flushCompileCache } from "node:module";
-import { getPriority, setPriority } from "node:os";
 import { parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
+import { giveWay } from "../../core/niceness.ts";
 import { Bell } from "./bell.ts";
 import { Slate } from "./slate.ts";
 import { Checkpointer, type CheckpointDone, type CheckpointOrder } from "./sqlite-checkpointer.ts";
@@ -48,16 +48,6 @@ function run(port: NonNullable<typeof parentPort>, start: ThreadStart): void {
       if (bell.owe()) port.postMessage(slatesAnswered);
     });
     bell.waitAfter(rings);
-  }
-}
-
-/** Only Linux knows a niceness of threads; elsewhere the process would have it. Where it is refused, the thread works like any other. */
-function giveWay(niceness: number): void {
-  if (process.platform !== "linux") return;
-  try {
-    if (getPriority() < niceness) setPriority(niceness);
-  } catch {
-    // It is a courtesy.
   }
 }
 

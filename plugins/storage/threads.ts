@@ -4,6 +4,7 @@
  * with it what takes longest, moving write-ahead logs; the others are spread over two, in the order in which they are opened.
  */
 import { Worker } from "node:worker_threads";
+import { patientNiceness } from "../../core/niceness.ts";
 import type { Commit } from "../../core/storage.ts";
 import { Bell } from "./bell.ts";
 import type { GroupOutcome, Slate } from "./slate.ts";
@@ -13,11 +14,6 @@ import type { WriterStart } from "./sqlite-writer.ts";
 
 /** Threads for partitions that are not patient. */
 const mostHurried = 2;
-/**
- * Nobody's request waits for the patient thread, and those that are waited for take no lock that it holds for longer than a moment: where
- * cores are scarce it works when they do not.
- */
-const patientNiceness = 5;
 /** A thread that only writes needs no young generation to speak of. */
 const threadLimits = { maxYoungGenerationSizeMb: 4 };
 

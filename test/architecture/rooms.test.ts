@@ -16,12 +16,12 @@ const rooms = [
   { who: "plugins/identity/providers/", mayImport: "plugins/identity/provider.ts$" },
   {
     who: "plugins/storage/",
-    mayImport: "(plugins/storage|core/formats)/|core/(storage|durable).ts$",
+    mayImport: "(plugins/storage|core/formats)/|core/(storage|durable|niceness).ts$",
   },
   {
     who: "plugins/([^/]+)/",
     mayImport:
-      "(plugins/$1|events|core/formats|core/crypto)/|core/(plugin|storage|durable|clock|journal|fetch|rate|tally).ts$",
+      "(plugins/$1|events|core/formats|core/crypto)/|core/(plugin|storage|durable|clock|journal|fetch|rate|tally|niceness).ts$",
   },
   {
     who: "config/",
