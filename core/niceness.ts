@@ -1,9 +1,9 @@
-/** Threads that nobody's request waits for give way to those that are waited for, where cores are scarce. */
+/** Threads that hardly a request waits for give way to those that are waited for, where cores are scarce. */
 import { getPriority, setPriority } from "node:os";
 
 /**
- * What such a thread takes, as of a process. Those that are waited for take no lock that it holds for longer than a moment: where cores are
- * scarce it works when they do not.
+ * What such a thread takes, as of a process: among them the index, the trail, and what a sign-in writes. Those that are waited for take no
+ * lock that such a thread holds for longer than a moment, and it still gets a third of a core that another wants whole.
  */
 export const patientNiceness = 5;
 

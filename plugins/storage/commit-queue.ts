@@ -7,8 +7,13 @@ import type { Threads, WritingThread } from "./threads.ts";
 
 /** What one transaction may carry; more waits for the next. */
 const maxGroupBytes = 32 * 1024 * 1024;
-/** Shared memory that a partition keeps; more is for one group. */
+/** Shared memory that a partition keeps for good. */
 const keptSlateBytes = 1024 * 1024;
+/**
+ * A partition goes on with more after a large group, until so many in a row have been small. What is let go of stays until both threads
+ * collect garbage, and they do not hurry for shared memory: one for each large group would leave gigabytes behind.
+ */
+const smallGroupsInARow = 1_000;
 
 interface Waiting {
   readonly commit: Commit;
@@ -25,6 +30,8 @@ export class CommitQueue implements AsyncDisposable {
   #gathering: Waiting[] = [];
   #sent: readonly Waiting[] = [];
   #slate: Slate | null = null;
+  /** Groups in a row that would have fitted a small slate, while there is a large one. */
+  #small = 0;
   #scheduled = false;
   /** The last group was one commit: then nobody waits for the end of the turn, in which the caller may have much else to do. */
   #isLone = false;
@@ -101,20 +108,28 @@ export class CommitQueue implements AsyncDisposable {
     this.#sent = this.#takeGroup();
     this.#isLone = this.#sent.length === 1;
     const commits = this.#sent.map(({ commit }) => commit);
-    const slate = this.#slateFor(this.#sent.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0));
-    slate.put(this.#start.shape, commits);
-    this.#thread.write(this.#start.path, slate, commits).then(
-      (outcome) => this.#settle(outcome),
-      (cause: unknown) => this.#fail(reasonOf(cause), cause),
-    );
+    try {
+      const slate = this.#slateFor(this.#sent.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0));
+      slate.put(this.#start.shape, commits);
+      this.#thread.write(this.#start.path, slate, commits).then(
+        (outcome) => this.#settle(outcome),
+        (cause: unknown) => this.#fail(reasonOf(cause), cause),
+      );
+    } catch (thrown) {
+      // There is no memory for it. Nobody else would tell those who wait.
+      this.#fail(reasonOf(thrown), thrown);
+    }
   }
 
   #slateFor(bytes: number): Slate {
-    if (this.#slate?.holds(bytes) === true) return this.#slate;
-    const slate = Slate.for(bytes);
-    // One that is larger is gone with its group; the next group takes the thread back to a small one.
-    this.#slate = slate.memory.byteLength <= keptSlateBytes ? slate : null;
-    return slate;
+    const slate = this.#slate;
+    if (slate?.holds(bytes) === true) {
+      const isWide = slate.memory.byteLength > keptSlateBytes && bytes < keptSlateBytes / 2;
+      this.#small = isWide ? this.#small + 1 : 0;
+      if (this.#small < smallGroupsInARow) return slate;
+    }
+    this.#small = 0;
+    return (this.#slate = Slate.for(bytes));
   }
 
   #takeGroup(): readonly Waiting[] {

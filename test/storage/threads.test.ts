@@ -142,6 +142,35 @@ test("commits larger than the memory that is kept go through, and small ones aft
   expect(rows.every(({ value }, at) => value[0] === kept[at])).toBe(true);
 });
 
+test("large groups leave no memory behind, each after the other", async () => {
+  const { driver, partitions } = await openAll(fresh(), ["large"]);
+  await using _ = driver;
+  const [large] = partitions;
+  const value = new Uint8Array(2 ** 21).fill(7);
+  const write = { table: "alpha", key: uintBytes(1, 8), value };
+  await large?.commit({ writes: [write] });
+  const before = process.memoryUsage().arrayBuffers;
+  for (let n = 0; n < 40; n++) await large?.commit({ writes: [write] });
+  expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(2 ** 25);
+});
+
+test("where there is no memory for a group, those who wait are told", async () => {
+  const { driver, partitions } = await openAll(fresh(), ["short"]);
+  await using _ = driver;
+  const [short] = partitions;
+  await short?.commit(row(1));
+  const none = vi.spyOn(Slate, "for").mockImplementation(() => {
+    throw new RangeError("Array buffer allocation failed");
+  });
+  const commits = [row(2, 2 ** 20), row(3)].map(async (commit) => await short?.commit(commit));
+  const settled = await Promise.allSettled(commits);
+  none.mockRestore();
+  expect(settled.map((one) => one.status === "rejected" && String(one.reason))).toEqual([
+    expect.stringContaining("allocation failed"),
+    expect.stringContaining("allocation failed"),
+  ]);
+});
+
 test("a thread that dies leaves everything in doubt that it was for", async () => {
   const directory = fresh();
   await using threads = new Threads();
