@@ -61,17 +61,19 @@ export async function loadHome(home: string): Promise<Installed> {
   };
 }
 
+const wholeCertificate = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/;
+
 /**
- * The authorities in these files, as they are at each time: `chancery tls` replaces one while the services run. A file that is gone stays
- * what it was.
+ * The authorities in these files, as they are at each time: `chancery tls` replaces one while the services run. A file that is gone, or
+ * has no whole certificate, as while somebody copies one there, stays what it was.
  *
  * @throws {CompositionError} if one cannot be read now.
  */
 async function authoritiesIn(paths: readonly string[]): Promise<() => Promise<readonly string[]>> {
   let known = await Promise.all(paths.map(read));
   return async () => {
-    const now = paths.map(async (path, at) => await read(path).catch(() => known[at] ?? ""));
-    known = await Promise.all(now);
+    const now = await Promise.all(paths.map(async (path) => await read(path).catch(() => "")));
+    known = now.map((text, at) => (wholeCertificate.test(text) ? text : (known[at] ?? "")));
     return known;
   };
 }

@@ -3,6 +3,7 @@ import { createPrivateKey, X509Certificate } from "node:crypto";
 import { mkdir, readFile } from "node:fs/promises";
 import { isIP } from "node:net";
 import { join, resolve } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { createSecureContext } from "node:tls";
 import * as v from "valibot";
 import { durableWrite } from "../core/durable.ts";
@@ -180,6 +181,9 @@ function requirePair(certificate: string, key: string): void {
   }
 }
 
+/** The door looks twice a second, and once more if it saw a pair in the making. */
+const doorSeesWithinMs = 1_200;
+
 /**
  * The authorities before and after are both there until the door shows the new certificate. Interrupted between two of these, the door
  * keeps the pair it has; said again, all are there.
@@ -188,13 +192,13 @@ async function replace(
   place: Place,
   made: { readonly certificate: string; readonly key: string; readonly authority: string | null },
 ): Promise<void> {
-  if (made.authority !== null) {
-    const before = (await readIfThere(place.authority)) ?? "";
-    await durableWrite(place.authority, made.authority + before);
-  }
+  const before = (await readIfThere(place.authority)) ?? "";
+  if (made.authority !== null) await durableWrite(place.authority, made.authority + before);
   await durableWrite(place.key, made.key, 0o600);
   await durableWrite(place.certificate, made.certificate);
-  if (made.authority !== null) await durableWrite(place.authority, made.authority);
+  if (made.authority === null) return;
+  if (before !== "") await sleep(doorSeesWithinMs);
+  await durableWrite(place.authority, made.authority);
 }
 
 /** Two at once could leave the key of one beside the certificate of the other. @throws {CommandError} if there is another */

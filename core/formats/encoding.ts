@@ -46,8 +46,8 @@ export function encodeUtf8(text: string): Uint8Array {
   if (!text.isWellFormed()) throw new Malformed("utf-8: lone surrogate");
   // Counted first, because that is cheap, and one that was cut too long would be a second object.
   const bytes = allocate(Buffer.byteLength(text));
-  encoder.encodeInto(text, bytes);
-  return bytes;
+  // Node writes less than there is room for where the room is exact, for some texts beyond ASCII (nodejs/node#65994).
+  return encoder.encodeInto(text, bytes).written === bytes.length ? bytes : encoder.encode(text);
 }
 
 /** @throws {Malformed} on any invalid sequence. */

@@ -5,6 +5,7 @@ import {
   concat,
   decodeBase64,
   encodeBase64,
+  encodeUtf8,
   putUint,
   uintBytes,
   uintFrom,
@@ -14,6 +15,33 @@ import { Malformed } from "../../core/formats/malformed.ts";
 /** Whether a text is base64 as Node writes it. */
 const isCanonical = (text: string): boolean =>
   Buffer.from(text, "base64").toString("base64") === text;
+
+describe("utf-8", () => {
+  test("nothing of a text is lost, wherever its characters beyond ASCII stand", () => {
+    const lengths = Array.from({ length: 700 }, (_, n) => n);
+    const texts = lengths.flatMap((n) => [
+      `${"a".repeat(n)}я`,
+      `${"a".repeat(n)}é`,
+      `${"a".repeat(n)}я.`,
+      "я".repeat(n),
+      "éa".repeat(2 * n),
+      `${"ж€".repeat(n)}😀`,
+    ]);
+    const wrong = texts.filter((text) => Buffer.compare(encodeUtf8(text), Buffer.from(text)) !== 0);
+    expect(wrong).toEqual([]);
+  });
+
+  property.prop({ text: fc.string({ unit: "grapheme", maxLength: 3_000 }) })(
+    "a text is what others make of it",
+    ({ text }) => {
+      expect(Buffer.compare(encodeUtf8(text), Buffer.from(text))).toBe(0);
+    },
+  );
+
+  test("a lone surrogate is refused", () => {
+    expect(() => encodeUtf8("a\ud800")).toThrow(Malformed);
+  });
+});
 
 describe("base64", () => {
   /** Letters with and without low bits, padding, white space, and letters of the other alphabet. */

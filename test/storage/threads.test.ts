@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import { afterAll, expect, test } from "vitest";
+import { afterAll, expect, test, vi } from "vitest";
 import { uintBytes } from "../../core/formats/encoding.ts";
 import type { Commit, Partition, PartitionShape } from "../../core/storage.ts";
 import { Checkpoints } from "../../plugins/storage/checkpoints.ts";
@@ -29,6 +29,11 @@ const patient: PartitionShape = { ...shape, patient: true };
 const row = (n: number): Commit => ({
   writes: [{ table: "alpha", key: uintBytes(n, 8), value: uintBytes(n, 8) }],
   appends: [{ stream: "facts", value: uintBytes(n, 8) }],
+});
+
+/** More than a partition has room for at first. */
+const large = (n: number): Commit => ({
+  writes: [{ table: "alpha", key: uintBytes(n, 8), value: new Uint8Array(2 ** 20) }],
 });
 
 async function openAll(directory: string, names: readonly string[], of: PartitionShape = patient) {
@@ -145,12 +150,10 @@ test("commits larger than the memory that is kept go through, and small ones aft
 test("large groups leave no memory behind, each after the other", async () => {
   const { driver, partitions } = await openAll(fresh(), ["large"]);
   await using _ = driver;
-  const [large] = partitions;
-  const value = new Uint8Array(2 ** 21).fill(7);
-  const write = { table: "alpha", key: uintBytes(1, 8), value };
-  await large?.commit({ writes: [write] });
+  const [one] = partitions;
+  await one?.commit(large(1));
   const before = process.memoryUsage().arrayBuffers;
-  for (let n = 0; n < 40; n++) await large?.commit({ writes: [write] });
+  for (let n = 0; n < 60; n++) await one?.commit(large(1));
   expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(2 ** 25);
 });
 
@@ -162,7 +165,7 @@ test("where there is no memory for a group, those who wait are told", async () =
   const none = vi.spyOn(Slate, "for").mockImplementation(() => {
     throw new RangeError("Array buffer allocation failed");
   });
-  const commits = [row(2, 2 ** 20), row(3)].map(async (commit) => await short?.commit(commit));
+  const commits = [large(2), row(3)].map(async (commit) => await short?.commit(commit));
   const settled = await Promise.allSettled(commits);
   none.mockRestore();
   expect(settled.map((one) => one.status === "rejected" && String(one.reason))).toEqual([
