@@ -146,7 +146,7 @@ describe("a chain that the configuration names and that is not valid now", () =>
     expect(() => submit(past)).toThrow("a CA certificate is not valid now");
   });
 
-  test("that holds at no time at all stops the start, as any that does not hold", () => {
+  test("that holds at no time at all stops the start, like every chain that does not hold", () => {
     const bad = ownRoot("bad", { signer: softKey(), fromMs: -2_000, toMs: -1_000 });
     expect(() => trustIn([[bad], [first]], { rules, clock, journal })).toThrow("does not verify");
     const { issuing } = softAuthority(new Date(now.getTime() - 3 * 365 * 86_400_000));
