@@ -5,17 +5,18 @@
 import { hash } from "node:crypto";
 import { digestOf } from "../core/formats/digest.ts";
 import { pinnedVerifier } from "../core/crypto/pinned-verify.ts";
-import { concat } from "../core/formats/encoding.ts";
+import { concat, encodeHex } from "../core/formats/encoding.ts";
 import type { Clock } from "../core/clock.ts";
 import type { Journal } from "../core/journal.ts";
 import { Failure } from "../events/failure.ts";
 import type { Purpose } from "../events/hsm.ts";
+import type { SignedPrecertificate } from "./certificate.ts";
 import { Checker, type Unchecked } from "./checking.ts";
 import { HsmError } from "./errors.ts";
 import type { Guard } from "./guard.ts";
 import type { Keyring, VaultKey } from "./keyring.ts";
 import { type Ledger, StateUnavailable } from "./ledger.ts";
-import type { IntentRow } from "./ledger-rows.ts";
+import type { IntentRow, Outcome } from "./ledger-rows.ts";
 import type { Pool } from "./pool.ts";
 import { releasedForm, schemes, signingInputOf } from "./public-key.ts";
 import type { Prepared } from "./prepared.ts";
@@ -31,6 +32,10 @@ export interface Job {
   readonly digests: Digests;
   /** Of the row of the attempt under way. */
   sequence: number;
+  /** True while that row was written before it was known what is signed: then its outcome says it. */
+  isNamedByCore: boolean;
+  /** Precertificates only: the row that announces the certificate. */
+  announced: number | null;
 }
 
 /** The digests of a job's messages, each made once. */
@@ -41,8 +46,14 @@ export interface Digests {
   readonly signed: readonly Uint8Array[];
 }
 
+/** A job, before it has a row. */
+export function newJob(job: Pick<Job, "key" | "purpose" | "asker" | "trace" | "prepared">): Job {
+  const digests = digestsOf(job.prepared.messages, job.key);
+  return { ...job, digests, sequence: 0, isNamedByCore: false, announced: null };
+}
+
 /** The digests of messages that a key is to sign. */
-export function digestsOf(messages: readonly Uint8Array[], { algorithm }: VaultKey): Digests {
+function digestsOf(messages: readonly Uint8Array[], { algorithm }: VaultKey): Digests {
   const { hash: name } = schemes[algorithm];
   const recorded = messages.map((message) => digestOf("sha256", message));
   if (name === "sha256") return { recorded, signed: recorded };
@@ -122,6 +133,23 @@ export class Signer {
     return this.#inTrouble.size > 0;
   }
 
+  /** The row that announces a precertificate's certificate. */
+  announcementOf(
+    { key, purpose, asker, trace }: Job,
+    { core, binding }: SignedPrecertificate,
+  ): Omit<IntentRow, "type" | "atMs"> {
+    const hash = encodeHex(core);
+    const named = { count: 1, hash, named: "core" } as const;
+    return {
+      asker,
+      key: key.label,
+      purpose,
+      ...named,
+      binding: { kind: "certificate", ...binding },
+      trace,
+    };
+  }
+
   /** Makes and verifies every signature of a job whose intent is durable; a failure is answered, not thrown. */
   async perform(job: Job, mode: Mode): Promise<Signed | Failure> {
     try {
@@ -147,7 +175,7 @@ export class Signer {
       if (result.error === null) {
         const signatures = done.flatMap((signature) => signature ?? []);
         const signatureHash = hashOf(todo.map((index) => at(signatures, index)));
-        const outcome = { of: job.sequence, status: "ok" as const, made, signatureHash };
+        const outcome = this.#outcome(job, { status: "ok", made, signatureHash });
         // The guard waits to hear of a precertificate that it exists, and of nothing else.
         const { kind } = job.prepared.claim;
         const isGuarded = kind === "precertificate" || kind === "bareCertificate";
@@ -241,17 +269,23 @@ export class Signer {
   ): Promise<Failure | null> {
     const { ledger, pool, journal } = this.#parts;
     const { label } = job.key;
-    const of = job.sequence;
     if (about.error instanceof BadSignature) {
       const reason = `the key ${label} gave a signature that does not verify; it is not used until the vault is started again`;
-      ledger.note({ of, status: "bad", made: about.made });
+      ledger.note(this.#outcome(job, { status: "bad", made: about.made }));
       this.quarantined.set(label, { reason, since: this.#parts.clock.now() });
-      journal.error("bad-signature", { alarm: true, key: label, purpose: job.purpose, row: of });
+      journal.error("bad-signature", {
+        alarm: true,
+        key: label,
+        purpose: job.purpose,
+        row: job.sequence,
+      });
       return new Failure("key-unavailable", reason);
     }
     const { reason, operation } = about.error;
-    ledger.note({ of, status: "failed", made: about.made, reason: `${operation} ${reason}` });
-    journal.warn("hsm-error", { key: label, operation, reason, attempt: about.attempt, row: of });
+    const said = { status: "failed", made: about.made, reason: `${operation} ${reason}` } as const;
+    ledger.note(this.#outcome(job, said));
+    const row = job.sequence;
+    journal.warn("hsm-error", { key: label, operation, reason, attempt: about.attempt, row });
     if (job.purpose === "certificate" && operation === "C_Sign") {
       // The device may have made it: another one would be a second certificate.
       void pool.recover(about.generation);
@@ -264,6 +298,14 @@ export class Signer {
     return back ? null : unavailable("the HSM does not answer; it is tried again by itself");
   }
 
+  /** The outcome of the attempt under way. */
+  #outcome(
+    { sequence: of, isNamedByCore, digests }: Job,
+    said: Omit<Outcome, "of" | "hash">,
+  ): Outcome {
+    return { of, ...said, ...(isNamedByCore && { hash: hashOf(digests.recorded) }) };
+  }
+
   /** A row for the next attempt, durable before it is made. A failure if that cannot be. */
   async #announceRetry(job: Job, rest: readonly number[]): Promise<Failure | null> {
     const { ledger, guard } = this.#parts;
@@ -273,6 +315,7 @@ export class Signer {
         const sequence = ledger.intend({ ...this.intentOf(job, rest), retryOf });
         guard.follow(retryOf, sequence);
         job.sequence = sequence;
+        job.isNamedByCore = false;
       });
       return null;
     } catch (error) {

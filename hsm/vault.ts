@@ -1,6 +1,7 @@
 /**
  * The vault: authorises, records, signs, verifies, releases. All asks of one asker that arrive in one tick are one commit: guard
- * state and intents together, before the first of them is signed. A signature leaves only after it has been verified.
+ * state and intents together, before the first of them is signed. A certificate with SCTs is announced in the commit of its
+ * precertificate, and signed without another one. A signature leaves only after it has been verified.
  */
 import { setImmediate as nextTick } from "node:timers/promises";
 import type { Envelope, Health } from "../core/plugin.ts";
@@ -13,6 +14,7 @@ import {
   type SignAnswer,
   type SignQuestion,
 } from "./asked.ts";
+import { Announced } from "./announced.ts";
 import { completedCertificate } from "./certificate.ts";
 import type { SignedTree } from "./guard.ts";
 import { Held } from "./held.ts";
@@ -20,7 +22,7 @@ import { isUsed, type VaultKey } from "./keyring.ts";
 import { StateUnavailable } from "./ledger.ts";
 import { testKeys } from "./self-test.ts";
 import { prepare } from "./signable.ts";
-import { digestsOf, type Job, Signer } from "./signer.ts";
+import { type Job, newJob, Signer } from "./signer.ts";
 import type { VaultParts } from "./vault-parts.ts";
 
 /** How long outcomes wait for a batch to ride in. */
@@ -36,6 +38,9 @@ export class Vault implements AsyncDisposable {
   readonly #signer: Signer;
   /** Certificates that wait for their SCTs. */
   readonly held: Held;
+  readonly #announced: Announced;
+  /** Certificates that can be signed: judged, under rows that are durable. */
+  #ready: Judged[] = [];
   #queue: Asked[] = [];
   readonly #running = new Set<Promise<void>>();
   #flushTimer: NodeJS.Timeout | null = null;
@@ -46,10 +51,17 @@ export class Vault implements AsyncDisposable {
     this.#parts = parts;
     this.#keys = new Map(parts.keyring.keys.map((key) => [key.label, key]));
     this.#signer = new Signer(parts);
+    this.#announced = new Announced((outcome) => {
+      parts.ledger.note(outcome, false);
+      this.#flushLater();
+    });
     this.held = new Held({
       now: () => parts.clock.now(),
       // At once: what is ready together is told in one go, and nothing more will come with it.
       submit: (asked) => this.#enqueue(asked, queueMicrotask),
+      finish: (asked, announced) => this.#finish(asked, announced),
+      giveUp: (announced, reason) => this.#announced.giveUp(announced, reason),
+      keptMs: 1_000 * parts.limits.verdictFreshSeconds,
       authorise: (label, envelope) => void this.#authorised(label, "certificate", envelope),
       givesScts: (label) => this.#isUsable(label, "scts"),
       prepare: (precertificate, list, nowMs) =>
@@ -75,8 +87,10 @@ export class Vault implements AsyncDisposable {
         prepare: (bound, nowMs) => prepare(signable, bound, { ...limits, nowMs }),
         resolve,
         reject,
-        onSigned: (bound, { precertificate }, signatures) => {
-          if (precertificate !== undefined) this.held.keep(bound, precertificate);
+        onSigned: ({ key: bound, prepared: { precertificate }, announced }, signatures) => {
+          if (precertificate !== undefined && announced !== null) {
+            this.held.keep(bound, precertificate, announced);
+          }
           if (signable.purpose !== "scts") return;
           this.held.promised(bound, signable.entries, signatures);
         },
@@ -134,11 +148,17 @@ export class Vault implements AsyncDisposable {
   /** Finishes what was accepted and writes the last outcomes. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.held.close();
-    this.#drain();
-    await Promise.all(this.#running);
+    await this.#settled();
     clearTimeout(this.#flushTimer ?? undefined);
     this.#flush();
-    await Promise.all(this.#running);
+    await this.#settled();
+  }
+
+  async #settled(): Promise<void> {
+    while (this.#queue.length > 0 || this.#ready.length > 0 || this.#running.size > 0) {
+      this.#drain();
+      await Promise.all(this.#running);
+    }
   }
 
   #enqueue(asked: Asked, later: (then: () => void) => void = setImmediate): void {
@@ -164,19 +184,26 @@ export class Vault implements AsyncDisposable {
 
   async #batch(batch: readonly Asked[]): Promise<void> {
     const judged = batch.map((asked) => this.#judge(asked));
-    const { ledger, guard } = this.#parts;
+    const { ledger } = this.#parts;
     try {
       // Committed before this returns, so batches are recorded in the order in which they came; durable when it resolves.
       await ledger.transaction(() => {
         this.#forget();
-        guard.admitAll(judged, (one) => this.#record(one));
+        this.#recordAll(judged);
       });
       this.#stateFault = null;
     } catch (error) {
       this.#rejectAll(judged, error);
       return;
     }
+    for (const { job } of judged) {
+      if (typeof job?.announced === "number") this.#announced.add(job.announced);
+    }
     await this.#signAll(judged);
+    this.#flushLater();
+  }
+
+  #flushLater(): void {
     // Under load it never comes to that: each batch takes the outcomes of those before it along.
     clearTimeout(this.#flushTimer ?? undefined);
     this.#flushTimer = setTimeout(() => {
@@ -196,8 +223,7 @@ export class Vault implements AsyncDisposable {
       }
       const prepared = asked.prepare(key, nowMs);
       const { from: asker, trace } = envelope;
-      const digests = digestsOf(prepared.messages, key);
-      const job = { key, purpose, asker, trace, prepared, digests, sequence: 0 };
+      const job = newJob({ key, purpose, asker, trace, prepared });
       return { asked, job, failure: null };
     } catch (error) {
       if (!(error instanceof Failure)) this.#parts.journal.error("judging-failed", { error });
@@ -227,14 +253,35 @@ export class Vault implements AsyncDisposable {
     }
   }
 
-  /** Inside the transaction: the guard's word and the row, whichever it is. */
-  #record(judged: Judged): void {
+  /**
+   * Inside the transaction: a row each, then a row for the certificate of each precertificate. So attempts of one kind are neighbours,
+   * and where the second rows will be is known at the first.
+   */
+  #recordAll(judged: readonly Judged[]): void {
+    const { ledger, guard } = this.#parts;
+    const last = ledger.next + judged.length - 1;
+    const announced: Job[] = [];
+    guard.admitAll(judged, (one) => {
+      this.#record(one, last + announced.length + 1);
+      if (one.job?.prepared.precertificate) announced.push(one.job);
+    });
+    for (const job of announced) {
+      const { precertificate } = job.prepared;
+      if (precertificate === undefined) continue;
+      const row = ledger.intend(this.#signer.announcementOf(job, precertificate));
+      if (row !== job.announced) throw new TypeError(`row ${row} announces what another was to`);
+    }
+  }
+
+  /** Inside the transaction: the guard's word and the row, whichever it is. `final` is the row that would announce its certificate. */
+  #record(judged: Judged, final: number): void {
     const { ledger, guard, clock } = this.#parts;
     const { job } = judged;
     if (job) {
       try {
-        const at = { sequence: ledger.next, atMs: clock.now().getTime() };
+        const at = { sequence: ledger.next, atMs: clock.now().getTime(), final };
         guard.admit(job.key.label, job.prepared.claim, at);
+        if (job.prepared.precertificate) job.announced = final;
         job.sequence = ledger.intend(this.#signer.intentOf(job));
         return;
       } catch (error) {
@@ -291,6 +338,7 @@ export class Vault implements AsyncDisposable {
     try {
       const outcome = await this.#signer.perform(job, mode);
       if (outcome instanceof Failure) {
+        this.#giveUpCertificate(job);
         asked.reject(outcome);
         const { quarantined } = this.#signer;
         if (quarantined.has(job.key.label)) this.held.review((label) => !quarantined.has(label));
@@ -298,13 +346,47 @@ export class Vault implements AsyncDisposable {
         if (this.#parts.ledger.broken) this.#parts.onBroken(outcome);
         return;
       }
-      asked.onSigned?.(job.key, job.prepared, outcome.signatures);
+      asked.onSigned?.(job, outcome.signatures);
       const signed = job.prepared.signed?.(outcome.signatures);
       asked.resolve({ signatures: outcome.signatures, ...(signed && { signed }) });
     } catch (error) {
       this.#parts.journal.error("signing-failed", { error });
+      this.#giveUpCertificate(job);
       asked.reject(Failure.from(error));
     }
+  }
+
+  #giveUpCertificate({ announced }: Job): void {
+    if (announced === null) return;
+    this.#announced.giveUp(announced, "its precertificate was not signed");
+  }
+
+  /** Judges the question for a certificate that can be made now, and signs under the row that announced it, which is durable. */
+  #finish(asked: Asked, announced: number): void {
+    const judged = this.#judge(asked);
+    const { job, failure } = judged;
+    // After a state that could not be made durable nothing is signed: the question fails like all others then.
+    const mayBegin = job !== null && !this.#parts.ledger.broken;
+    if (!mayBegin || !this.#announced.begin(announced)) {
+      const refusal = failure ?? new Failure("guard-refused", "this certificate has its attempt");
+      this.#announced.giveUp(announced, refusal.message);
+      const prepare = (): never => {
+        throw refusal;
+      };
+      this.#enqueue({ ...asked, prepare }, queueMicrotask);
+      return;
+    }
+    job.sequence = announced;
+    job.isNamedByCore = true;
+    if (this.#ready.length === 0) queueMicrotask(() => this.#keep(this.#signReady()));
+    this.#ready.push(judged);
+  }
+
+  async #signReady(): Promise<void> {
+    const ready = this.#ready;
+    this.#ready = [];
+    await this.#signAll(ready);
+    this.#flushLater();
   }
 
   #isUsable(label: string, purpose: Purpose): boolean {
