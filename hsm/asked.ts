@@ -4,7 +4,7 @@ import type { Failure } from "../events/failure.ts";
 import type { Purpose, Signable } from "../events/hsm.ts";
 import type { VaultKey } from "./keyring.ts";
 import type { Prepared } from "./prepared.ts";
-import type { Job } from "./signer.ts";
+import type { Job } from "./job.ts";
 
 /** What the ask `sign` brings. */
 export interface SignQuestion {

@@ -5,7 +5,8 @@ import { Failure } from "../events/failure.ts";
 import { VaultUnavailable } from "./errors.ts";
 import type { VaultKey } from "./keyring.ts";
 import type { Ledger } from "./ledger.ts";
-import { newJob, type Signer } from "./signer.ts";
+import { intentOf, newJob } from "./job.ts";
+import type { Signer } from "./signer.ts";
 
 /**
  * A key below this is signed with on the main thread: handing it to another costs as much. Between the slowest of the fast keys (P-256
@@ -34,7 +35,7 @@ export async function testKeys(
     newJob({ key, purpose: "selfTest", asker: "hsm", trace: "", prepared }),
   );
   await ledger.transaction(() => {
-    for (const job of jobs) job.sequence = ledger.intend(signer.intentOf(job));
+    for (const job of jobs) job.sequence = ledger.intend(intentOf(job));
   });
   for (const job of jobs) {
     // Measured on the main thread, one key after the other.

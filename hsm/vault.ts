@@ -3,39 +3,34 @@
  * state and intents together, before the first of them is signed. A certificate with SCTs is announced in the commit of its
  * precertificate, and signed without another one. A signature leaves only after it has been verified.
  */
-import { setImmediate as nextTick } from "node:timers/promises";
 import type { Envelope, Health } from "../core/plugin.ts";
 import { Failure } from "../events/failure.ts";
 import type { Purpose } from "../events/hsm.ts";
-import {
-  type Asked,
-  type Judged,
-  promisesFirst,
-  type SignAnswer,
-  type SignQuestion,
-} from "./asked.ts";
+import type { Asked, Judged, SignAnswer, SignQuestion } from "./asked.ts";
 import { Announced } from "./announced.ts";
 import { completedCertificate } from "./certificate.ts";
 import type { SignedTree } from "./guard.ts";
 import { Held } from "./held.ts";
+import { type Job, newJob } from "./job.ts";
 import { isUsed, type VaultKey } from "./keyring.ts";
 import { StateUnavailable } from "./ledger.ts";
+import { recordAll } from "./recording.ts";
 import { testKeys } from "./self-test.ts";
 import { prepare } from "./signable.ts";
-import { type Job, newJob, Signer } from "./signer.ts";
+import { Signer } from "./signer.ts";
+import { Signing } from "./signing.ts";
 import type { VaultParts } from "./vault-parts.ts";
 
 /** How long outcomes wait for a batch to ride in. */
 const idleFlushMs = 50;
 const forgetEveryMs = 30_000;
-/** A batch yields to the event loop after so many signatures, which are verified while the next ones are made. */
-const signaturesPerTurn = 32;
 
 /** A vault that is open. */
 export class Vault implements AsyncDisposable {
   readonly #parts: VaultParts;
   readonly #keys: Map<string, VaultKey>;
   readonly #signer: Signer;
+  readonly #signing: Signing;
   /** Certificates that wait for their SCTs. */
   readonly held: Held;
   readonly #announced: Announced;
@@ -51,6 +46,12 @@ export class Vault implements AsyncDisposable {
     this.#parts = parts;
     this.#keys = new Map(parts.keyring.keys.map((key) => [key.label, key]));
     this.#signer = new Signer(parts);
+    this.#signing = new Signing({
+      ...parts,
+      signer: this.#signer,
+      isWaitedFor: () => this.held.isWaitedFor,
+      onFailed: (job) => this.#failed(job),
+    });
     this.#announced = new Announced((outcome) => {
       parts.ledger.note(outcome, false);
       this.#flushLater();
@@ -189,7 +190,7 @@ export class Vault implements AsyncDisposable {
       // Committed before this returns, so batches are recorded in the order in which they came; durable when it resolves.
       await ledger.transaction(() => {
         this.#forget();
-        this.#recordAll(judged);
+        recordAll(judged, this.#parts);
       });
       this.#stateFault = null;
     } catch (error) {
@@ -199,7 +200,7 @@ export class Vault implements AsyncDisposable {
     for (const { job } of judged) {
       if (typeof job?.announced === "number") this.#announced.add(job.announced);
     }
-    await this.#signAll(judged);
+    await this.#signing.signAll(judged);
     this.#flushLater();
   }
 
@@ -253,112 +254,17 @@ export class Vault implements AsyncDisposable {
     }
   }
 
-  /**
-   * Inside the transaction: a row each, then a row for the certificate of each precertificate. So attempts of one kind are neighbours,
-   * and where the second rows will be is known at the first.
-   */
-  #recordAll(judged: readonly Judged[]): void {
-    const { ledger, guard } = this.#parts;
-    const last = ledger.next + judged.length - 1;
-    const announced: Job[] = [];
-    guard.admitAll(judged, (one) => {
-      this.#record(one, last + announced.length + 1);
-      if (one.job?.prepared.precertificate) announced.push(one.job);
-    });
-    for (const job of announced) {
-      const { precertificate } = job.prepared;
-      if (precertificate === undefined) continue;
-      const row = ledger.intend(this.#signer.announcementOf(job, precertificate));
-      if (row !== job.announced) throw new TypeError(`row ${row} announces what another was to`);
-    }
+  #isUsable(label: string, purpose: Purpose): boolean {
+    const key = this.#keys.get(label);
+    if (key === undefined || !isUsed(key)) return false;
+    return key.purposes.includes(purpose) && !this.#signer.quarantined.has(label);
   }
 
-  /** Inside the transaction: the guard's word and the row, whichever it is. `final` is the row that would announce its certificate. */
-  #record(judged: Judged, final: number): void {
-    const { ledger, guard, clock } = this.#parts;
-    const { job } = judged;
-    if (job) {
-      try {
-        const at = { sequence: ledger.next, atMs: clock.now().getTime(), final };
-        guard.admit(job.key.label, job.prepared.claim, at);
-        if (job.prepared.precertificate) job.announced = final;
-        job.sequence = ledger.intend(this.#signer.intentOf(job));
-        return;
-      } catch (error) {
-        if (!(error instanceof Failure)) throw error;
-        judged.failure = error;
-        judged.job = null;
-      }
-    }
-    const { key, purpose, envelope } = judged.asked;
-    const failure = judged.failure ?? new Failure("internal", "internal error");
-    ledger.refuse({
-      asker: envelope.from,
-      key,
-      purpose,
-      code: failure.code,
-      why: failure.message,
-      trace: envelope.trace,
-    });
-  }
-
-  async #signAll(judged: readonly Judged[]): Promise<void> {
-    const settling: Promise<void>[] = [];
-    let turn = 0;
-    for (const one of promisesFirst(judged)) {
-      const { job, failure, asked } = one;
-      if (!job) {
-        const refusal = failure ?? new Failure("internal", "internal error");
-        this.#parts.journal.warn("refused", {
-          key: asked.key,
-          asker: asked.envelope.from,
-          code: refusal.code,
-          why: refusal.message,
-        });
-        asked.reject(refusal);
-        continue;
-      }
-      const mode = this.#signer.modeOf(job.key.label);
-      const settled = this.#settle(asked, job, mode);
-      settling.push(settled);
-      if (mode === "async") continue;
-      // It is signed by now, and verified while the next ones are signed; but where the token has failed, they wait.
-      if (this.#signer.isInTrouble) await settled;
-      turn += job.prepared.messages.length;
-      const isWaitedFor = job.purpose === "scts" && this.held.isWaitedFor;
-      if (isWaitedFor || turn >= signaturesPerTurn) {
-        turn = 0;
-        await nextTick();
-      }
-    }
-    await Promise.all(settling);
-  }
-
-  async #settle(asked: Asked, job: Job, mode: "sync" | "async"): Promise<void> {
-    try {
-      const outcome = await this.#signer.perform(job, mode);
-      if (outcome instanceof Failure) {
-        this.#giveUpCertificate(job);
-        asked.reject(outcome);
-        const { quarantined } = this.#signer;
-        if (quarantined.has(job.key.label)) this.held.review((label) => !quarantined.has(label));
-        // A retry whose row could not be written, perhaps.
-        if (this.#parts.ledger.broken) this.#parts.onBroken(outcome);
-        return;
-      }
-      asked.onSigned?.(job, outcome.signatures);
-      const signed = job.prepared.signed?.(outcome.signatures);
-      asked.resolve({ signatures: outcome.signatures, ...(signed && { signed }) });
-    } catch (error) {
-      this.#parts.journal.error("signing-failed", { error });
-      this.#giveUpCertificate(job);
-      asked.reject(Failure.from(error));
-    }
-  }
-
-  #giveUpCertificate({ announced }: Job): void {
-    if (announced === null) return;
-    this.#announced.giveUp(announced, "its precertificate was not signed");
+  /** Nothing was signed, or what nobody may have. */
+  #failed({ key, announced }: Job): void {
+    if (announced !== null) this.#announced.giveUp(announced, "its precertificate was not signed");
+    const { quarantined } = this.#signer;
+    if (quarantined.has(key.label)) this.held.review((label) => !quarantined.has(label));
   }
 
   /** Judges the question for a certificate that can be made now, and signs under the row that announced it, which is durable. */
@@ -385,14 +291,8 @@ export class Vault implements AsyncDisposable {
   async #signReady(): Promise<void> {
     const ready = this.#ready;
     this.#ready = [];
-    await this.#signAll(ready);
+    await this.#signing.signAll(ready);
     this.#flushLater();
-  }
-
-  #isUsable(label: string, purpose: Purpose): boolean {
-    const key = this.#keys.get(label);
-    if (key === undefined || !isUsed(key)) return false;
-    return key.purposes.includes(purpose) && !this.#signer.quarantined.has(label);
   }
 
   #rejectAll(judged: readonly Judged[], error: unknown): void {
