@@ -4,7 +4,7 @@ import type { Failure } from "../events/failure.ts";
 import type { Purpose, Signable } from "../events/hsm.ts";
 import type { VaultKey } from "./keyring.ts";
 import type { Prepared } from "./prepared.ts";
-import type { Job } from "./signer.ts";
+import type { Job } from "./job.ts";
 
 /** What the ask `sign` brings. */
 export interface SignQuestion {
@@ -29,11 +29,7 @@ export interface Asked {
   readonly resolve: (answer: SignAnswer) => void;
   readonly reject: (failure: Failure) => void;
   /** Told of a good signature before it is answered. */
-  readonly onSigned?: (
-    key: VaultKey,
-    prepared: Prepared,
-    signatures: readonly Uint8Array[],
-  ) => void;
+  readonly onSigned?: (job: Job, signatures: readonly Uint8Array[]) => void;
 }
 
 /** What certificates wait for is signed first: while they are recorded, the rest is signed. */

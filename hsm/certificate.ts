@@ -107,12 +107,12 @@ function requireFresh(
 
 /**
  * The certificate of a precertificate: the same bytes, with this list of SCTs in the place of the poison. All else that it says was
- * judged then; what is left is the time. Whether that precertificate was signed, and this is its first certificate, is the guard's to say.
+ * judged then; what is left is the time. That this is its only certificate is on record since then.
  *
  * @throws {Failure} purpose-refused if it has grown old since
  */
 export function completedCertificate(
-  { core, verdict, verifiedAtMs, notBefore, binding, listing }: SignedPrecertificate,
+  { verifiedAtMs, notBefore, binding, listing }: SignedPrecertificate,
   list: Uint8Array,
   limits: CertificateLimits & { readonly nowMs: number },
 ): Prepared {
@@ -125,7 +125,8 @@ export function completedCertificate(
   if (tbs.length >= maxLeafBytes) throw new Failure("lint-refused", "leaf profile: size");
   return {
     messages: [tbs],
-    claim: { kind: "certificate", core, verdict },
+    // Admitted with its precertificate.
+    claim: { kind: "none" },
     binding: { kind: "certificate", ...binding },
     signed: () => list,
   };

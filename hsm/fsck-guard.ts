@@ -11,6 +11,7 @@ export type Broken = (message: string) => void;
 
 /** A precertificate's row of the guard. */
 interface CertificateRow {
+  readonly core: string;
   readonly key: string;
   readonly serial: string;
   readonly verdict: string;
@@ -70,7 +71,7 @@ export class CertificateCheck {
   /** Holds the table against what was told. */
   finish(): void {
     for (const row of this.#rows) {
-      const { key, serial, verdict, precertificate, signed, final } = row;
+      const { core, key, serial, verdict, precertificate, signed, final } = row;
       const isOf = (sequence: number, kind: "precertificate" | "certificate"): boolean => {
         const { binding, key: signer } = this.#intents.get(sequence) ?? {};
         if (signer !== key || binding?.kind !== kind || binding.verdict !== verdict) return false;
@@ -83,7 +84,10 @@ export class CertificateCheck {
       } else if (signed !== this.#ok.has(precertificate)) {
         this.#broken(`${what} and the outcome of row ${precertificate} do not agree`);
       }
-      if (final !== null && !isOf(final, "certificate")) {
+      if (final === null) continue;
+      const { named, hash: attempted } = this.#intents.get(final) ?? {};
+      // A certificate that was announced with its precertificate is named by what both have in common.
+      if (!isOf(final, "certificate") || (named === "core" && attempted !== core)) {
         this.#broken(`${what} names row ${final} of the ledger, which is not its certificate's`);
       }
     }
@@ -93,10 +97,11 @@ export class CertificateCheck {
 function readCertificates(database: DatabaseSync): readonly CertificateRow[] {
   return database
     .prepare(
-      "SELECT key, serial, verdict, precertificate, signed, final, intendedAtMs FROM certificates",
+      "SELECT core, key, serial, verdict, precertificate, signed, final, intendedAtMs FROM certificates",
     )
     .all()
     .map((row) => ({
+      core: hexOf(row["core"]),
       key: String(row["key"]),
       serial: hexOf(row["serial"]),
       verdict: hexOf(row["verdict"]),

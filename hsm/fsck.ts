@@ -197,7 +197,7 @@ class Walk {
     }
   }
 
-  #settle(sequence: number, { of, status, made }: Outcome): void {
+  #settle(sequence: number, { of, status, made, hash }: Outcome): void {
     const intent = this.#open.get(of);
     if (!intent) {
       this.broken(`row ${sequence} is an outcome of row ${of}, which is not an open attempt`);
@@ -208,6 +208,9 @@ class Walk {
     this.signatures.set(intent.key, (this.signatures.get(intent.key) ?? 0) + made);
     if (status === "ok" && made !== intent.count) {
       this.broken(`row ${of} was for ${intent.count} signatures, its outcome has ${made}`);
+    }
+    if (status === "ok" && (hash !== undefined) !== (intent.named === "core")) {
+      this.broken(`row ${of} and its outcome do not say in one place what was signed`);
     }
     if (status === "bad")
       this.#notice(`row ${of}: ${intent.key} gave a signature that does not verify`);

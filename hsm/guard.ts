@@ -37,12 +37,6 @@ export type Claim =
       readonly verdict: Uint8Array;
     }
   | {
-      readonly kind: "certificate";
-      /** SHA-256 of the TBSCertificate without SCT list. */
-      readonly core: Uint8Array;
-      readonly verdict: Uint8Array;
-    }
-  | {
       readonly kind: "role";
       readonly type: string;
       readonly version: number;
@@ -52,6 +46,13 @@ export type Claim =
       readonly names?: { readonly type: string; readonly version: number };
     }
   | { readonly kind: "stamp"; readonly genTimeMs: bigint; readonly serial: Uint8Array };
+
+/** The row that announces what is claimed. */
+interface Admission {
+  readonly sequence: number;
+  readonly atMs: number;
+  readonly final?: number;
+}
 
 /** A tree that a key signed. */
 export interface SignedTree {
@@ -105,11 +106,12 @@ export class Guard {
   }
 
   /**
-   * Judges a claim and writes what follows from it; only inside {@link admitAll}. `sequence` is that of the intent, `atMs` the time.
+   * Judges a claim and writes what follows from it; only inside {@link admitAll}. `sequence` is that of the intent, `atMs` the time,
+   * `final` the row that announces a precertificate's certificate: from here on it has one, whatever becomes of it.
    *
    * @throws {Failure} guard-refused, and then nothing is written
    */
-  admit(key: string, claim: Claim, at: { readonly sequence: number; readonly atMs: number }): void {
+  admit(key: string, claim: Claim, at: Admission): void {
     switch (claim.kind) {
       case "none":
         return;
@@ -117,15 +119,11 @@ export class Guard {
         this.#admitTree(key, claim, at.sequence);
         return;
       case "precertificate":
-        this.#admitPrecertificate(key, claim, at);
+        this.#admitLeaf(key, claim, at);
         return;
       case "bareCertificate":
-        this.#admitPrecertificate(key, claim, at);
         // It is final: the same leaf with an SCT list would be a second certificate.
-        this.#statements.putFinal.run(at.sequence, claim.core);
-        return;
-      case "certificate":
-        this.#admitCertificate(key, claim, at.sequence);
+        this.#admitLeaf(key, claim, { ...at, final: at.sequence });
         return;
       case "role":
         this.#admitRole(key, claim, at.sequence);
@@ -181,37 +179,23 @@ export class Guard {
     this.#statements.putHead.run(key, claim.size, claim.root, timestampMs, sequence);
   }
 
-  #admitPrecertificate(
+  #admitLeaf(
     key: string,
     claim: Extract<Claim, { kind: "precertificate" | "bareCertificate" }>,
-    at: { readonly sequence: number; readonly atMs: number },
+    { atMs, sequence, final }: Admission,
   ): void {
     const { core, serial, verdict } = claim;
     const { putCertificate, byVerdict } = this.#statements;
+    if (final === undefined)
+      throw new TypeError("a certificate is announced with its precertificate");
     // Verdict, serial number and core are unique in the table: a row that has one of them already keeps this one out.
-    if (putCertificate.run(core, key, serial, verdict, at.atMs, at.sequence).changes === 1) return;
+    const put = putCertificate.run(core, key, serial, verdict, atMs, sequence, final);
+    if (put.changes === 1) return;
     throw refused(
       byVerdict.get(verdict)
         ? "this verdict has been used for a precertificate already"
         : "this serial number has been used already",
     );
-  }
-
-  #admitCertificate(
-    key: string,
-    claim: Extract<Claim, { kind: "certificate" }>,
-    sequence: number,
-  ): void {
-    const { complete, byCore } = this.#statements;
-    if (complete.run(sequence, claim.core, key, claim.verdict).changes === 1) return;
-    const row = byCore.get(claim.core);
-    if (!row || row["key"] !== key || !equalBytes(blob(row["verdict"]), claim.verdict)) {
-      throw refused("no precertificate of this verdict corresponds to this certificate");
-    }
-    if (row["signed"] !== 1) {
-      throw refused("the precertificate's signature has no known outcome; it is abandoned");
-    }
-    throw refused("this precertificate's certificate has been signed already");
   }
 
   #admitRole(key: string, claim: Extract<Claim, { kind: "role" }>, sequence: number): void {
@@ -288,13 +272,8 @@ function prepareAll(database: DatabaseSync) {
       "INSERT OR REPLACE INTO stamps (key, genTimeMs, serial, sequence) VALUES (?, ?, ?, ?)",
     ),
     byVerdict: database.prepare("SELECT 1 FROM certificates WHERE verdict = ?"),
-    byCore: database.prepare("SELECT key, verdict, signed, final FROM certificates WHERE core = ?"),
     putCertificate: database.prepare(
-      "INSERT OR IGNORE INTO certificates (core, key, serial, verdict, intendedAtMs, precertificate, signed, final) VALUES (?, ?, ?, ?, ?, ?, 0, NULL)",
-    ),
-    putFinal: database.prepare("UPDATE certificates SET final = ? WHERE core = ?"),
-    complete: database.prepare(
-      "UPDATE certificates SET final = ? WHERE core = ? AND key = ? AND verdict = ? AND signed = 1 AND final IS NULL",
+      "INSERT OR IGNORE INTO certificates (core, key, serial, verdict, intendedAtMs, precertificate, signed, final) VALUES (?, ?, ?, ?, ?, ?, 0, ?)",
     ),
     markSigned: database.prepare(
       "UPDATE certificates SET signed = 1 WHERE precertificate BETWEEN ? AND ?",

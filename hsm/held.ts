@@ -3,7 +3,9 @@
  * the vault has also signed an SCT over it, with a key of a log that the asker named. Then, and only then, is there something to sign,
  * and the vault has made all of it: no SCT but its own is ever in a certificate.
  *
- * All of this is memory, bounded, and may be lost: what it has forgotten is refused. That nothing is signed twice is the guard's to say.
+ * The certificate's row of the ledger is durable since its precertificate's, so there is nothing to wait for then but the token.
+ *
+ * All of this is memory, bounded in number and time, and may be lost: what it has forgotten is refused, and its row says so.
  */
 import { digestOf } from "../core/formats/digest.ts";
 import { equalBytes } from "../core/formats/encoding.ts";
@@ -23,8 +25,14 @@ export type CompleteQuestion = QuestionOf<typeof completeCertificate>;
 /** What holding needs of the vault. */
 export interface HoldingParts {
   readonly now: () => Date;
-  /** Puts a question before the vault, which judges it again. */
+  /** Puts a question that is to be refused before the vault, which records it. */
   readonly submit: (asked: Asked) => void;
+  /** Puts a question before the vault that can be answered: it judges it, and signs under the row that was announced. */
+  readonly finish: (asked: Asked, announced: number) => void;
+  /** Tells that what was announced will not be asked for, or cannot be. */
+  readonly giveUp: (announced: number, reason: string) => void;
+  /** How long after its precertificate a certificate can be asked for. */
+  readonly keptMs: number;
   /** @throws {Failure} if whoever asks may not have certificates signed with this key, or nobody may at the moment. */
   readonly authorise: (label: string, envelope: Envelope) => void;
   /** True if this key signs SCTs at the moment. */
@@ -41,12 +49,15 @@ export interface HoldingParts {
 const most = 4_096;
 /** How often it is looked whether an asker has stopped waiting, while one waits. */
 const lookEveryMs = 100;
+/** How often what is too old is forgotten, while there is anything. */
+const forgetEveryMs = 10_000;
 
 /** Remembers and holds for one vault. */
 export class Held {
   readonly #parts: HoldingParts;
   readonly #byCore = new Map<string, Known>();
   #lookout: NodeJS.Timeout | null = null;
+  #forgetting: NodeJS.Timeout | null = null;
   #isClosed = false;
 
   constructor(parts: HoldingParts) {
@@ -59,18 +70,27 @@ export class Held {
   }
 
   /**
-   * Remembers a precertificate that was signed. If there are too many, the oldest gives way for which nobody waits; where all are waited
-   * for, this one, because the others are nearer to their end.
+   * Remembers a precertificate that was signed, and the row that announces its certificate. If there are too many, the oldest gives way
+   * for which nobody waits; where all are waited for, this one, because the others are nearer to their end.
    */
-  keep(key: VaultKey, precertificate: SignedPrecertificate): void {
+  keep(key: VaultKey, precertificate: SignedPrecertificate, announced: number): void {
+    if (this.#isClosed) {
+      this.#parts.giveUp(announced, "the vault ends");
+      return;
+    }
     if (this.#byCore.size >= most) {
       const idle = this.#byCore.entries().find(([, { waiting }]) => waiting === null);
+      const gone = idle?.[1].announced ?? announced;
+      this.#parts.giveUp(gone, "too many precertificates came after its own");
       if (idle === undefined) return;
       this.#byCore.delete(idle[0]);
     }
     const { label, publicKeySha256: keyHash } = key;
-    const known: Known = { label, keyHash, precertificate, lists: new Map(), waiting: null };
+    const untilMs = this.#parts.now().getTime() + this.#parts.keptMs;
+    const lists = new Map<string, Uint8Array>();
+    const known = { label, keyHash, precertificate, announced, untilMs, lists, waiting: null };
     this.#byCore.set(nameOf(precertificate.core), known);
+    this.#forgetting ??= setTimeout(() => this.#forget(), forgetEveryMs);
   }
 
   /** The handler of `completeCertificate`. @throws {Failure} */
@@ -80,9 +100,7 @@ export class Held {
       try {
         this.#hold(waiting);
       } catch (thrown) {
-        this.#submit(waiting, () => {
-          throw thrown;
-        });
+        this.#submitRefusal(waiting, thrown);
       }
     });
   }
@@ -121,10 +139,11 @@ export class Held {
     }
   }
 
-  /** Refuses everything that waits, and whatever comes after it. */
+  /** Refuses everything that waits, gives up what was announced, and does so with whatever comes after it. */
   close(): void {
     this.#isClosed = true;
     clearTimeout(this.#lookout ?? undefined);
+    clearTimeout(this.#forgetting ?? undefined);
     const all = [...this.#byCore.values()];
     this.#byCore.clear();
     for (const known of all) this.#refuse(known, ending());
@@ -168,6 +187,19 @@ export class Held {
     }
   }
 
+  /** Forgets what nobody has asked for while it could be given; what comes later in the map was kept later. */
+  #forget(): void {
+    const nowMs = this.#parts.now().getTime();
+    for (const [name, known] of this.#byCore) {
+      if (known.untilMs > nowMs) break;
+      if (known.waiting !== null) continue;
+      this.#byCore.delete(name);
+      this.#parts.giveUp(known.announced, "nobody asked for it in time");
+    }
+    const isOver = this.#byCore.size === 0;
+    this.#forgetting = isOver ? null : setTimeout(() => this.#forget(), forgetEveryMs);
+  }
+
   /** Has the certificate made if one of the named logs has promised; true if so. */
   #makeIfPromised(known: Known, waiting: Waiting): boolean {
     const { logs, precertificate } = waiting.question;
@@ -175,27 +207,31 @@ export class Held {
     const list = log === undefined ? undefined : known.lists.get(log);
     if (list === undefined) return false;
     this.#byCore.delete(nameOf(precertificate));
-    this.#submit(waiting, (_, nowMs) => this.#parts.prepare(known.precertificate, list, nowMs));
+    const asked = asking(waiting, (_, nowMs) =>
+      this.#parts.prepare(known.precertificate, list, nowMs),
+    );
+    this.#parts.finish(asked, known.announced);
     return true;
   }
 
-  #refuse({ waiting }: Known, failure: Failure): void {
-    if (waiting === null) return;
-    this.#submit(waiting, () => {
-      throw failure;
-    });
+  #refuse({ waiting, announced }: Known, failure: Failure): void {
+    this.#parts.giveUp(announced, failure.message);
+    if (waiting !== null) this.#submitRefusal(waiting, failure);
   }
 
-  #submit({ question, envelope, resolve, reject }: Waiting, prepare: Asked["prepare"]): void {
-    this.#parts.submit({
-      key: question.key,
-      purpose: "certificate",
-      envelope,
-      prepare,
-      resolve,
-      reject,
+  #submitRefusal(waiting: Waiting, refusal: unknown): void {
+    const asked = asking(waiting, () => {
+      throw refusal;
     });
+    this.#parts.submit(asked);
   }
+}
+
+function asking(
+  { question, envelope, resolve, reject }: Waiting,
+  prepare: Asked["prepare"],
+): Asked {
+  return { key: question.key, purpose: "certificate", envelope, prepare, resolve, reject };
 }
 
 /** A precertificate that was signed. */
@@ -204,6 +240,10 @@ interface Known {
   readonly label: string;
   readonly keyHash: Uint8Array;
   readonly precertificate: SignedPrecertificate;
+  /** The row that announces its certificate. */
+  readonly announced: number;
+  /** Until when it can be asked for. */
+  readonly untilMs: number;
   /** Lists of one SCT each, by the label of the log's key. */
   readonly lists: Map<string, Uint8Array>;
   waiting: Waiting | null;

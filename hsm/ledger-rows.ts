@@ -37,6 +37,8 @@ const result = v.strictObject({
   made: v.number(),
   /** SHA-256 over the signatures in order. */
   signatureHash: v.optional(v.string()),
+  /** What was to be signed, as an intent's `hash`, where the intent was announced before that was known. */
+  hash: v.optional(v.string()),
   /** The PKCS#11 return value's name. */
   reason: v.optional(v.string()),
 });
@@ -51,8 +53,13 @@ export const ledgerRow = v.variant("type", [
     key: v.string(),
     purpose,
     count: v.number(),
-    /** SHA-256 over the SHA-256 of each thing to be signed, in order. */
+    /** SHA-256 over the SHA-256 of each thing to be signed, in order; or what `named` says. */
     hash: v.string(),
+    /**
+     * `core`: a certificate, announced with its precertificate. Its list of SCTs is not there yet, so `hash` is the SHA-256 of its
+     * TBSCertificate without one; its outcome has the hash of what was signed.
+     */
+    named: v.optional(v.literal("core")),
     binding,
     trace: v.string(),
     /** The attempt this one repeats. */

@@ -22,7 +22,7 @@ import { authorityExtensions } from "./ceremony/profiles.ts";
 import { signatureAlgorithmOf } from "./certificate.ts";
 import { isUsed, type Keyring, type VaultKey } from "./keyring.ts";
 import type { Ledger } from "./ledger.ts";
-import { digestsOf, type Job } from "./signer.ts";
+import { intentOf, newJob } from "./job.ts";
 import type { Vault } from "./vault.ts";
 
 const longestMs = 31n * 366n * 86_400_000n;
@@ -131,17 +131,10 @@ async function sign(
 ): Promise<Uint8Array> {
   const signer = vault.signerFor(key.label);
   const messages = [tbs];
-  const job: Job = {
-    key,
-    purpose: "ownRoot",
-    asker,
-    trace,
-    prepared: { messages, claim: { kind: "none" }, binding: { kind: "none" } },
-    digests: digestsOf(messages, key),
-    sequence: 0,
-  };
+  const prepared = { messages, claim: { kind: "none" }, binding: { kind: "none" } } as const;
+  const job = newJob({ key, purpose: "ownRoot", asker, trace, prepared });
   await ledger.transaction(() => {
-    job.sequence = ledger.intend(signer.intentOf(job));
+    job.sequence = ledger.intend(intentOf(job));
   });
   const outcome = await signer.perform(job, "async");
   await ledger.flush();

@@ -5,7 +5,8 @@ import { Failure } from "../events/failure.ts";
 import { VaultUnavailable } from "./errors.ts";
 import type { VaultKey } from "./keyring.ts";
 import type { Ledger } from "./ledger.ts";
-import { digestsOf, type Job, type Signer } from "./signer.ts";
+import { intentOf, newJob } from "./job.ts";
+import type { Signer } from "./signer.ts";
 
 /**
  * A key below this is signed with on the main thread: handing it to another costs as much. Between the slowest of the fast keys (P-256
@@ -29,17 +30,12 @@ export async function testKeys(
 ): Promise<void> {
   const message = encodeUtf8(`chancery vault self-test ${randomUUID()}`);
   const messages = Array.from({ length: selfTestSignatures }, () => message);
-  const jobs: Job[] = keys.map((key) => ({
-    key,
-    purpose: "selfTest",
-    asker: "hsm",
-    trace: "",
-    prepared: { messages, claim: { kind: "none" }, binding: { kind: "none" } },
-    digests: digestsOf(messages, key),
-    sequence: 0,
-  }));
+  const prepared = { messages, claim: { kind: "none" }, binding: { kind: "none" } } as const;
+  const jobs = keys.map((key) =>
+    newJob({ key, purpose: "selfTest", asker: "hsm", trace: "", prepared }),
+  );
   await ledger.transaction(() => {
-    for (const job of jobs) job.sequence = ledger.intend(signer.intentOf(job));
+    for (const job of jobs) job.sequence = ledger.intend(intentOf(job));
   });
   for (const job of jobs) {
     // Measured on the main thread, one key after the other.

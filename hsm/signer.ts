@@ -2,53 +2,18 @@
  * Makes the signatures of one intent: attempt, verify, and after an error reconnect and try again under a row of its own. What may
  * exist already is not made a second time: a certificate whose C_Sign failed is abandoned.
  */
-import { hash } from "node:crypto";
-import { digestOf } from "../core/formats/digest.ts";
 import { pinnedVerifier } from "../core/crypto/pinned-verify.ts";
-import { concat } from "../core/formats/encoding.ts";
 import type { Clock } from "../core/clock.ts";
 import type { Journal } from "../core/journal.ts";
 import { Failure } from "../events/failure.ts";
-import type { Purpose } from "../events/hsm.ts";
 import { Checker, type Unchecked } from "./checking.ts";
 import { HsmError } from "./errors.ts";
 import type { Guard } from "./guard.ts";
+import { at, hashOf, intentOf, type Job, outcomeOf } from "./job.ts";
 import type { Keyring, VaultKey } from "./keyring.ts";
 import { type Ledger, StateUnavailable } from "./ledger.ts";
-import type { IntentRow } from "./ledger-rows.ts";
 import type { Pool } from "./pool.ts";
 import { releasedForm, schemes, signingInputOf } from "./public-key.ts";
-import type { Prepared } from "./prepared.ts";
-
-/** An intent that is recorded and may now be signed. */
-export interface Job {
-  readonly key: VaultKey;
-  readonly purpose: Purpose | "selfTest" | "ownRoot";
-  readonly asker: string;
-  readonly trace: string;
-  readonly prepared: Prepared;
-  /** From {@link digestsOf}. */
-  readonly digests: Digests;
-  /** Of the row of the attempt under way. */
-  sequence: number;
-}
-
-/** The digests of a job's messages, each made once. */
-export interface Digests {
-  /** What the ledger names the messages by. */
-  readonly recorded: readonly Uint8Array[];
-  /** What is signed: by the hash of the key's scheme, or the messages themselves where that has none. */
-  readonly signed: readonly Uint8Array[];
-}
-
-/** The digests of messages that a key is to sign. */
-export function digestsOf(messages: readonly Uint8Array[], { algorithm }: VaultKey): Digests {
-  const { hash: name } = schemes[algorithm];
-  const recorded = messages.map((message) => digestOf("sha256", message));
-  if (name === "sha256") return { recorded, signed: recorded };
-  if (name === null) return { recorded, signed: messages };
-  return { recorded, signed: messages.map((message) => digestOf(name, message)) };
-}
 
 /** What came of a job. */
 export interface Signed {
@@ -105,18 +70,6 @@ export class Signer {
     return this.#modes.get(label) ?? "async";
   }
 
-  /** The row that announces a job, or the rest of it when it is tried again. */
-  intentOf(
-    { key, purpose, asker, trace, prepared, digests }: Job,
-    rest: readonly number[] | null = null,
-  ): Omit<IntentRow, "type" | "atMs"> {
-    const named =
-      rest === null ? digests.recorded : rest.map((index) => at(digests.recorded, index));
-    const { binding } = prepared;
-    const count = named.length;
-    return { asker, key: key.label, purpose, count, hash: hashOf(named), binding, trace };
-  }
-
   /** True while a job that is signed on this thread recovers from an error; said at once, before anything is waited for. */
   get isInTrouble(): boolean {
     return this.#inTrouble.size > 0;
@@ -147,7 +100,7 @@ export class Signer {
       if (result.error === null) {
         const signatures = done.flatMap((signature) => signature ?? []);
         const signatureHash = hashOf(todo.map((index) => at(signatures, index)));
-        const outcome = { of: job.sequence, status: "ok" as const, made, signatureHash };
+        const outcome = outcomeOf(job, { status: "ok", made, signatureHash });
         // The guard waits to hear of a precertificate that it exists, and of nothing else.
         const { kind } = job.prepared.claim;
         const isGuarded = kind === "precertificate" || kind === "bareCertificate";
@@ -241,17 +194,23 @@ export class Signer {
   ): Promise<Failure | null> {
     const { ledger, pool, journal } = this.#parts;
     const { label } = job.key;
-    const of = job.sequence;
     if (about.error instanceof BadSignature) {
       const reason = `the key ${label} gave a signature that does not verify; it is not used until the vault is started again`;
-      ledger.note({ of, status: "bad", made: about.made });
+      ledger.note(outcomeOf(job, { status: "bad", made: about.made }));
       this.quarantined.set(label, { reason, since: this.#parts.clock.now() });
-      journal.error("bad-signature", { alarm: true, key: label, purpose: job.purpose, row: of });
+      journal.error("bad-signature", {
+        alarm: true,
+        key: label,
+        purpose: job.purpose,
+        row: job.sequence,
+      });
       return new Failure("key-unavailable", reason);
     }
     const { reason, operation } = about.error;
-    ledger.note({ of, status: "failed", made: about.made, reason: `${operation} ${reason}` });
-    journal.warn("hsm-error", { key: label, operation, reason, attempt: about.attempt, row: of });
+    const said = { status: "failed", made: about.made, reason: `${operation} ${reason}` } as const;
+    ledger.note(outcomeOf(job, said));
+    const row = job.sequence;
+    journal.warn("hsm-error", { key: label, operation, reason, attempt: about.attempt, row });
     if (job.purpose === "certificate" && operation === "C_Sign") {
       // The device may have made it: another one would be a second certificate.
       void pool.recover(about.generation);
@@ -270,9 +229,10 @@ export class Signer {
     const retryOf = job.sequence;
     try {
       await ledger.transaction(() => {
-        const sequence = ledger.intend({ ...this.intentOf(job, rest), retryOf });
+        const sequence = ledger.intend({ ...intentOf(job, rest), retryOf });
         guard.follow(retryOf, sequence);
         job.sequence = sequence;
+        job.isNamedByCore = false;
       });
       return null;
     } catch (error) {
@@ -324,17 +284,6 @@ class BadSignature extends Error {
 
 function unavailable(message: string): Failure {
   return new Failure("key-unavailable", message);
-}
-
-function at(list: readonly Uint8Array[], index: number): Uint8Array {
-  const found = list[index];
-  if (found === undefined) throw new RangeError(`no message ${index}`);
-  return found;
-}
-
-/** SHA-256 over all of them in order, in hex. */
-function hashOf(list: readonly Uint8Array[]): string {
-  return hash("sha256", list.length === 1 ? at(list, 0) : concat(...list), "hex");
 }
 
 function missing(done: readonly (Uint8Array | null)[]): number[] {

@@ -1,41 +1,41 @@
 /**
  * The vault: authorises, records, signs, verifies, releases. All asks of one asker that arrive in one tick are one commit: guard
- * state and intents together, before the first of them is signed. A signature leaves only after it has been verified.
+ * state and intents together, before the first of them is signed. A certificate with SCTs is announced in the commit of its
+ * precertificate, and signed without another one. A signature leaves only after it has been verified.
  */
-import { setImmediate as nextTick } from "node:timers/promises";
 import type { Envelope, Health } from "../core/plugin.ts";
 import { Failure } from "../events/failure.ts";
 import type { Purpose } from "../events/hsm.ts";
-import {
-  type Asked,
-  type Judged,
-  promisesFirst,
-  type SignAnswer,
-  type SignQuestion,
-} from "./asked.ts";
+import type { Asked, Judged, SignAnswer, SignQuestion } from "./asked.ts";
+import { Announced } from "./announced.ts";
 import { completedCertificate } from "./certificate.ts";
 import type { SignedTree } from "./guard.ts";
 import { Held } from "./held.ts";
+import { type Job, newJob } from "./job.ts";
 import { isUsed, type VaultKey } from "./keyring.ts";
 import { StateUnavailable } from "./ledger.ts";
+import { recordAll } from "./recording.ts";
 import { testKeys } from "./self-test.ts";
 import { prepare } from "./signable.ts";
-import { digestsOf, type Job, Signer } from "./signer.ts";
+import { Signer } from "./signer.ts";
+import { Signing } from "./signing.ts";
 import type { VaultParts } from "./vault-parts.ts";
 
 /** How long outcomes wait for a batch to ride in. */
 const idleFlushMs = 50;
 const forgetEveryMs = 30_000;
-/** A batch yields to the event loop after so many signatures, which are verified while the next ones are made. */
-const signaturesPerTurn = 32;
 
 /** A vault that is open. */
 export class Vault implements AsyncDisposable {
   readonly #parts: VaultParts;
   readonly #keys: Map<string, VaultKey>;
   readonly #signer: Signer;
+  readonly #signing: Signing;
   /** Certificates that wait for their SCTs. */
   readonly held: Held;
+  readonly #announced: Announced;
+  /** Certificates that can be signed: judged, under rows that are durable. */
+  #ready: Judged[] = [];
   #queue: Asked[] = [];
   readonly #running = new Set<Promise<void>>();
   #flushTimer: NodeJS.Timeout | null = null;
@@ -46,10 +46,23 @@ export class Vault implements AsyncDisposable {
     this.#parts = parts;
     this.#keys = new Map(parts.keyring.keys.map((key) => [key.label, key]));
     this.#signer = new Signer(parts);
+    this.#signing = new Signing({
+      ...parts,
+      signer: this.#signer,
+      isWaitedFor: () => this.held.isWaitedFor,
+      onFailed: (job) => this.#failed(job),
+    });
+    this.#announced = new Announced((outcome) => {
+      parts.ledger.note(outcome, false);
+      this.#flushLater();
+    });
     this.held = new Held({
       now: () => parts.clock.now(),
       // At once: what is ready together is told in one go, and nothing more will come with it.
       submit: (asked) => this.#enqueue(asked, queueMicrotask),
+      finish: (asked, announced) => this.#finish(asked, announced),
+      giveUp: (announced, reason) => this.#announced.giveUp(announced, reason),
+      keptMs: 1_000 * parts.limits.verdictFreshSeconds,
       authorise: (label, envelope) => void this.#authorised(label, "certificate", envelope),
       givesScts: (label) => this.#isUsable(label, "scts"),
       prepare: (precertificate, list, nowMs) =>
@@ -75,8 +88,10 @@ export class Vault implements AsyncDisposable {
         prepare: (bound, nowMs) => prepare(signable, bound, { ...limits, nowMs }),
         resolve,
         reject,
-        onSigned: (bound, { precertificate }, signatures) => {
-          if (precertificate !== undefined) this.held.keep(bound, precertificate);
+        onSigned: ({ key: bound, prepared: { precertificate }, announced }, signatures) => {
+          if (precertificate !== undefined && announced !== null) {
+            this.held.keep(bound, precertificate, announced);
+          }
           if (signable.purpose !== "scts") return;
           this.held.promised(bound, signable.entries, signatures);
         },
@@ -134,11 +149,17 @@ export class Vault implements AsyncDisposable {
   /** Finishes what was accepted and writes the last outcomes. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.held.close();
-    this.#drain();
-    await Promise.all(this.#running);
+    await this.#settled();
     clearTimeout(this.#flushTimer ?? undefined);
     this.#flush();
-    await Promise.all(this.#running);
+    await this.#settled();
+  }
+
+  async #settled(): Promise<void> {
+    while (this.#queue.length > 0 || this.#ready.length > 0 || this.#running.size > 0) {
+      this.#drain();
+      await Promise.all(this.#running);
+    }
   }
 
   #enqueue(asked: Asked, later: (then: () => void) => void = setImmediate): void {
@@ -164,19 +185,26 @@ export class Vault implements AsyncDisposable {
 
   async #batch(batch: readonly Asked[]): Promise<void> {
     const judged = batch.map((asked) => this.#judge(asked));
-    const { ledger, guard } = this.#parts;
+    const { ledger } = this.#parts;
     try {
       // Committed before this returns, so batches are recorded in the order in which they came; durable when it resolves.
       await ledger.transaction(() => {
         this.#forget();
-        guard.admitAll(judged, (one) => this.#record(one));
+        recordAll(judged, this.#parts);
       });
       this.#stateFault = null;
     } catch (error) {
       this.#rejectAll(judged, error);
       return;
     }
-    await this.#signAll(judged);
+    for (const { job } of judged) {
+      if (typeof job?.announced === "number") this.#announced.add(job.announced);
+    }
+    await this.#signing.signAll(judged);
+    this.#flushLater();
+  }
+
+  #flushLater(): void {
     // Under load it never comes to that: each batch takes the outcomes of those before it along.
     clearTimeout(this.#flushTimer ?? undefined);
     this.#flushTimer = setTimeout(() => {
@@ -196,8 +224,7 @@ export class Vault implements AsyncDisposable {
       }
       const prepared = asked.prepare(key, nowMs);
       const { from: asker, trace } = envelope;
-      const digests = digestsOf(prepared.messages, key);
-      const job = { key, purpose, asker, trace, prepared, digests, sequence: 0 };
+      const job = newJob({ key, purpose, asker, trace, prepared });
       return { asked, job, failure: null };
     } catch (error) {
       if (!(error instanceof Failure)) this.#parts.journal.error("judging-failed", { error });
@@ -227,90 +254,45 @@ export class Vault implements AsyncDisposable {
     }
   }
 
-  /** Inside the transaction: the guard's word and the row, whichever it is. */
-  #record(judged: Judged): void {
-    const { ledger, guard, clock } = this.#parts;
-    const { job } = judged;
-    if (job) {
-      try {
-        const at = { sequence: ledger.next, atMs: clock.now().getTime() };
-        guard.admit(job.key.label, job.prepared.claim, at);
-        job.sequence = ledger.intend(this.#signer.intentOf(job));
-        return;
-      } catch (error) {
-        if (!(error instanceof Failure)) throw error;
-        judged.failure = error;
-        judged.job = null;
-      }
-    }
-    const { key, purpose, envelope } = judged.asked;
-    const failure = judged.failure ?? new Failure("internal", "internal error");
-    ledger.refuse({
-      asker: envelope.from,
-      key,
-      purpose,
-      code: failure.code,
-      why: failure.message,
-      trace: envelope.trace,
-    });
-  }
-
-  async #signAll(judged: readonly Judged[]): Promise<void> {
-    const settling: Promise<void>[] = [];
-    let turn = 0;
-    for (const one of promisesFirst(judged)) {
-      const { job, failure, asked } = one;
-      if (!job) {
-        const refusal = failure ?? new Failure("internal", "internal error");
-        this.#parts.journal.warn("refused", {
-          key: asked.key,
-          asker: asked.envelope.from,
-          code: refusal.code,
-          why: refusal.message,
-        });
-        asked.reject(refusal);
-        continue;
-      }
-      const mode = this.#signer.modeOf(job.key.label);
-      const settled = this.#settle(asked, job, mode);
-      settling.push(settled);
-      if (mode === "async") continue;
-      // It is signed by now, and verified while the next ones are signed; but where the token has failed, they wait.
-      if (this.#signer.isInTrouble) await settled;
-      turn += job.prepared.messages.length;
-      const isWaitedFor = job.purpose === "scts" && this.held.isWaitedFor;
-      if (isWaitedFor || turn >= signaturesPerTurn) {
-        turn = 0;
-        await nextTick();
-      }
-    }
-    await Promise.all(settling);
-  }
-
-  async #settle(asked: Asked, job: Job, mode: "sync" | "async"): Promise<void> {
-    try {
-      const outcome = await this.#signer.perform(job, mode);
-      if (outcome instanceof Failure) {
-        asked.reject(outcome);
-        const { quarantined } = this.#signer;
-        if (quarantined.has(job.key.label)) this.held.review((label) => !quarantined.has(label));
-        // A retry whose row could not be written, perhaps.
-        if (this.#parts.ledger.broken) this.#parts.onBroken(outcome);
-        return;
-      }
-      asked.onSigned?.(job.key, job.prepared, outcome.signatures);
-      const signed = job.prepared.signed?.(outcome.signatures);
-      asked.resolve({ signatures: outcome.signatures, ...(signed && { signed }) });
-    } catch (error) {
-      this.#parts.journal.error("signing-failed", { error });
-      asked.reject(Failure.from(error));
-    }
-  }
-
   #isUsable(label: string, purpose: Purpose): boolean {
     const key = this.#keys.get(label);
     if (key === undefined || !isUsed(key)) return false;
     return key.purposes.includes(purpose) && !this.#signer.quarantined.has(label);
+  }
+
+  /** Nothing was signed, or what nobody may have. */
+  #failed({ key, announced }: Job): void {
+    if (announced !== null) this.#announced.giveUp(announced, "its precertificate was not signed");
+    const { quarantined } = this.#signer;
+    if (quarantined.has(key.label)) this.held.review((label) => !quarantined.has(label));
+  }
+
+  /** Judges the question for a certificate that can be made now, and signs under the row that announced it, which is durable. */
+  #finish(asked: Asked, announced: number): void {
+    const judged = this.#judge(asked);
+    const { job, failure } = judged;
+    // After a state that could not be made durable nothing is signed: the question fails like all others then.
+    const mayBegin = job !== null && !this.#parts.ledger.broken;
+    if (!mayBegin || !this.#announced.begin(announced)) {
+      const refusal = failure ?? new Failure("guard-refused", "this certificate has its attempt");
+      this.#announced.giveUp(announced, refusal.message);
+      const prepare = (): never => {
+        throw refusal;
+      };
+      this.#enqueue({ ...asked, prepare }, queueMicrotask);
+      return;
+    }
+    job.sequence = announced;
+    job.isNamedByCore = true;
+    if (this.#ready.length === 0) queueMicrotask(() => this.#keep(this.#signReady()));
+    this.#ready.push(judged);
+  }
+
+  async #signReady(): Promise<void> {
+    const ready = this.#ready;
+    this.#ready = [];
+    await this.#signing.signAll(ready);
+    this.#flushLater();
   }
 
   #rejectAll(judged: readonly Judged[], error: unknown): void {

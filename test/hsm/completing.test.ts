@@ -1,5 +1,7 @@
 /** Certificates that are made in the vault, of precertificates and SCTs that it has signed: on a token. */
 import { randomBytes, verify } from "node:crypto";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { expect, test } from "vitest";
 import { sha256 } from "../../core/crypto/hash.ts";
 import { unpoison } from "../../core/formats/leaf-profile.ts";
@@ -22,8 +24,9 @@ const logKey = (label: string) => ({ label, purposes: ["scts" as const], askers:
 type Leaf = ReturnType<typeof newLeaf>;
 
 /** A vault of two issuing keys and two logs' keys, and a clock that stands until it is set. */
-async function issuingVault() {
+async function issuingVault(settings: { readonly signing?: "async" } = {}) {
   const vault = await softVault({
+    config: settings,
     keys: [issuing("issuing-ca"), issuing("next-ca"), logKey("ct-log"), logKey("ct-shard")],
   });
   let now = startedAt;
@@ -73,6 +76,19 @@ function rowsOf(home: string): readonly { [member: string]: unknown }[] {
     .map((row) => JSON.parse(String(row["body"])) as { [member: string]: unknown });
 }
 
+type Told = { readonly of: number; readonly [member: string]: unknown };
+
+/** How the attempt of a row ended. */
+function outcomeOf(home: string, sequence: number | undefined): Told | undefined {
+  return rowsOf(home)
+    .flatMap((row) => (row["results"] ?? []) as Told[])
+    .find(({ of }) => of === sequence);
+}
+
+/** The rows that announce certificates. */
+const announcedIn = (home: string) =>
+  rowsOf(home).flatMap(({ named }, at) => (named === "core" ? [at + 1] : []));
+
 type House = Awaited<ReturnType<typeof issuingVault>>;
 
 /** The certificate is the precertificate with one SCT, which a log's key of this vault has signed over it. */
@@ -113,24 +129,32 @@ test("a certificate is held until its SCT is signed, and made of that SCT", asyn
   expect(parseDigitallySigned(first?.signature ?? new Uint8Array()).signature).toEqual(signature);
   const rows = rowsOf(house.vault.home).slice(before);
   const intents = rows.filter(({ type }) => type === "intent");
-  // One for all SCTs and one for each certificate, all in one commit: nothing is written between them.
-  expect(intents.map(({ purpose }) => purpose)).toEqual([
-    "scts",
-    ...leaves.map(() => "certificate"),
+  // One for all SCTs: the certificates' rows were written with those of their precertificates.
+  expect(intents.map(({ purpose }) => purpose)).toEqual(["scts"]);
+  await house.stop();
+  const all = rowsOf(house.vault.home);
+  const leaf = leaves.at(-1) ?? expect.fail("no leaf");
+  const { verdict, precertificate } = leaf.completion;
+  const ofLeaf = all.flatMap((row, index) => {
+    const binding = row["binding"] as { kind?: string; verdict?: string } | undefined;
+    return binding?.verdict === verdict.toHex() ? [{ ...row, sequence: index + 1 }] : [];
+  });
+  expect(ofLeaf).toMatchObject([
+    { binding: { kind: "precertificate" }, key: "issuing-ca" },
+    {
+      asker: "issuer",
+      key: "issuing-ca",
+      purpose: "certificate",
+      binding: { kind: "certificate" },
+      hash: precertificate.toHex(),
+      named: "core",
+    },
   ]);
-  const at = rows.findIndex(({ purpose }) => purpose === "certificate");
-  expect(rows.slice(at, at + leaves.length)).toEqual(intents.slice(1));
-  expect(intents.at(-1)).toMatchObject({
-    asker: "issuer",
-    key: "issuing-ca",
-    binding: { kind: "certificate", verdict: leaves.at(-1)?.completion.verdict.toHex() },
-    hash: sha256(
-      sha256(
-        unpoison(leaves.at(-1)?.pre ?? new Uint8Array()).listing(
-          (await completed.at(-1))?.scts ?? new Uint8Array(),
-        ),
-      ),
-    ).toHex(),
+  const tbs = unpoison(leaf.pre).listing((await completed.at(-1))?.scts ?? new Uint8Array());
+  expect(outcomeOf(house.vault.home, ofLeaf[1]?.sequence)).toMatchObject({
+    status: "ok",
+    made: 1,
+    hash: sha256(sha256(tbs)).toHex(),
   });
 });
 
@@ -206,6 +230,41 @@ test("a verdict that has grown old since the precertificate is refused", async (
   await house.promise([leaf]);
   house.setClock(new Date(startedAt.getTime() + 61_000));
   await expect(house.complete(leaf)).rejects.toMatchObject({ code: "purpose-refused" });
+  await house.stop();
+  const { home } = house.vault;
+  expect(rowsOf(home).filter(({ type }) => type === "refusal")).toMatchObject([
+    { asker: "issuer", code: "purpose-refused", why: "the verdict is not fresh" },
+  ]);
+  expect(announcedIn(home).map((row) => outcomeOf(home, row))).toMatchObject([
+    { status: "failed", made: 0, reason: "the verdict is not fresh" },
+  ]);
+});
+
+test("a key that signs on other threads completes as well", async () => {
+  await using house = await issuingVault({ signing: "async" });
+  const leaves = Array.from({ length: 5 }, () => house.leaf());
+  await Promise.all(leaves.map(async (leaf) => await house.certify(leaf)));
+  const completed = leaves.map(async (leaf) => await house.complete(leaf));
+  await house.promise(leaves);
+  for (const [at, leaf] of leaves.entries()) {
+    expectGood(house, leaf, (await completed[at]) ?? expect.fail("no answer"));
+  }
+});
+
+test("what an older release left between precertificate and certificate opens, and is not completed", async () => {
+  await using house = await issuingVault();
+  const leaf = house.leaf();
+  await house.certify(leaf);
+  await house.stop();
+  const path = join(house.vault.home, "vault", "vault.db");
+  {
+    using database = new DatabaseSync(path);
+    database.exec("UPDATE certificates SET final = NULL");
+  }
+  await house.restart();
+  await expect(house.certify(leaf)).rejects.toMatchObject({ code: "guard-refused" });
+  await house.promise([leaf]);
+  await expect(house.complete(leaf)).rejects.toMatchObject({ code: "guard-refused" });
 });
 
 test("what is held when the vault ends is refused on record, and what it remembered is forgotten", async () => {
@@ -218,6 +277,9 @@ test("what is held when the vault ends is refused on record, and what it remembe
   await held;
   const refusal = rowsOf(house.vault.home).find(({ type }) => type === "refusal");
   expect(refusal).toMatchObject({ asker: "issuer", key: "issuing-ca", code: "key-unavailable" });
+  const { home } = house.vault;
+  const ends = { status: "failed", made: 0, reason: "the vault ends" };
+  expect(announcedIn(home).map((row) => outcomeOf(home, row))).toMatchObject([ends, ends]);
   await house.restart();
   await house.promise([leaf, other]);
   for (const forgotten of [leaf, other]) {

@@ -125,24 +125,45 @@ describe.each(["sync", "async"] as const)("a certificate in a vault that signs %
     expect((await completed).signature.length).toBeGreaterThan(0);
     await expectLedgerCounts();
   });
-
-  test("abandons a certificate that was held, when its own C_Sign failed", async () => {
-    const leaf = newLeaf(vault.keys["issuing-ca"] ?? new Uint8Array());
-    await certify(leaf.pre, leaf);
-    await promise(leaf);
-    faults.inject("C_Sign rv=0x30 *");
-    await expect(complete(leaf)).rejects.toMatchObject({ code: "key-unavailable" });
-    faults.inject();
-    // As soon as the device is back, and for good.
-    const code = async () =>
-      await complete(leaf).then(
-        () => "signed",
-        (error: { code?: unknown }) => error.code,
-      );
-    await expect.poll(code).toBe("guard-refused");
-    await expectLedgerCounts();
-  });
 });
+
+describe.each(["sync", "async"] as const)(
+  "a certificate that was held by a vault that signs %s",
+  (signing) => {
+    beforeEach(async () => {
+      await start(signing);
+    });
+
+    test("is abandoned when its own C_Sign failed", async () => {
+      const leaf = newLeaf(vault.keys["issuing-ca"] ?? new Uint8Array());
+      await certify(leaf.pre, leaf);
+      await promise(leaf);
+      faults.inject("C_Sign rv=0x30 *");
+      await expect(complete(leaf)).rejects.toMatchObject({ code: "key-unavailable" });
+      faults.inject();
+      // As soon as the device is back, and for good.
+      const code = async () =>
+        await complete(leaf).then(
+          () => "signed",
+          (error: { code?: unknown }) => error.code,
+        );
+      await expect.poll(code).toBe("guard-refused");
+      await expectLedgerCounts();
+    });
+
+    test("is tried again under another row when its own C_SignInit refused", async () => {
+      const leaf = newLeaf(vault.keys["issuing-ca"] ?? new Uint8Array());
+      await certify(leaf.pre, leaf);
+      await promise(leaf);
+      faults.inject("C_SignInit rv=0x30 *");
+      const completed = complete(leaf);
+      await sleep(60);
+      faults.inject();
+      expect((await completed).signature.length).toBeGreaterThan(0);
+      await expectLedgerCounts();
+    });
+  },
+);
 
 describe.each(["sync", "async"] as const)("a vault that signs %s, among lies", (signing) => {
   beforeEach(async () => {
@@ -292,11 +313,12 @@ function health() {
   return installation.health()["hsm"] ?? { status: "ok" };
 }
 
-/** What the ledger says was made is what the device says it made. */
+/** What the ledger says was made is what the device says it made, and every attempt has ended. */
 async function expectLedgerCounts(): Promise<void> {
   await installation.dispose();
   const report = await fsckVault({ home: vault.home });
   expect(report.findings.filter(({ severity }) => severity === "broken")).toEqual([]);
+  expect(report.findings.filter(({ message }) => /no outcome/.test(message))).toEqual([]);
   const recorded = Object.values(report.signatures).reduce((sum, count) => sum + count, 0);
   expect(recorded).toBe(faults.count() - countBefore);
 }

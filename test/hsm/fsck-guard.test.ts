@@ -47,15 +47,16 @@ const attempt = (n: number, change: Partial<IntentRow> = {}): IntentRow => ({
 });
 
 /** The guard's row of it. */
-function know(n: number, sequence = n): void {
+function know(n: number, sequence = n, final: number | null = null): void {
   database
-    .prepare("INSERT INTO certificates VALUES (?, 'ca', ?, ?, ?, ?, 1, NULL)")
+    .prepare("INSERT INTO certificates VALUES (?, 'ca', ?, ?, ?, ?, 1, ?)")
     .run(
       decodeHex(hexOf(n, 32)),
       decodeHex(hexOf(n, 20)),
       decodeHex(hexOf(n, 32)),
       beganAtMs + n * 2_000,
       sequence,
+      final,
     );
 }
 
@@ -95,4 +96,24 @@ test("no serial number is signed twice, however long ago, unless an attempt is r
     [4, attempt(2, { retryOf: 2 })],
   ] as const;
   expect(walk(...rows)).toEqual([`row 3: ca was to sign serial number ${hexOf(1, 20)} twice`]);
+});
+
+test.each([
+  ["its core", 1, []],
+  [
+    "another one's core",
+    2,
+    [
+      `the guard's row of serial number ${hexOf(1, 20)} of ca names row 2 of the ledger, which is not its certificate's`,
+    ],
+  ],
+])("a certificate that is announced by %s", (_, core, findings) => {
+  know(1, 1, 2);
+  const { binding } = attempt(1);
+  const announced = {
+    hash: hexOf(core, 32),
+    named: "core" as const,
+    binding: { ...binding, kind: "certificate" } as IntentRow["binding"],
+  };
+  expect(walk([1, attempt(1)], [2, attempt(1, announced)])).toEqual(findings);
 });

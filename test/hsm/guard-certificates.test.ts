@@ -1,4 +1,4 @@
-/** A verdict, a serial number and a precertificate are good once, and a certificate needs a precertificate that is known to exist. */
+/** A verdict, a serial number and a precertificate are good once, and a precertificate is admitted with the row of its certificate. */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -27,12 +27,17 @@ const hashed = (n: number) => uintBytes(n, 32);
 const pre = (sequence: number, names: readonly [core: number, serial: number, verdict: number]) => {
   const [core, serial, verdict] = names;
   const claim = { core: hashed(core), serial: uintBytes(serial, 20), verdict: hashed(verdict) };
-  guard.admit("ca", { kind: "precertificate", ...claim }, { sequence, atMs: 0 });
+  guard.admit(
+    "ca",
+    { kind: "precertificate", ...claim },
+    { sequence, atMs: 0, final: sequence + 100 },
+  );
 };
-const final = (sequence: number, core: number, verdict: number, key = "ca") => {
-  const claim = { kind: "certificate", core: hashed(core), verdict: hashed(verdict) } as const;
-  guard.admit(key, claim, { sequence, atMs: 0 });
-};
+const rows = () =>
+  state.database
+    .prepare("SELECT precertificate, signed, final FROM certificates ORDER BY precertificate")
+    .all()
+    .map((row) => Object.values(row));
 const good = (...sequences: readonly number[]) =>
   guard.settle(sequences.map((of) => ({ of, status: "ok", made: 1 })));
 
@@ -46,27 +51,33 @@ test.each([
   pre(2, [4, 5, 6]);
 });
 
-test("a certificate is admitted once, after its precertificate's signature, under its key and verdict", () => {
+test("a precertificate has its certificate from the beginning, whatever becomes of either", () => {
   pre(1, [1, 1, 1]);
   pre(2, [2, 2, 2]);
-  expect(() => final(3, 1, 1)).toThrow(/no known outcome/);
   guard.settle([
     { of: 1, status: "ok", made: 1 },
     { of: 2, status: "failed", made: 0 },
   ]);
-  expect(() => final(3, 2, 2)).toThrow(/no known outcome/);
-  expect(() => final(3, 1, 2)).toThrow(/no precertificate of this verdict/);
-  expect(() => final(3, 1, 1, "other")).toThrow(/no precertificate of this verdict/);
-  expect(() => final(3, 9, 9)).toThrow(/no precertificate of this verdict/);
-  final(3, 1, 1);
-  expect(() => final(4, 1, 1)).toThrow(/signed already/);
+  expect(rows()).toEqual([
+    [1, 1, 101],
+    [2, 0, 102],
+  ]);
+  for (const n of [1, 2]) expect(() => pre(3, [n, n, n])).toThrow(/used/);
+  const claim = { core: hashed(1), serial: uintBytes(9, 20), verdict: hashed(1) };
+  const bare = { kind: "bareCertificate", ...claim } as const;
+  expect(() => guard.admit("ca", bare, { sequence: 3, atMs: 0 })).toThrow(/this verdict/);
+});
+
+test("a precertificate is not admitted without the row of its certificate", () => {
+  const claim = { core: hashed(1), serial: uintBytes(1, 20), verdict: hashed(1) };
+  const alone = { kind: "precertificate", ...claim } as const;
+  expect(() => guard.admit("ca", alone, { sequence: 1, atMs: 0 })).toThrow(TypeError);
 });
 
 test("outcomes of neighbours are told together, in whatever order, and no other's with them", () => {
   for (const n of [1, 2, 3, 4, 5, 6]) pre(n, [n, n, n]);
   good(3, 2, 5, 1);
-  for (const n of [1, 2, 3, 5]) final(10 + n, n, n);
-  for (const n of [4, 6]) expect(() => final(10 + n, n, n)).toThrow(/no known outcome/);
+  expect(rows().map(([, signed]) => signed)).toEqual([1, 1, 1, 0, 1, 0]);
   expect(runsOf([3, 2, 5, 1])).toEqual([
     [1, 3],
     [5, 5],
@@ -79,11 +90,8 @@ test("a certificate that never was a precertificate stays both in one attempt wh
   pre(2, [2, 2, 2]);
   guard.follow(1, 3);
   guard.follow(2, 4);
-  const rows = state.database
-    .prepare("SELECT precertificate, final FROM certificates ORDER BY precertificate")
-    .all();
-  expect(rows).toEqual([
-    { precertificate: 3, final: 3 },
-    { precertificate: 4, final: null },
+  expect(rows()).toEqual([
+    [3, 0, 3],
+    [4, 0, 102],
   ]);
 });
