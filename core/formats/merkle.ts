@@ -2,8 +2,7 @@
  * Merkle trees over SHA-256 as RFC 6962 §2.1 defines them, and the verification of their proofs by the algorithms of
  * RFC 9162 §2.1.3.2 and §2.1.4.2. Which nodes a proof consists of is {@link inclusionPath} and {@link consistencyPath}.
  */
-import { allocate } from "./allocate.ts";
-import { digestOf } from "./digest.ts";
+import { digestOf, digestOfAll } from "./digest.ts";
 import { equalBytes } from "./encoding.ts";
 import { Malformed } from "./malformed.ts";
 
@@ -13,21 +12,17 @@ export const hashLength = 32;
 /** Sizes are below 2^63, so no proof is longer (RFC 9162 §2.1.3 and §2.1.4). */
 const maxProofLength = 64;
 
+const leafPrefix = Uint8Array.of(0x00);
+const nodePrefix = Uint8Array.of(0x01);
+
 /** RFC 6962 §2.1: SHA-256(0x00 || entry). */
 export function leafHash(entry: Uint8Array): Uint8Array {
-  const input = allocate(1 + entry.length);
-  input[0] = 0x00;
-  input.set(entry, 1);
-  return digestOf("sha256", input);
+  return digestOfAll("sha256", leafPrefix, entry);
 }
 
 /** RFC 6962 §2.1: SHA-256(0x01 || left || right). */
 export function nodeHash(left: Uint8Array, right: Uint8Array): Uint8Array {
-  const input = allocate(1 + left.length + right.length);
-  input[0] = 0x01;
-  input.set(left, 1);
-  input.set(right, 1 + left.length);
-  return digestOf("sha256", input);
+  return digestOfAll("sha256", nodePrefix, left, right);
 }
 
 /** RFC 6962 §2.1: the root of the empty tree, SHA-256 of nothing. */

@@ -1,5 +1,4 @@
-/** A verdict's provenance as rows keep it: JSON, with hashes in hex. */
-import { encodeHex } from "../../core/formats/encoding.ts";
+/** A verdict's provenance as intents of version 1 keep it: JSON, with hashes in hex. */
 import type { Provenance } from "../../events/identity.ts";
 
 /** A {@link Provenance} in a row. */
@@ -10,18 +9,7 @@ export interface StoredProvenance extends Omit<Provenance, "mappingSha256" | "de
 
 type Decision = NonNullable<Provenance["decision"]>;
 
-/** See {@link parseProvenance}. */
-export function formatProvenance({ decision, ...provenance }: Provenance): StoredProvenance {
-  return {
-    ...provenance,
-    mappingSha256: encodeHex(provenance.mappingSha256),
-    ...(decision !== undefined && {
-      decision: { ...decision, policySha256: encodeHex(decision.policySha256) },
-    }),
-  };
-}
-
-/** What {@link formatProvenance} made. */
+/** The provenance that an older release wrote. */
 export function parseProvenance({ decision, ...stored }: StoredProvenance): Provenance {
   return {
     ...stored,

@@ -3,8 +3,15 @@
  * Intents and outcomes are rows under the serial that never change; `open` tells which intents still wait for their outcome.
  */
 import { sha256 } from "../../core/crypto/hash.ts";
-import { decodeUtf8, encodeBase64, encodeHex, encodeUtf8 } from "../../core/formats/encoding.ts";
+import {
+  concat,
+  decodeUtf8,
+  encodeBase64,
+  encodeHex,
+  encodeUtf8,
+} from "../../core/formats/encoding.ts";
 import { parseJsonBytes } from "../../core/formats/json.ts";
+import { decodeVerdict } from "../../core/formats/verdict.ts";
 import { emit, type Store } from "../../core/plugin.ts";
 import type { Row } from "../../core/storage.ts";
 import type { Failure } from "../../events/failure.ts";
@@ -14,7 +21,7 @@ import {
   certificateRefused,
   type refusalsCounted,
 } from "../../events/issuer.ts";
-import { formatProvenance, parseProvenance, type StoredProvenance } from "./provenance.ts";
+import { parseProvenance, type StoredProvenance } from "./provenance.ts";
 
 /** The issuer's own store. */
 export type IssuerStore = Store<
@@ -153,21 +160,18 @@ function whoOf({ principal, provenance, requestId, tokenDigest }: Request) {
   return { oidcIssuer, subject, san: san.value, tokenDigest, requestId, provenance };
 }
 
-function formatIntent(intent: Intent): Uint8Array {
-  const { oidcIssuer, subject, san } = intent.principal;
-  return formatJson({
-    version: 1,
-    oidcIssuer,
-    subject,
-    san: san.value,
-    tokenDigest: encodeHex(intent.tokenDigest),
-    publicKeyHash: encodeHex(intent.publicKeyHash),
-    notBefore: intent.notBefore.toISOString(),
-    verdict: encodeBase64(intent.sealed.verdict),
-    mac: encodeHex(intent.sealed.mac),
-    requestId: intent.requestId,
-    provenance: formatProvenance(intent.provenance),
-  });
+/**
+ * A line of JSON, and behind it the verdict, which says everything else. So short that most rows lie in a page beside others: what is
+ * more than a quarter of a page gets one of its own, which is then written for each certificate.
+ */
+function formatIntent({ sealed, notBefore, requestId }: Intent): Uint8Array {
+  const head = {
+    version: 2,
+    mac: encodeBase64(sealed.mac),
+    notBefore: notBefore.toISOString(),
+    requestId,
+  };
+  return concat(encodeUtf8(`${JSON.stringify(head)}\n`), sealed.verdict);
 }
 
 /** The one outcome of an intent: expected absent, so that there is never a second. */
@@ -217,30 +221,18 @@ async function sweep(store: IssuerStore, at: Date): Promise<number> {
 }
 
 async function sweepOne(store: IssuerStore, serial: Row["key"], at: Date): Promise<void> {
-  const intent = parseIntent(await store.get("intents", serial));
-  const { oidcIssuer, subject, san, requestId, provenance } = intent;
-  const tokenDigest = Uint8Array.fromHex(intent.tokenDigest);
+  const who = parseIntent(await store.get("intents", serial));
   const refused = { code: "internal", reason: unknownReason };
   await store.commit({
     ...closing(serial, abandonment("unknown", { ...refused, at })),
     facts: [
-      emit(certificateRefused, {
-        ...refused,
-        serial,
-        oidcIssuer,
-        subject,
-        san,
-        tokenDigest,
-        refusedAtMs: BigInt(at.getTime()),
-        // Homes of older releases have intents without them.
-        ...(requestId !== undefined && { requestId }),
-        ...(provenance !== undefined && { provenance: parseProvenance(provenance) }),
-      }),
+      emit(certificateRefused, { ...refused, serial, ...who, refusedAtMs: BigInt(at.getTime()) }),
     ],
   });
 }
 
-interface StoredIntent {
+/** Intents of version 1 are JSON whole; the oldest have neither request nor provenance. */
+interface OldIntent {
   readonly oidcIssuer: string;
   readonly subject: string;
   readonly san: string;
@@ -249,15 +241,38 @@ interface StoredIntent {
   readonly tokenDigest: string;
 }
 
-function parseIntent(value: Uint8Array | null): StoredIntent {
+/** What the fact says of a request that a crash has ended. */
+function parseIntent(value: Uint8Array | null) {
   if (value === null)
     throw new Error("an open serial has no intent: the issuer's store is damaged");
+  const headEnd = value.indexOf(lineFeed);
+  if (headEnd === -1) return parseOldIntent(value);
   // formatIntent wrote it, in the commit that opened the serial.
-  return parseJsonBytes(value) as unknown as StoredIntent;
+  const head = parseJsonBytes(value.subarray(0, headEnd)) as unknown as {
+    readonly requestId: string;
+  };
+  const { principal, tokenDigest, provenance } = decodeVerdict(value.subarray(headEnd + 1));
+  const { oidcIssuer, subject, san } = principal;
+  const who = { oidcIssuer, subject, san: san.value, tokenDigest, requestId: head.requestId };
+  return { ...who, ...(provenance !== undefined && { provenance }) };
 }
 
-function formatJson(value: {
-  readonly [member: string]: string | number | StoredProvenance;
-}): Uint8Array {
+const lineFeed = 0x0a;
+
+function parseOldIntent(value: Uint8Array) {
+  // An older release wrote it.
+  const intent = parseJsonBytes(value) as unknown as OldIntent;
+  const { oidcIssuer, subject, san, requestId, provenance } = intent;
+  return {
+    oidcIssuer,
+    subject,
+    san,
+    tokenDigest: Uint8Array.fromHex(intent.tokenDigest),
+    ...(requestId !== undefined && { requestId }),
+    ...(provenance !== undefined && { provenance: parseProvenance(provenance) }),
+  };
+}
+
+function formatJson(value: { readonly [member: string]: string | number }): Uint8Array {
   return encodeUtf8(JSON.stringify(value));
 }

@@ -1,8 +1,7 @@
 /** What differs between the formats of logs: the leaf, the time, when two entries are the same, and what is promised. */
-import { sha256 } from "../../core/crypto/hash.ts";
 import type { PublicKey } from "../../core/crypto/keys.ts";
 import { verifySignature } from "../../core/crypto/verify.ts";
-import { concat } from "../../core/formats/encoding.ts";
+import { digestOfAll } from "../../core/formats/digest.ts";
 import { leafHash } from "../../core/formats/merkle.ts";
 import { formatSetPayload } from "../../core/formats/rekor-entry.ts";
 import {
@@ -71,9 +70,9 @@ const rfc6962: LogFormat = {
   identityOf(candidate) {
     switch (candidate.kind) {
       case "certificate":
-        return sha256(concat(Uint8Array.of(0), candidate.certificate));
+        return digestOfAll("sha256", Uint8Array.of(0), candidate.certificate);
       case "precertificate":
-        return sha256(concat(Uint8Array.of(1), candidate.issuerKeyHash, candidate.tbs));
+        return digestOfAll("sha256", Uint8Array.of(1), candidate.issuerKeyHash, candidate.tbs);
       case "body":
         throw new Failure("malformed", "a CT log takes certificates and precertificates only");
     }

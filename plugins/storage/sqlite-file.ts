@@ -13,9 +13,10 @@ const layoutVersion = 1;
 const busyTimeoutMs = 5_000;
 /**
  * What a connection keeps at hand, in KiB; what is more lies in the kernel's cache, once for all connections. A reader is asked for
- * rows all over a table, which no bound would hold, and a writer mostly adds at the ends; moving the write-ahead log needs none.
+ * rows all over a table, which no bound would hold, and forgets all of it with the next commit of another connection; a writer adds at the
+ * ends mostly, and what one transaction changes should fit; moving the write-ahead log needs none. Each partition has all three.
  */
-const cacheKibibytes = { writing: 1024, reading: 768, checkpointing: 64 };
+const cacheKibibytes = { writing: 1024, reading: 256, checkpointing: 64 };
 /**
  * Bytes of a page. A row has to fit into a quarter of one: what is more gets pages of its own, which of an entry of a log would mostly be
  * empty. Larger pages cost where small rows are written all over a table, because a page is written whole.

@@ -1,7 +1,8 @@
 /**
- * The threads that write. Each costs some 10 MiB, whatever it does, so there are three at most and partitions share them. While one
- * partition's transaction is being synced, those beside it wait. So partitions that are patient share one thread among themselves, and
- * with it what takes longest, moving write-ahead logs; the others are spread over two, in the order in which they are opened.
+ * The threads that write. Each costs some 10 MiB, whatever it does, so there are two and partitions share them. While one partition's
+ * transaction is being synced, those beside it wait: so partitions that are patient have a thread of their own, which also does what takes
+ * longest, moving write-ahead logs. The others share one. A certificate commits to two partitions, but to one after the other, and what
+ * comes while one is synced is one group: a second thread for them brought neither more certificates nor earlier ones.
  */
 import { Worker } from "node:worker_threads";
 import { patientNiceness } from "../../core/niceness.ts";
@@ -12,14 +13,12 @@ import type { CheckpointDone, CheckpointOrder } from "./sqlite-checkpointer.ts";
 import type { slatesAnswered, ThreadAnswer, ThreadOrder, ThreadStart } from "./sqlite-thread.ts";
 import type { WriterStart } from "./sqlite-writer.ts";
 
-/** Threads for partitions that are not patient. */
-const mostHurried = 2;
 /** A thread that only writes needs no young generation to speak of. */
 const threadLimits = { maxYoungGenerationSizeMb: 4 };
 
 /** The threads of one driver. Each is started when it is first needed, and ends with the last that it works for. */
 export class Threads implements AsyncDisposable {
-  #hurried: readonly WritingThread[] = [];
+  #hurried: WritingThread | null = null;
   #patient: WritingThread | null = null;
 
   /** The thread that is to work for `path`, which it does until that is released. */
@@ -30,8 +29,8 @@ export class Threads implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    const threads = [...this.#hurried, ...(this.#patient === null ? [] : [this.#patient])];
-    for (const thread of threads) await thread[Symbol.asyncDispose]();
+    await this.#hurried?.[Symbol.asyncDispose]();
+    await this.#patient?.[Symbol.asyncDispose]();
   }
 
   #patientThread(): WritingThread {
@@ -41,16 +40,11 @@ export class Threads implements AsyncDisposable {
     return this.#patient;
   }
 
-  /** A new one, or of as many as there may be the one that works for the fewest. */
   #hurriedThread(): WritingThread {
-    this.#hurried = this.#hurried.filter(({ hasEnded }) => !hasEnded);
-    const [first, ...others] = this.#hurried;
-    if (first !== undefined && this.#hurried.length >= mostHurried) {
-      return others.reduce((least, thread) => (thread.load < least.load ? thread : least), first);
+    if (this.#hurried === null || this.#hurried.hasEnded) {
+      this.#hurried = new WritingThread("storage");
     }
-    const thread = new WritingThread("storage");
-    this.#hurried = [...this.#hurried, thread];
-    return thread;
+    return this.#hurried;
   }
 }
 
@@ -97,11 +91,6 @@ export class WritingThread implements AsyncDisposable {
   /** True if it does nothing more for anybody. */
   get hasEnded(): boolean {
     return this.#ended !== null;
-  }
-
-  /** How many it works for. */
-  get load(): number {
-    return this.#held.size;
   }
 
   /** Counts one who uses the thread for `path`. */

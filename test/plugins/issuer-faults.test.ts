@@ -2,12 +2,13 @@ import { expect, test } from "vitest";
 import type { AnswerOf } from "../../events/contract.ts";
 import { Failure } from "../../events/failure.ts";
 import type { appendEntry } from "../../events/log.ts";
+import { encodeHex, encodeUtf8 } from "../../core/formats/encoding.ts";
 import { digitallySigned, parseMerkleTreeLeaf, sctSignatureInput } from "../../core/formats/sct.ts";
 import issuer from "../../plugins/issuer/plugin.ts";
 import { softSign } from "../crypto/soft-authority.ts";
 import { memoryStorage } from "../support/memory-storage.ts";
 import { boot, rows } from "./issuer-house.ts";
-import { issuerRooms, principal } from "./issuer-rooms.ts";
+import { issuerRooms, principal, provenance } from "./issuer-rooms.ts";
 import "../support/matchers.ts";
 
 type Appended = AnswerOf<typeof appendEntry>;
@@ -129,20 +130,56 @@ test.each(["precertificate", "certificate"] as const)(
   },
 );
 
-test("what a crash left open is given up at the next start", async () => {
+const who = {
+  oidcIssuer: principal.oidcIssuer,
+  subject: principal.subject,
+  san: principal.san.value,
+};
+/** As releases wrote it whose intents were JSON whole. */
+const oldIntent = {
+  version: 1,
+  ...who,
+  tokenDigest: "ab".repeat(32),
+  publicKeyHash: "cd".repeat(32),
+  notBefore: "2026-11-21T12:00:00.000Z",
+  verdict: "e30=",
+  mac: "ef".repeat(32),
+  requestId: "old-request",
+  provenance: {
+    ...provenance,
+    mappingSha256: encodeHex(provenance.mappingSha256),
+    decision: {
+      ...provenance.decision,
+      policySha256: encodeHex(provenance.decision?.policySha256 ?? new Uint8Array()),
+    },
+  },
+};
+const { requestId: _request, provenance: _provenance, ...oldestIntent } = oldIntent;
+const asRow = (intent: unknown) => encodeUtf8(JSON.stringify(intent));
+
+test.each([
+  ["one", null, { ...who, provenance }],
+  [
+    "one of version 1",
+    asRow(oldIntent),
+    { ...who, provenance, requestId: "old-request", tokenDigest: new Uint8Array(32).fill(0xab) },
+  ],
+  ["one of the oldest", asRow(oldestIntent), who],
+])("what a crash left open is given up at the next start: %s", async (_, value, told) => {
   const rooms = issuerRooms();
   const storage = memoryStorage();
   {
     await using house = await boot(rooms, storage);
     await house.issue();
   }
-  await reopen(storage);
+  await reopen(storage, value);
   {
     await using house = await boot(rooms, storage);
     const facts = await house.facts();
     expect(facts.map(({ name }) => name)).toEqual(["certificateIssued", "certificateRefused"]);
     expect(facts[1]?.body.reason).toContain("unknown-signed");
     expect(facts[1]?.body.serial).toEqual(lostSerial);
+    expect(facts[1]?.body).toMatchObject(told);
     expect(await rows(storage, "open")).toEqual([]);
     await house.issue();
   }
@@ -151,7 +188,10 @@ test("what a crash left open is given up at the next start", async () => {
 const lostSerial = new Uint8Array(20).fill(0x55);
 
 /** Puts an intent into the store as a crash right after the first commit leaves it. */
-async function reopen(storage: ReturnType<typeof memoryStorage>): Promise<void> {
+async function reopen(
+  storage: ReturnType<typeof memoryStorage>,
+  value: Uint8Array | null,
+): Promise<void> {
   const shape = {
     tables: [...(issuer.manifest.keeps?.tables ?? []), "cursors"],
     streams: ["facts"],
@@ -160,7 +200,7 @@ async function reopen(storage: ReturnType<typeof memoryStorage>): Promise<void> 
   const [intent] = await partition.scan("intents", { limit: 1 });
   await partition.commit({
     writes: [
-      { table: "intents", key: lostSerial, value: intent?.value ?? new Uint8Array() },
+      { table: "intents", key: lostSerial, value: value ?? intent?.value ?? new Uint8Array() },
       { table: "open", key: lostSerial, value: new Uint8Array() },
     ],
   });

@@ -2,7 +2,7 @@
 import { randomBytes } from "node:crypto";
 import * as v from "valibot";
 import { sha256 } from "../../core/crypto/hash.ts";
-import { encodeHex, equalBytes } from "../../core/formats/encoding.ts";
+import { encodeHex, encodeUtf8, equalBytes } from "../../core/formats/encoding.ts";
 import { checkLeafTbs, unpoison } from "../../core/formats/leaf-profile.ts";
 import {
   digitallySigned,
@@ -11,6 +11,7 @@ import {
   type SctEntry,
   sctSignatureInput,
 } from "../../core/formats/sct.ts";
+import { decodeVerdict, encodeVerdict } from "../../core/formats/verdict.ts";
 import type { SignatureAlgorithm } from "../../core/formats/x509.ts";
 import { definePlugin, type Plugin } from "../../core/plugin.ts";
 import type { AnswerOf } from "../../events/contract.ts";
@@ -138,7 +139,14 @@ function identity(rooms: Rooms): Plugin {
             throw new Failure(code, "the policy says no", { details });
           }
           if (idToken !== "good") throw new Failure("identity-rejected", "the token is not good");
-          const verdict = Uint8Array.of(...publicKeyHash, ...randomBytes(8));
+          const verdict = encodeVerdict({
+            principal: rooms.principal,
+            tokenDigest: sha256(encodeUtf8(idToken)),
+            publicKeyHash,
+            verifiedAtMs: BigInt(rooms.clock.at),
+            nonce: new Uint8Array(randomBytes(16)),
+            provenance,
+          });
           const sealed = { verdict, mac: sha256(verdict) };
           return { principal: rooms.principal, provenance, sealed };
         },
@@ -215,7 +223,8 @@ function signLeaf(rooms: Rooms, signable: Signable): Uint8Array {
     notBeforeFrom: new Date(now - 30_000),
     notBeforeTo: new Date(now),
   });
-  if (!equalBytes(sha256(fields.publicKey), signable.verdict.verdict.subarray(0, 32))) {
+  const { publicKeyHash } = decodeVerdict(signable.verdict.verdict);
+  if (!equalBytes(sha256(fields.publicKey), publicKeyHash)) {
     throw new Failure("purpose-refused", "the verdict is for another key");
   }
   if (end.kind === "sctList") throw new Failure("purpose-refused", "SCTs are not handed in");
