@@ -9,10 +9,10 @@ export type VerifyToken = (token: UnverifiedToken, key: KeyObject) => Promise<bo
 /** One call into the library, on this thread; what comes together signed as nearly all tokens are (RS256), on others. */
 export function tokenVerifier(): VerifyToken {
   const verifyRsa = gatheredRsaVerifier();
-  return async (token, key) =>
+  return (token, key) =>
     token.algorithm === "RS256"
-      ? await verifyRsa(key, token.signed, token.signature)
-      : verifies(token, key);
+      ? verifyRsa(key, token.signed, token.signature)
+      : Promise.resolve(verifies(token, key));
 }
 
 function verifies(token: UnverifiedToken, key: KeyObject): boolean {
