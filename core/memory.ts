@@ -18,7 +18,9 @@ export interface MemoryBusOptions {
 
 /** A bus that calls answerers directly. */
 export function memoryBus({ clock = systemClock, overWire = false }: MemoryBusOptions = {}): Bus {
-  const answerers = new Map<string, Answerer>();
+  /** By room, then by name: no text is made for an ask. */
+  const rooms = new Map<string, Map<string, Answerer>>();
+  const answererOf = ({ room, name }: Ask): Answerer | undefined => rooms.get(room)?.get(name);
   const listeners = new Map<string, Set<() => void>>();
   const inFlight = new InFlight();
   const deadlines = createDeadlines();
@@ -28,7 +30,7 @@ export function memoryBus({ clock = systemClock, overWire = false }: MemoryBusOp
     ask(ask, question, { from, trace, deadlineAtMs }, read) {
       const remainingMs = deadlineAtMs - clock.now().getTime();
       if (remainingMs <= 0) return Promise.reject(tooLate(ask));
-      const answerer = answerers.get(askKey(ask));
+      const answerer = answererOf(ask);
       if (!answerer) return Promise.reject(nobody(ask));
       const asked = new Asked(ask, inFlight, read);
       asked.expire(deadlines, remainingMs);
@@ -37,13 +39,14 @@ export function memoryBus({ clock = systemClock, overWire = false }: MemoryBusOp
     },
     async awaitAnswerer(ask, _asker, withinMs) {
       const giveUpAt = performance.now() + withinMs;
-      while (!answerers.has(askKey(ask))) {
+      while (answererOf(ask) === undefined) {
         if (performance.now() > giveUpAt) throw nobody(ask);
         await new Promise((resolve) => setTimeout(resolve, lookAgainMs));
       }
     },
     answer(ask, answerer) {
-      answerers.set(askKey(ask), overWire ? acrossWire(answerer) : answerer);
+      const ofRoom = rooms.get(ask.room) ?? new Map<string, Answerer>();
+      rooms.set(ask.room, ofRoom.set(ask.name, overWire ? acrossWire(answerer) : answerer));
     },
     wake(room) {
       for (const listener of listeners.get(room) ?? []) queueMicrotask(listener);
@@ -57,7 +60,7 @@ export function memoryBus({ clock = systemClock, overWire = false }: MemoryBusOp
       await inFlight.settled(withinMs);
     },
     async [Symbol.asyncDispose]() {
-      answerers.clear();
+      rooms.clear();
       listeners.clear();
     },
   };

@@ -34,7 +34,7 @@ export interface Part {
 /** Makes the tracing of one installation. */
 export function createTracing(clock: Clock): Tracing {
   const flow = {
-    scopes: new AsyncLocalStorage<Scope | null>(),
+    scopes: new AsyncLocalStorage<Scope>(),
     // Made outside any scope, and for ever.
     outside: new AsyncResource("tracing", { requireManualDestroy: true }),
   };
@@ -69,13 +69,13 @@ export function createTracing(clock: Clock): Tracing {
       const trace = isTraceparent(traceparent) ? nextSpan(traceparent) : freshTrace();
       return new Scope(flow, { trace, deadlineAtMs: Number.POSITIVE_INFINITY });
     },
-    detached: (work) => flow.scopes.run(null, work),
+    detached: (work) => flow.outside.runInAsyncScope(work),
   };
 }
 
 /** By what a scope follows the asynchronous flow. */
 interface Flow {
-  readonly scopes: AsyncLocalStorage<Scope | null>;
+  readonly scopes: AsyncLocalStorage<Scope>;
   readonly outside: AsyncResource;
 }
 
