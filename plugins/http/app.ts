@@ -143,8 +143,8 @@ function addRoute(app: FastifyInstance, route: Route, serving: Sending): void {
       }
       done();
     },
-    // No asynchronous function: the one that serves is kept long enough.
-    handler: (request, reply) => serve(route, request, reply, serving),
+    // Gives no promise: the router would keep two of its own behind it.
+    handler: (request, reply) => void serve(route, request, reply, serving),
   });
 }
 
@@ -159,47 +159,58 @@ function requestIds(): () => string {
 type Enterable = FastifyRequest & { entered?: Entered | null };
 
 /**
- * Serves a request, or says that it waited too long; gives the body to send, unless it has been sent. All of it in one function, because
- * every function that waits is kept as long as the request is under way, and what is kept is copied and looked at by the collector.
+ * Serves a request, or says that it waited too long. All of it in one function, because every function that waits is kept as long as the
+ * request is under way, and what is kept is copied and looked at by the collector. Never rejects.
  */
 async function serve(
   route: Route,
   request: Enterable,
   reply: FastifyReply,
-  sending: Sending,
-): Promise<Uint8Array | undefined> {
-  if ((await request.entered?.turn()) !== true) return await shed(route, request, reply, sending);
-  const { traceparent } = request.headers;
-  const part = sending.trace(typeof traceparent === "string" ? traceparent : undefined);
-  let answered: Answered;
+  serving: Sending,
+): Promise<void> {
   try {
-    answered = await part.run(answer, route, request);
+    if ((await request.entered?.turn()) !== true) {
+      shed(route, request, reply, serving);
+      return;
+    }
+    const { traceparent } = request.headers;
+    const part = serving.trace(typeof traceparent === "string" ? traceparent : undefined);
+    let answered: Answered;
+    try {
+      answered = await part.run(answer, route, request);
+    } catch (thrown) {
+      answered = refusal(thrown, { route, request, trace: part.trace }, serving);
+    } finally {
+      part.end();
+    }
+    deliver(request, reply, { answered, trace: part.trace }, serving);
   } catch (thrown) {
-    answered = refusal(thrown, { route, request, trace: part.trace }, sending);
-  } finally {
-    part.end();
+    // The router's word for whatever kept us from an answer of our own.
+    if (!reply.sent) void reply.send(thrown);
   }
+}
+
+function deliver(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  { answered, trace }: { readonly answered: Answered; readonly trace: string },
+  serving: Sending,
+): void {
   // The trace id is the request id: one name to find it by in every journal.
-  const requestId = part.trace.slice(3, 35);
+  const requestId = trace.slice(3, 35);
   if (!goesDirectly(request, answered)) {
-    return head(reply.header("x-request-id", requestId), answered, sending);
+    send(reply.header("x-request-id", requestId), answered, serving);
+    return;
   }
-  const { draining, limits } = sending;
+  const { draining, limits } = serving;
   const delivery = { requestId, isLast: draining.aborted, withinMs: limits.responseTimeoutMs };
   sendDirectly(reply, answered, delivery);
-  return undefined;
 }
 
 /** It waited too long, as many do under overload: they are counted and have no line each. */
-async function shed(
-  route: Route,
-  request: FastifyRequest,
-  reply: FastifyReply,
-  serving: Sending,
-): Promise<undefined> {
+function shed(route: Route, request: FastifyRequest, reply: FastifyReply, serving: Sending): void {
   serving.refusals.shed(route, 503, networkOf(request.socket.remoteAddress));
   send(reply.header("x-request-id", request.id), withRetry(route.family.word(503, null)), serving);
-  await reply;
 }
 
 function answer(route: Route, request: FastifyRequest): Promise<Answered> {
