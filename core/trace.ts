@@ -108,17 +108,11 @@ class Scope implements Part {
    * outside it begins with an empty one, and the caller's own is put back.
    */
   run<Given extends readonly unknown[], T>(work: (...given: Given) => T, ...given: Given): T {
-    // Given on as it is: a function around it would be made for every ask.
-    return this.#flow.outside.runInAsyncScope(Scope.#enter<Given, T>, this, work, given);
-  }
-
-  static #enter<Given extends readonly unknown[], T>(
-    this: Scope,
-    work: (...given: Given) => T,
-    given: Given,
-  ): T {
-    this.#flow.scopes.enterWith(this);
-    return work(...given);
+    const { scopes, outside } = this.#flow;
+    return outside.runInAsyncScope(() => {
+      scopes.enterWith(this);
+      return work(...given);
+    });
   }
 
   end(): void {
