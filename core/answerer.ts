@@ -22,29 +22,47 @@ export interface Answering {
 
 /** Checks the question, runs the handler inside the asker's trace, and lets only declared failures out. */
 export function answeringWith(answering: Answering): Answerer {
-  const { ask, answerer, tracing, journal, meter } = answering;
-  return async (question, envelope) => {
+  const { ask, answerer, tracing, meter } = answering;
+  // No asynchronous function: it would be kept, with all that it has touched, as long as its handler is under way.
+  return (question, envelope) => {
     const startedAt = performance.now();
     const part = tracing.part(envelope);
-    try {
-      const checked = accepting(answering, question, envelope);
-      const accepted = checked instanceof Promise ? await checked : checked;
-      const answer = await part.run(answerer, accepted, envelope);
-      meter?.observe(ask.name, "ok", secondsSince(startedAt));
-      return answer;
-    } catch (thrown) {
-      const failure = Failure.from(thrown).within(ask.failures);
-      meter?.observe(ask.name, failure.code, secondsSince(startedAt));
-      if (failure.code === "internal") {
-        const { id, trace, from } = envelope;
-        const cause = failure.cause ?? failure;
-        journal.error("ask-failed", { ask: ask.name, id, trace, from, cause });
-      }
-      throw failure;
-    } finally {
+    const fail = (thrown: unknown): never => {
       part.end();
+      throw failureOf(thrown, answering, { envelope, startedAt });
+    };
+    try {
+      const accepted = accepting(answering, question, envelope);
+      const answered =
+        accepted instanceof Promise
+          ? accepted.then((later) => part.run(answerer, later, envelope))
+          : Promise.resolve(part.run(answerer, accepted, envelope));
+      return answered.then((answer) => {
+        part.end();
+        meter?.observe(ask.name, "ok", secondsSince(startedAt));
+        return answer;
+      }, fail);
+    } catch (thrown) {
+      part.end();
+      return Promise.reject(failureOf(thrown, answering, { envelope, startedAt }));
     }
   };
+}
+
+/** What the asker is told of what was thrown; counted, and told here too where it is our own fault. */
+function failureOf(
+  thrown: unknown,
+  { ask, journal, meter }: Answering,
+  { envelope, startedAt }: { readonly envelope: Envelope; readonly startedAt: number },
+): Failure {
+  const failure = Failure.from(thrown).within(ask.failures);
+  meter?.observe(ask.name, failure.code, secondsSince(startedAt));
+  if (failure.code === "internal") {
+    const { id, trace, from } = envelope;
+    const cause = failure.cause ?? failure;
+    journal.error("ask-failed", { ask: ask.name, id, trace, from, cause });
+  }
+  return failure;
 }
 
 function secondsSince(startedAt: number): number {

@@ -3,7 +3,7 @@ import { randomBytes } from "node:crypto";
 import type { Ask } from "../events/contract.ts";
 import { Failure } from "../events/failure.ts";
 import { askSubject, inboxPrefix, startedSubject } from "./acl.ts";
-import { askKey, type Stamp } from "./bus.ts";
+import { askKey, type ReadAnswer, type Stamp } from "./bus.ts";
 import type { Clock } from "./clock.ts";
 import { randomPool } from "./crypto/random.ts";
 import { createDeadlines } from "./deadlines.ts";
@@ -39,6 +39,7 @@ export class Asker {
   readonly #watched = new Set<string>();
   readonly #deadlines = createDeadlines();
   readonly #random = randomPool();
+  readonly #whenDone = (): void => void this.#pending--;
   #pending = 0;
 
   constructor(options: AskerOptions) {
@@ -50,35 +51,41 @@ export class Asker {
     options.line.onBack(() => this.#giveUpOnLost());
   }
 
-  /** @throws {Failure} */
-  async ask(ask: Ask, question: unknown, stamp: Stamp): Promise<unknown> {
-    const { trace, deadlineAtMs } = stamp;
+  /** No asynchronous function, because many are under way. @throws {Failure} */
+  ask(
+    ask: Ask,
+    question: unknown,
+    { trace, deadlineAtMs }: Stamp,
+    read?: ReadAnswer,
+  ): Promise<unknown> {
     const item = { trace, deadlineAtMs, question: encode(question) };
-    if (
-      item.question.length + letterOverheadBytes + itemOverheadBytes >
-      this.#options.line.maxBytes()
-    ) {
-      throw new Failure("malformed", `the question is larger than a message may be`);
+    const sizeBytes = item.question.length + letterOverheadBytes + itemOverheadBytes;
+    if (sizeBytes > this.#options.line.maxBytes()) {
+      const reason = `the question is larger than a message may be`;
+      return Promise.reject(new Failure("malformed", reason));
     }
-    return await new Promise((resolve, reject) => {
-      const remainingMs = deadlineAtMs - this.#options.clock.now().getTime();
-      const waiting = new Waiting(item, { resolve, reject }, () => this.#pending--);
-      this.#pending++;
-      waiting.expire(this.#deadlines.after(remainingMs, () => waiting.fail(tooLate(ask))));
-      if (ask.batched) this.#gather(ask, waiting);
-      else this.#send(ask, [waiting]);
-    });
+    const { promise, resolve, reject } = Promise.withResolvers<unknown>();
+    const waiting = new Waiting(item, { resolve, reject, read, whenDone: this.#whenDone });
+    const remainingMs = deadlineAtMs - this.#options.clock.now().getTime();
+    this.#await(ask, waiting, remainingMs);
+    if (ask.batched) this.#gather(ask, waiting);
+    else this.#send(ask, [waiting]);
+    return promise;
   }
 
   /** Asks whether anybody answers, by a letter without questions. @throws {Failure} */
   async probe(ask: Ask, withinMs: number): Promise<void> {
-    await new Promise<unknown>((resolve, reject) => {
-      const item = { trace: "", deadlineAtMs: 0, question: new Uint8Array() };
-      const waiting = new Waiting(item, { resolve, reject }, () => this.#pending--);
-      this.#pending++;
-      waiting.expire(this.#deadlines.after(withinMs, () => waiting.fail(tooLate(ask))));
-      this.#send(ask, [waiting], true);
-    });
+    const { promise, resolve, reject } = Promise.withResolvers<unknown>();
+    const item = { trace: "", deadlineAtMs: 0, question: new Uint8Array() };
+    const waiting = new Waiting(item, { resolve, reject, whenDone: this.#whenDone });
+    this.#await(ask, waiting, withinMs);
+    this.#send(ask, [waiting], true);
+    await promise;
+  }
+
+  #await(ask: Ask, waiting: Waiting, ms: number): void {
+    this.#pending++;
+    waiting.expire(this.#deadlines.after(ms, () => waiting.fail(tooLate(ask))));
   }
 
   /**

@@ -18,6 +18,9 @@ export interface Stamp {
 /** Answers one question; whatever it throws reaches the asker as a {@link Failure}'s code, message and details. */
 export type Answerer = (question: unknown, envelope: Envelope) => Promise<unknown>;
 
+/** What the asker makes of an answer. */
+export type ReadAnswer = (answer: unknown) => unknown;
+
 /**
  * Carries messages and checks nothing in them: the kernel validates on both ends.
  *
@@ -26,8 +29,13 @@ export type Answerer = (question: unknown, envelope: Envelope) => Promise<unknow
  * a `batched` ask that arrive together are handed to the answerer in one tick. Wake-ups are hints: any of them may be lost.
  */
 export interface Bus extends AsyncDisposable {
-  /** @throws {Failure} */
-  ask(ask: Ask, question: unknown, stamp: Stamp): Promise<unknown>;
+  /**
+   * Puts an ask. What comes back goes through `read`, which may refuse it by throwing: a promise of the asker's own behind this one would
+   * be kept as long as the ask is under way.
+   *
+   * @throws {Failure}
+   */
+  ask(ask: Ask, question: unknown, stamp: Stamp, read?: ReadAnswer): Promise<unknown>;
   /** Resolves once somebody answers the ask. @throws {Failure} `overloaded` if nobody does within the time. */
   awaitAnswerer(ask: Ask, asker: string, withinMs: number): Promise<void>;
   /** Registers the one answerer of an ask. */

@@ -5,7 +5,7 @@ import type { Bus } from "./bus.ts";
 export function compositeBus(local: Bus, remote: Bus, here: (room: string) => boolean): Bus {
   const way = (room: string): Bus => (here(room) ? local : remote);
   return {
-    ask: (ask, question, stamp) => way(ask.room).ask(ask, question, stamp),
+    ask: (ask, question, stamp, read) => way(ask.room).ask(ask, question, stamp, read),
     async awaitAnswerer(ask, asker, withinMs) {
       await way(ask.room).awaitAnswerer(ask, asker, withinMs);
     },

@@ -2,7 +2,7 @@
 import type { Ask, Schema } from "../events/contract.ts";
 import { type Metric, reportMetrics } from "../events/contract.ts";
 import { Failure } from "../events/failure.ts";
-import { askKey, type Bus } from "./bus.ts";
+import { askKey, type Bus, type ReadAnswer } from "./bus.ts";
 import { accept } from "./check.ts";
 import type { Clock } from "./clock.ts";
 import { healthOf } from "./health.ts";
@@ -18,12 +18,13 @@ export function askAs(
   { bus, tracing, clock }: { readonly bus: Bus; readonly tracing: Tracing; readonly clock: Clock },
 ): (ask: Ask, question: unknown) => Promise<unknown> {
   /** By schemas and not by asks: those of the kernel are declared anew each time. */
-  const answers = new WeakMap<Schema, Schema>();
-  const answerOf = ({ answer }: Ask): Schema => {
-    const known = answers.get(answer);
+  const readers = new WeakMap<Schema, ReadAnswer>();
+  const readerOf = ({ answer: slow }: Ask): ReadAnswer => {
+    const known = readers.get(slow);
     if (known !== undefined) return known;
-    const made = quick(answer);
-    answers.set(answer, made);
+    const schema = quick(slow);
+    const made = (answer: unknown): unknown => accept(schema, answer, "internal");
+    readers.set(slow, made);
     return made;
   };
   // No asynchronous function: it is done for every ask, and many are under way.
@@ -33,8 +34,7 @@ export function askAs(
       const failure = new Failure("deadline-exceeded", `no time left to ask ${askKey(ask)}`);
       return Promise.reject(failure);
     }
-    const schema = answerOf(ask);
-    return bus.ask(ask, question, stamp).then((answer) => accept(schema, answer, "internal"));
+    return bus.ask(ask, question, stamp, readerOf(ask));
   };
 }
 
@@ -48,7 +48,7 @@ export function contextFor(tenancy: Tenancy, house: House): Context {
     journal: journal(manifest.name),
     draining,
     ...asking(manifest, house),
-    trace: (traceparent, work) => house.tracing.entering(traceparent, work),
+    trace: (traceparent) => house.tracing.entering(traceparent),
     detached: (work) => house.tracing.detached(work),
     stores,
     reads: reading(tenancy, house.surroundings),

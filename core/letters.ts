@@ -2,31 +2,31 @@
 import type { Ask } from "../events/contract.ts";
 import { Failure } from "../events/failure.ts";
 import type { Deadline } from "./deadlines.ts";
+import type { ReadAnswer } from "./bus.ts";
 import type { AnswerItem, QuestionItem } from "./letter.ts";
 import { decode } from "./wire.ts";
+
+/** How a question's asker is told what became of it. */
+export interface Settling {
+  readonly resolve: (answer: unknown) => void;
+  readonly reject: (thrown: unknown) => void;
+  /** What the asker makes of an answer. */
+  readonly read?: ReadAnswer | undefined;
+  /** Called when it has settled. */
+  readonly whenDone: () => void;
+}
 
 /** One question that waits; settles once. */
 export class Waiting {
   readonly item: QuestionItem;
-  readonly #settle: {
-    readonly resolve: (answer: unknown) => void;
-    readonly reject: (failure: Failure) => void;
-  };
-  readonly #whenDone: (() => void)[];
+  readonly #settling: Settling;
+  #letter: Letter | null = null;
   #deadline: Deadline | null = null;
   #done = false;
 
-  constructor(
-    item: QuestionItem,
-    settle: {
-      readonly resolve: (answer: unknown) => void;
-      readonly reject: (failure: Failure) => void;
-    },
-    whenDone: () => void,
-  ) {
+  constructor(item: QuestionItem, settling: Settling) {
     this.item = item;
-    this.#settle = settle;
-    this.#whenDone = [whenDone];
+    this.#settling = settling;
   }
 
   get done(): boolean {
@@ -38,24 +38,31 @@ export class Waiting {
     this.#deadline = deadline;
   }
 
-  /** Calls `listener` when this has settled. */
-  whenDone(listener: () => void): void {
-    this.#whenDone.push(listener);
+  /** Takes the letter it is in, which hears when this has settled. */
+  enter(letter: Letter): void {
+    this.#letter = letter;
   }
 
   succeed(answer: unknown): void {
-    if (this.#end()) this.#settle.resolve(answer);
+    if (!this.#end()) return;
+    const { resolve, reject, read } = this.#settling;
+    try {
+      resolve(read === undefined ? answer : read(answer));
+    } catch (thrown) {
+      reject(thrown);
+    }
   }
 
   fail(failure: Failure): void {
-    if (this.#end()) this.#settle.reject(failure);
+    if (this.#end()) this.#settling.reject(failure);
   }
 
   #end(): boolean {
     if (this.#done) return false;
     this.#done = true;
     this.#deadline?.cancel();
-    for (const listener of this.#whenDone) listener();
+    this.#settling.whenDone();
+    this.#letter?.left();
     return true;
   }
 }
@@ -67,6 +74,8 @@ export class Letter {
   readonly key: Uint8Array;
   readonly #waiting: readonly Waiting[];
   readonly #probe: boolean;
+  readonly #whenDone: (() => void)[] = [];
+  #unsettled = 0;
 
   constructor(letter: {
     readonly ask: Ask;
@@ -80,16 +89,19 @@ export class Letter {
     this.key = letter.key;
     this.#waiting = letter.waiting;
     this.#probe = letter.probe;
+    this.#unsettled = letter.waiting.length;
+    for (const one of letter.waiting) one.enter(this);
   }
 
   /** Calls `listener` when every question has settled. */
   whenDone(listener: () => void): void {
-    let left = this.#waiting.length;
-    for (const one of this.#waiting) {
-      one.whenDone(() => {
-        if (--left === 0) listener();
-      });
-    }
+    this.#whenDone.push(listener);
+  }
+
+  /** One of its questions has settled. */
+  left(): void {
+    this.#unsettled--;
+    if (this.#unsettled === 0) for (const listener of this.#whenDone) listener();
   }
 
   failAll(code: "overloaded" | "internal" | "deadline-exceeded", message: string): void {

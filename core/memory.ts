@@ -2,9 +2,9 @@
 import { randomUUID } from "node:crypto";
 import type { Ask } from "../events/contract.ts";
 import { Failure } from "../events/failure.ts";
-import { type Answerer, askKey, type Bus } from "./bus.ts";
+import { type Answerer, askKey, type Bus, type ReadAnswer } from "./bus.ts";
 import { type Clock, systemClock } from "./clock.ts";
-import { createDeadlines } from "./deadlines.ts";
+import { createDeadlines, type Deadline, type Deadlines } from "./deadlines.ts";
 import type { Envelope } from "./plugin.ts";
 import { InFlight, tooLate } from "./waiting.ts";
 import { decode, encode } from "./wire.ts";
@@ -18,47 +18,35 @@ export interface MemoryBusOptions {
 
 /** A bus that calls answerers directly. */
 export function memoryBus({ clock = systemClock, overWire = false }: MemoryBusOptions = {}): Bus {
-  const answerers = new Map<string, Answerer>();
+  /** By room, then by name: no text is made for an ask. */
+  const rooms = new Map<string, Map<string, Answerer>>();
+  const answererOf = ({ room, name }: Ask): Answerer | undefined => rooms.get(room)?.get(name);
   const listeners = new Map<string, Set<() => void>>();
   const inFlight = new InFlight();
   const deadlines = createDeadlines();
   const nextId = idsOf(randomUUID());
 
   return {
-    ask(ask, question, { from, trace, deadlineAtMs }) {
+    ask(ask, question, { from, trace, deadlineAtMs }, read) {
       const remainingMs = deadlineAtMs - clock.now().getTime();
       if (remainingMs <= 0) return Promise.reject(tooLate(ask));
-      const answerer = answerers.get(askKey(ask));
+      const answerer = answererOf(ask);
       if (!answerer) return Promise.reject(nobody(ask));
-      const envelope = { id: nextId(), from, trace, deadlineAtMs };
-      // One promise around the answerer's, because all that a request has under way is kept until it has ended.
-      return new Promise((resolve, reject) => {
-        // Work that has begun is not stopped, because nobody can know how far it got.
-        const deadline = deadlines.after(remainingMs, () => reject(tooLate(ask)));
-        inFlight.enter();
-        begin(answerer, question, envelope).then(
-          (answer) => {
-            deadline.cancel();
-            inFlight.leave();
-            resolve(answer);
-          },
-          (thrown: unknown) => {
-            deadline.cancel();
-            inFlight.leave();
-            reject(withoutCause(thrown));
-          },
-        );
-      });
+      const asked = new Asked(ask, inFlight, read);
+      asked.expire(deadlines, remainingMs);
+      asked.waitFor(begin(answerer, question, { id: nextId(), from, trace, deadlineAtMs }));
+      return asked.answer;
     },
     async awaitAnswerer(ask, _asker, withinMs) {
       const giveUpAt = performance.now() + withinMs;
-      while (!answerers.has(askKey(ask))) {
+      while (answererOf(ask) === undefined) {
         if (performance.now() > giveUpAt) throw nobody(ask);
         await new Promise((resolve) => setTimeout(resolve, lookAgainMs));
       }
     },
     answer(ask, answerer) {
-      answerers.set(askKey(ask), overWire ? acrossWire(answerer) : answerer);
+      const ofRoom = rooms.get(ask.room) ?? new Map<string, Answerer>();
+      rooms.set(ask.room, ofRoom.set(ask.name, overWire ? acrossWire(answerer) : answerer));
     },
     wake(room) {
       for (const listener of listeners.get(room) ?? []) queueMicrotask(listener);
@@ -72,13 +60,66 @@ export function memoryBus({ clock = systemClock, overWire = false }: MemoryBusOp
       await inFlight.settled(withinMs);
     },
     async [Symbol.asyncDispose]() {
-      answerers.clear();
+      rooms.clear();
       listeners.clear();
     },
   };
 }
 
 const lookAgainMs = 10;
+
+/** A question under way. All that it holds is kept until it has ended, so it is one object and one promise around the answerer's. */
+class Asked {
+  readonly answer: Promise<unknown>;
+  readonly #ask: Ask;
+  readonly #inFlight: InFlight;
+  readonly #read: ReadAnswer | undefined;
+  readonly #resolve: (answer: unknown) => void;
+  readonly #reject: (failure: unknown) => void;
+  #deadline: Deadline | null = null;
+
+  constructor(ask: Ask, inFlight: InFlight, read: ReadAnswer | undefined) {
+    const { promise, resolve, reject } = Promise.withResolvers<unknown>();
+    this.answer = promise;
+    this.#ask = ask;
+    this.#inFlight = inFlight;
+    this.#read = read;
+    this.#resolve = resolve;
+    this.#reject = reject;
+  }
+
+  waitFor(answering: Promise<unknown>): void {
+    this.#inFlight.enter();
+    answering.then(
+      (answer) => this.#answered(answer),
+      (thrown: unknown) => this.#failed(thrown),
+    );
+  }
+
+  /** Work that has begun is not stopped, because nobody can know how far it got. */
+  expire(deadlines: Deadlines, ms: number): void {
+    this.#deadline = deadlines.after(ms, () => this.#reject(tooLate(this.#ask)));
+  }
+
+  #answered(answer: unknown): void {
+    this.#leave();
+    try {
+      this.#resolve(this.#read === undefined ? answer : this.#read(answer));
+    } catch (thrown) {
+      this.#reject(thrown);
+    }
+  }
+
+  #failed(thrown: unknown): void {
+    this.#leave();
+    this.#reject(withoutCause(thrown));
+  }
+
+  #leave(): void {
+    this.#deadline?.cancel();
+    this.#inFlight.leave();
+  }
+}
 
 /** What an answerer throws at once is as what it rejects with. */
 function begin(answerer: Answerer, question: unknown, envelope: Envelope): Promise<unknown> {

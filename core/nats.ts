@@ -60,8 +60,12 @@ export async function natsBus(options: NatsBusOptions): Promise<Bus> {
   };
 
   return {
-    async ask(ask, question, stamp) {
-      return await seatOf(stamp.from).asker.ask(ask, question, stamp);
+    ask(ask, question, stamp, read) {
+      try {
+        return seatOf(stamp.from).asker.ask(ask, question, stamp, read);
+      } catch (thrown) {
+        return Promise.reject(thrown instanceof Error ? thrown : Failure.from(thrown));
+      }
     },
     async awaitAnswerer(ask, asker, withinMs) {
       await poll(ask, withinMs, async (leftMs) => await seatOf(asker).asker.probe(ask, leftMs));

@@ -26,6 +26,7 @@ import type {
   Range,
   Write,
 } from "./storage.ts";
+import type { Part } from "./trace.ts";
 
 /** Everything the kernel knows about a plugin before running any of its code. */
 export interface Manifest<
@@ -153,13 +154,10 @@ export interface Context<
    */
   readonly ask: <A extends Needs[number]>(ask: A, question: QuestionOf<A>) => Promise<AnswerOf<A>>;
   /**
-   * Runs `work` as one traced request from outside: its asks, and what they cause, carry `traceparent` if it is a valid W3C header,
-   * else a fresh one. For doors. `work` is given the traceparent in use.
+   * Begins a traced request from outside: what is run as part of it, and what its asks cause, carries `traceparent` if that is a valid
+   * W3C header, else a fresh one. For doors, which say when it has ended.
    */
-  readonly trace: <T>(
-    traceparent: string | undefined,
-    work: (trace: string) => Promise<T>,
-  ) => Promise<T>;
+  readonly trace: (traceparent: string | undefined) => Part;
   /**
    * Runs `work` outside the ask being answered: its asks have a fresh trace and their full deadline. For loops that serve many
    * askers at once and are started or woken by one of them.

@@ -2,7 +2,7 @@
  * Which request is being served: its W3C trace (Trace Context, level 1) and the moment its asker stops waiting. Both follow the
  * asynchronous flow of a handler by themselves, so no plugin passes them on by hand.
  */
-import { AsyncLocalStorage } from "node:async_hooks";
+import { AsyncLocalStorage, AsyncResource } from "node:async_hooks";
 import { randomBytes } from "node:crypto";
 import type { Stamp } from "./bus.ts";
 import type { Clock } from "./clock.ts";
@@ -16,14 +16,16 @@ export interface Tracing {
   answering<T>(envelope: Envelope, work: () => Promise<T>): Promise<T>;
   /** A part of the asker's trace, for whoever ends it by hand: {@link answering} costs a promise more. */
   part(envelope: Envelope): Part;
-  /** Runs `work` as a request from outside. */
-  entering<T>(traceparent: string | undefined, work: (trace: string) => Promise<T>): Promise<T>;
+  /** A request from outside: of this trace if it is a valid traceparent, else of a fresh one. */
+  entering(traceparent: string | undefined): Part;
   /** Runs `work` outside any request. */
   detached<T>(work: () => T): T;
 }
 
 /** A handler's part of a trace. What still runs when it has ended is nobody's request any more: the deadline does not follow it. */
 export interface Part {
+  /** The traceparent in use. */
+  readonly trace: string;
   /** Calls `work` with what is given, as this part. */
   run<Given extends readonly unknown[], T>(work: (...given: Given) => T, ...given: Given): T;
   end(): void;
@@ -31,7 +33,11 @@ export interface Part {
 
 /** Makes the tracing of one installation. */
 export function createTracing(clock: Clock): Tracing {
-  const scopes = new AsyncLocalStorage<Scope | null>();
+  const flow = {
+    scopes: new AsyncLocalStorage<Scope>(),
+    // Made outside any scope, and for ever.
+    outside: new AsyncResource("tracing", { requireManualDestroy: true }),
+  };
 
   const ids = hexIds();
   const freshTrace = (): string => `00-${ids.next()}${ids.next()}-${ids.next()}-01`;
@@ -39,17 +45,9 @@ export function createTracing(clock: Clock): Tracing {
   const nextSpan = (trace: string): string =>
     `${trace.slice(0, 36)}${ids.next()}${trace.slice(52)}`;
 
-  const within = async <T>(scope: Scope, work: () => Promise<T>): Promise<T> => {
-    try {
-      return await scope.run(work);
-    } finally {
-      scope.end();
-    }
-  };
-
   return {
     stamp(from, deadlineMs) {
-      const scope = scopes.getStore();
+      const scope = flow.scopes.getStore();
       const latest = clock.now().getTime() + deadlineMs;
       if (!scope?.open) return { from, trace: freshTrace(), deadlineAtMs: latest };
       return {
@@ -58,15 +56,27 @@ export function createTracing(clock: Clock): Tracing {
         deadlineAtMs: Math.min(latest, scope.deadlineAtMs),
       };
     },
-    answering: (envelope, work) => within(new Scope(scopes, envelope), work),
-    part: (envelope) => new Scope(scopes, envelope),
-    entering(traceparent, work) {
-      const trace = isTraceparent(traceparent) ? nextSpan(traceparent) : freshTrace();
-      const scope = new Scope(scopes, { trace, deadlineAtMs: Number.POSITIVE_INFINITY });
-      return within(scope, () => work(trace));
+    async answering(envelope, work) {
+      const scope = new Scope(flow, envelope);
+      try {
+        return await scope.run(work);
+      } finally {
+        scope.end();
+      }
     },
-    detached: (work) => scopes.run(null, work),
+    part: (envelope) => new Scope(flow, envelope),
+    entering(traceparent) {
+      const trace = isTraceparent(traceparent) ? nextSpan(traceparent) : freshTrace();
+      return new Scope(flow, { trace, deadlineAtMs: Number.POSITIVE_INFINITY });
+    },
+    detached: (work) => flow.outside.runInAsyncScope(work),
   };
+}
+
+/** By what a scope follows the asynchronous flow. */
+interface Flow {
+  readonly scopes: AsyncLocalStorage<Scope>;
+  readonly outside: AsyncResource;
 }
 
 /** True for a version 00 traceparent with non-zero ids. */
@@ -80,24 +90,29 @@ export function isTraceparent(text: string | undefined): text is string {
 class Scope implements Part {
   readonly trace: string;
   readonly deadlineAtMs: number;
-  readonly #scopes: AsyncLocalStorage<Scope | null>;
+  readonly #flow: Flow;
   #open = true;
 
-  constructor(
-    scopes: AsyncLocalStorage<Scope | null>,
-    { trace, deadlineAtMs }: Pick<Envelope, "trace" | "deadlineAtMs">,
-  ) {
+  constructor(flow: Flow, { trace, deadlineAtMs }: Pick<Envelope, "trace" | "deadlineAtMs">) {
     this.trace = trace;
     this.deadlineAtMs = deadlineAtMs;
-    this.#scopes = scopes;
+    this.#flow = flow;
   }
 
   get open(): boolean {
     return this.#open;
   }
 
+  /**
+   * What Node keeps for a flow is a table, which `AsyncLocalStorage.run` copies twice: for `work`, and again for whoever called. From
+   * outside it begins with an empty one, and the caller's own is put back.
+   */
   run<Given extends readonly unknown[], T>(work: (...given: Given) => T, ...given: Given): T {
-    return this.#scopes.run(this, work, ...given);
+    const { scopes, outside } = this.#flow;
+    return outside.runInAsyncScope(() => {
+      scopes.enterWith(this);
+      return work(...given);
+    });
   }
 
   end(): void {

@@ -49,10 +49,10 @@ export function gatheredVerifier(): VerifyLater {
         claims.map(({ signature }) => signature),
       ),
   });
-  return async (key, data, signature) =>
+  return (key, data, signature) =>
     key.algorithm === "ecdsa-p256"
-      ? await gathered({ key, data, signature })
-      : verifyOnce(key, data, signature);
+      ? gathered({ key, data, signature })
+      : Promise.resolve(verifyOnce(key, data, signature));
 }
 
 interface Claim {

@@ -100,16 +100,11 @@ function entryReads(ask: Ask, named: (question: Named) => string) {
 }
 
 /** What is wrong with the log is `log-unavailable` to those who ask here, whatever the log room calls it. */
-export async function inLog<T>(
-  work: () => Promise<T>,
-  passing: readonly FailureCode[] = [],
-): Promise<T> {
-  try {
-    return await work();
-  } catch (thrown) {
+export function inLog<T>(work: () => Promise<T>, passing: readonly FailureCode[] = []): Promise<T> {
+  return work().catch((thrown: unknown) => {
     const failure = Failure.from(thrown);
     const isOurs = [...passing, "out-of-range", "overloaded", "deadline-exceeded"];
     if (isOurs.includes(failure.code)) throw failure;
     throw new Failure("log-unavailable", "the log cannot be used now", { cause: thrown });
-  }
+  });
 }

@@ -61,10 +61,10 @@ export function createAdmission(
     write: createLane(limits, nowMs, slices),
     probe: null,
   };
-  let bodyBytes = 0;
+  const bodies: Bodies = { bytes: 0 };
   const busy: Refused = { status: 503, retryAfterMs: limits.longestWaitMs };
   const hasRoom = (applicant: Applicant): boolean =>
-    bodyBytes + applicant.bodyBytes <= limits.bodyBytesInFlight;
+    bodies.bytes + applicant.bodyBytes <= limits.bodyBytesInFlight;
   return {
     refusal(applicant) {
       const earlyMs = rate?.earlyMs(applicant.address) ?? null;
@@ -76,24 +76,44 @@ export function createAdmission(
       if (earlyMs !== null) return { status: 429, retryAfterMs: earlyMs };
       if (!hasRoom(applicant)) return busy;
       const lane = lanes[applicant.lane];
-      const place = lane === null ? probe : lane.enter();
-      if (place === null) return busy;
-      bodyBytes += applicant.bodyBytes;
-      return {
-        turn: () => place.turn(),
-        [Symbol.dispose]() {
-          bodyBytes -= applicant.bodyBytes;
-          place[Symbol.dispose]();
-        },
-      };
+      if (lane?.isFull() === true) return busy;
+      bodies.bytes += applicant.bodyBytes;
+      lane?.enter();
+      return new Place(lane, bodies, applicant.bodyBytes);
     },
   };
 }
 
-const probe: Admitted = {
-  turn: async () => await Promise.resolve(true),
-  [Symbol.dispose]() {},
-};
+/** What the bodies of all that have not left may come to. */
+interface Bodies {
+  bytes: number;
+}
+
+/** A request that was let in; probes have no lane. */
+class Place implements Admitted {
+  working = false;
+  left = false;
+  /** While it waits: ends that, with or without work. */
+  end: ((go: boolean) => void) | null = null;
+  readonly #lane: ReturnType<typeof createLane> | null;
+  readonly #bodies: Bodies;
+  readonly #bodyBytes: number;
+
+  constructor(lane: ReturnType<typeof createLane> | null, bodies: Bodies, bodyBytes: number) {
+    this.#lane = lane;
+    this.#bodies = bodies;
+    this.#bodyBytes = bodyBytes;
+  }
+
+  async turn(): Promise<boolean> {
+    return this.#lane === null || (await this.#lane.turn(this));
+  }
+
+  [Symbol.dispose](): void {
+    this.#bodies.bytes -= this.#bodyBytes;
+    this.#lane?.leave(this);
+  }
+}
 
 /**
  * More writes than leave in this time are not worked on at once: it would only make everybody wait longer, and what is half done costs
@@ -127,11 +147,11 @@ function createLane(limits: AdmissionLimits, nowMs: () => number, slices: Slices
     if (place.left) return false;
     if (atOnce < mostAtOnce()) return begin(place);
     return new Promise((resolve) => {
-      const expiry = setTimeout(() => place.end(false), longestWaitMs);
+      const expiry = setTimeout(() => place.end?.(false), longestWaitMs);
       place.end = (go) => {
         clearTimeout(expiry);
         waiting.splice(waiting.lastIndexOf(place), 1);
-        place.end = () => undefined;
+        place.end = null;
         // In this very tick: whoever leaves before the promise is looked at gives back what it holds.
         resolve(go && begin(place));
       };
@@ -144,27 +164,23 @@ function createLane(limits: AdmissionLimits, nowMs: () => number, slices: Slices
 
   return {
     isFull,
-    enter(): Admitted | null {
-      if (isFull()) return null;
+    enter(): void {
       inFlight++;
-      const place: Place = { working: false, left: false, end: () => undefined };
-      return {
-        async turn() {
-          if (!(await wait(place))) return false;
-          await slices?.begin();
-          return !place.left;
-        },
-        [Symbol.dispose]() {
-          inFlight--;
-          place.left = true;
-          place.end(false);
-          if (!place.working) return;
-          pace.left();
-          atOnce--;
-          if (waiting.length === 0) pace.end();
-          while (waiting.length > 0 && atOnce < mostAtOnce()) waiting.at(-1)?.end(true);
-        },
-      };
+    },
+    async turn(place: Place): Promise<boolean> {
+      if (!(await wait(place))) return false;
+      await slices?.begin();
+      return !place.left;
+    },
+    leave(place: Place): void {
+      inFlight--;
+      place.left = true;
+      place.end?.(false);
+      if (!place.working) return;
+      pace.left();
+      atOnce--;
+      if (waiting.length === 0) pace.end();
+      while (waiting.length > 0 && atOnce < mostAtOnce()) waiting.at(-1)?.end?.(true);
     },
   };
 }
@@ -201,11 +217,4 @@ function createPace(nowMs: () => number) {
     /** How many leave in this time; without end as long as nothing is known. */
     leaveIn: (ms: number): number => ms * perMs,
   };
-}
-
-interface Place {
-  working: boolean;
-  left: boolean;
-  /** While it waits: ends that, with or without work. */
-  end: (go: boolean) => void;
 }

@@ -7,13 +7,15 @@ import fastify, {
   type FastifyReply,
   type FastifyRequest,
 } from "fastify";
+import { createDeadlines, type Deadlines } from "../../core/deadlines.ts";
 import { networkOf } from "../../core/formats/network.ts";
 import type { Context } from "../../core/plugin.ts";
 import { Malformed } from "../../core/formats/malformed.ts";
 import { Failure } from "../../events/failure.ts";
-import type { Admission, Admitted } from "./admission.ts";
+import type { Admission } from "./admission.ts";
 import { askedBy, mostBytes } from "./asked.ts";
 import { endAfter } from "./deadline.ts";
+import { Entered } from "./entered.ts";
 import { goesDirectly, sendDirectly } from "./directly.ts";
 import { textFamily } from "./families.ts";
 import { isAcceptable } from "./gate.ts";
@@ -41,6 +43,7 @@ export interface Serving {
 
 /** Serving, and what of it is the router's own. */
 interface Sending extends Serving {
+  readonly deadlines: Deadlines;
   /** Bodies that are text, until they are sent. */
   readonly texts: WeakMap<FastifyReply, string>;
 }
@@ -59,7 +62,7 @@ const emptyBodyLimit = 1;
 
 /** Builds the router. */
 export async function createApp(given: Serving): Promise<App> {
-  const serving: Sending = { ...given, texts: new WeakMap() };
+  const serving: Sending = { ...given, deadlines: createDeadlines(), texts: new WeakMap() };
   const app = fastify({
     logger: false,
     trustProxy: false,
@@ -106,8 +109,9 @@ export async function createApp(given: Serving): Promise<App> {
 
 function addRoute(app: FastifyInstance, route: Route, serving: Sending): void {
   const { family, body } = route;
-  const { admission, limits, rate } = serving;
+  const { admission, deadlines, limits, rate } = serving;
   const lane = route.probe === true ? "probe" : body === undefined ? "read" : "write";
+  const accepted = body && [body.mediaType, ...(body.alternatives ?? [])];
   app.route({
     method: route.method,
     url: route.path,
@@ -117,7 +121,6 @@ function addRoute(app: FastifyInstance, route: Route, serving: Sending): void {
     onRequest(request, reply, done) {
       const { "content-type": type, "content-encoding": encoding } = request.headers;
       if (family.crossOrigin) void reply.header(...anyOrigin);
-      const accepted = body && [body.mediaType, ...(body.alternatives ?? [])];
       if (accepted?.some((mediaType) => isAcceptable(mediaType, type, encoding)) === false) {
         refuse(reply, family, { status: 415 }, serving);
         return;
@@ -130,22 +133,18 @@ function addRoute(app: FastifyInstance, route: Route, serving: Sending): void {
         refuse(reply, family, admitted, serving);
         return;
       }
-      reply.raw.on("close", () => admitted[Symbol.dispose]());
-      // Node has a limit for this in HTTP/1 alone, and nothing to say when it is reached.
-      const late = (): void => refuse(reply, family, { status: 408 }, serving);
-      const upload = body && endAfter(reply.raw, limits.requestTimeoutMs, late);
-      (request as Enterable).entered = { admitted, upload };
+      const entered = new Entered(admitted);
+      reply.raw.on("close", () => entered[Symbol.dispose]());
+      (request as Enterable).entered = entered;
+      if (body !== undefined) {
+        // Node has a limit for this in HTTP/1 alone, and nothing to say when it is reached.
+        const late = (): void => refuse(reply, family, { status: 408 }, serving);
+        entered.upload(deadlines.after(limits.requestTimeoutMs, late));
+      }
       done();
     },
-    async handler(request, reply) {
-      const { admitted, upload } = (request as Enterable).entered ?? {};
-      upload?.[Symbol.dispose]();
-      if ((await admitted?.turn()) === true) return await serve(route, request, reply, serving);
-      // It waited too long, as many do under overload: they are counted and have no line each.
-      serving.refusals.shed(route, 503, networkOf(request.socket.remoteAddress));
-      send(reply.header("x-request-id", request.id), withRetry(family.word(503, null)), serving);
-      return await reply;
-    },
+    // Gives no promise: the router would keep two of its own behind it.
+    handler: (request, reply) => void serve(route, request, reply, serving),
   });
 }
 
@@ -156,63 +155,92 @@ function requestIds(): () => string {
   return () => prefix + (count++).toString(16).padStart(12, "0");
 }
 
-interface Entered {
-  readonly admitted: Admitted;
-  /** Refuses an upload that takes too long; undefined where nothing is uploaded. */
-  readonly upload: Disposable | undefined;
-}
-
-/** A request between the end of its header and the beginning of its work. The router's requests all have the member from the start. */
+/** The router's requests all have the member from the start. */
 type Enterable = FastifyRequest & { entered?: Entered | null };
 
-/** Serves a request that may be served; gives the body to send, unless it has been sent. */
+/**
+ * Serves a request, or says that it waited too long. All of it in one function, because every function that waits is kept as long as the
+ * request is under way, and what is kept is copied and looked at by the collector. Never rejects.
+ */
 async function serve(
   route: Route,
-  request: FastifyRequest,
+  request: Enterable,
   reply: FastifyReply,
-  sending: Sending,
-): Promise<Uint8Array | undefined> {
-  const { traceparent } = request.headers;
-  const given = typeof traceparent === "string" ? traceparent : undefined;
-  const { answered, trace } = await answer(route, request, given, sending);
-  // The trace id is the request id: one name to find it by in every journal.
-  const requestId = trace.split("-")[1] ?? request.id;
-  if (!goesDirectly(request, answered)) {
-    return head(reply.header("x-request-id", requestId), answered, sending);
+  serving: Sending,
+): Promise<void> {
+  try {
+    if ((await request.entered?.turn()) !== true) {
+      shed(route, request, reply, serving);
+      return;
+    }
+    const { traceparent } = request.headers;
+    const part = serving.trace(typeof traceparent === "string" ? traceparent : undefined);
+    let answered: Answered;
+    try {
+      answered = await part.run(answer, route, request);
+    } catch (thrown) {
+      answered = refusal(thrown, { route, request, trace: part.trace }, serving);
+    } finally {
+      part.end();
+    }
+    deliver(request, reply, { answered, trace: part.trace }, serving);
+  } catch (thrown) {
+    // The router's word for whatever kept us from an answer of our own.
+    if (!reply.sent) void reply.send(thrown);
   }
-  const { draining, limits } = sending;
-  const delivery = { requestId, isLast: draining.aborted, withinMs: limits.responseTimeoutMs };
-  sendDirectly(reply, answered, delivery);
-  return undefined;
 }
 
-/** What the route answers, or its API's word for why it does not. */
-function answer(
-  route: Route,
+function deliver(
   request: FastifyRequest,
-  traceparent: string | undefined,
-  { journal, trace: traced, refusals }: Sending,
-): Promise<{ readonly answered: Answered; readonly trace: string }> {
-  return traced(traceparent, async (trace) => {
-    try {
-      return { answered: await route.handle(askedBy(request)), trace };
-    } catch (thrown) {
-      const failure =
-        thrown instanceof Malformed
-          ? new Failure("malformed", thrown.message)
-          : Failure.from(thrown);
-      const { code, message: reason } = failure;
-      refusals.note(route, failure, networkOf(request.socket.remoteAddress));
-      const status = route.family.statuses[code];
-      const about = { route: route.path, status, code, reason, trace };
-      if (status === 500) journal.error("request-failed", { ...about, cause: causeOf(failure) });
-      else journal.info("request-refused", about);
-      return {
-        answered: withRetry(route.family.word(status, code), retryAfterMs(failure)),
-        trace,
-      };
-    }
-  });
+  reply: FastifyReply,
+  { answered, trace }: { readonly answered: Answered; readonly trace: string },
+  serving: Sending,
+): void {
+  // The trace id is the request id: one name to find it by in every journal.
+  const requestId = trace.slice(3, 35);
+  if (!goesDirectly(request, answered)) {
+    send(reply.header("x-request-id", requestId), answered, serving);
+    return;
+  }
+  const { draining, limits } = serving;
+  const delivery = { requestId, isLast: draining.aborted, withinMs: limits.responseTimeoutMs };
+  sendDirectly(reply, answered, delivery);
+}
+
+/** It waited too long, as many do under overload: they are counted and have no line each. */
+function shed(route: Route, request: FastifyRequest, reply: FastifyReply, serving: Sending): void {
+  serving.refusals.shed(route, 503, networkOf(request.socket.remoteAddress));
+  send(reply.header("x-request-id", request.id), withRetry(route.family.word(503, null)), serving);
+}
+
+function answer(route: Route, request: FastifyRequest): Promise<Answered> {
+  const asked = askedBy(request);
+  // The router needs it no more, and would keep it until the end.
+  request.body = undefined;
+  return route.handle(asked);
+}
+
+/** The word of the route's API for why it does not answer. */
+function refusal(
+  thrown: unknown,
+  { route, request, trace }: Refused,
+  { journal, refusals }: Sending,
+): Answered {
+  const failure =
+    thrown instanceof Malformed ? new Failure("malformed", thrown.message) : Failure.from(thrown);
+  const { code, message: reason } = failure;
+  refusals.note(route, failure, networkOf(request.socket.remoteAddress));
+  const status = route.family.statuses[code];
+  const about = { route: route.path, status, code, reason, trace };
+  if (status === 500) journal.error("request-failed", { ...about, cause: causeOf(failure) });
+  else journal.info("request-refused", about);
+  return withRetry(route.family.word(status, code), retryAfterMs(failure));
+}
+
+interface Refused {
+  readonly route: Route;
+  readonly request: FastifyRequest;
+  readonly trace: string;
 }
 
 /** Paths exist for other methods too, to say so: 405 with `Allow`. */

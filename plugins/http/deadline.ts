@@ -5,11 +5,11 @@ import type { Http2ServerResponse } from "node:http2";
 /** A response of either protocol. */
 export type Response = ServerResponse | Http2ServerResponse;
 
-/** Ends `response` after `ms`, unless it is closed or the result disposed before. */
+/** Ends `response` after `ms`, to the moment and with a timer of its own, unless it is closed or the result disposed before. */
 export function endAfter(
   response: Response,
   ms: number,
-  end = () => destroy(response),
+  end = () => endExchange(response),
 ): Disposable {
   const timer = setTimeout(end, ms);
   const clear = (): void => clearTimeout(timer);
@@ -18,8 +18,8 @@ export function endAfter(
   return { [Symbol.dispose]: clear };
 }
 
-/** With it goes the connection, or the stream in HTTP/2. */
-function destroy(response: Response): void {
+/** With the response goes the connection, or the stream in HTTP/2. */
+export function endExchange(response: Response): void {
   if ("stream" in response) response.stream.destroy();
   else response.destroy();
 }

@@ -28,11 +28,11 @@ function versionTwo(ask: Put): readonly Route[] {
       path: "/api/v2/signingCert",
       family,
       body,
-      handle: async ({ authorization, body: bytes, network }) => {
-        const request = parseRequest(bytes, authorization);
-        const issued = await ask(issueCertificate, { ...request, network });
-        return json(signingCertificateJson(issued, format(issued.chain)));
-      },
+      // No asynchronous function: it would be kept, with the request's body, as long as the request is under way.
+      handle: ({ authorization, body: bytes, network }) =>
+        ask(issueCertificate, { ...parseRequest(bytes, authorization), network }).then((issued) =>
+          json(signingCertificateJson(issued, format(issued.chain))),
+        ),
     },
     {
       method: "GET",

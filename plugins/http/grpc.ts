@@ -171,30 +171,31 @@ function traced({ trace, journal, refusals }: Calls): Interceptor {
   return (next) => async (request) => {
     request.contextValues.get(uploadKey)?.[Symbol.dispose]();
     const traceparent = request.header.get("traceparent") ?? undefined;
-    return await trace(traceparent, async (current) => {
-      const id = { "x-request-id": current.split("-")[1] ?? "" };
-      try {
-        const answer = await Promise.race([next(request), ending(request.signal)]);
-        for (const [name, value] of Object.entries(id)) answer.header.set(name, value);
-        return answer;
-      } catch (thrown) {
-        if (thrown instanceof ConnectError) throw thrown;
-        const failure =
-          thrown instanceof Malformed
-            ? new Failure("malformed", thrown.message)
-            : Failure.from(thrown);
-        refusals.note(certificateCall, failure, request.contextValues.get(networkKey));
-        const { code, message } = fulcioStatus(failure.code);
-        const { cause } = failure;
-        const about = { call: request.url, code: failure.code, reason: failure.message, trace: id };
-        if (code === Number(Code.Internal)) journal.error("call-failed", { ...about, cause });
-        else journal.info("call-refused", about);
-        throw new ConnectError(message, code, {
-          ...id,
-          ...(code in retried && retry(retryAfterMs(failure))),
-        });
-      }
-    });
+    const part = trace(traceparent);
+    const id = { "x-request-id": part.trace.split("-")[1] ?? "" };
+    try {
+      const answer = await Promise.race([part.run(next, request), ending(request.signal)]);
+      for (const [name, value] of Object.entries(id)) answer.header.set(name, value);
+      return answer;
+    } catch (thrown) {
+      if (thrown instanceof ConnectError) throw thrown;
+      const failure =
+        thrown instanceof Malformed
+          ? new Failure("malformed", thrown.message)
+          : Failure.from(thrown);
+      refusals.note(certificateCall, failure, request.contextValues.get(networkKey));
+      const { code, message } = fulcioStatus(failure.code);
+      const { cause } = failure;
+      const about = { call: request.url, code: failure.code, reason: failure.message, trace: id };
+      if (code === Number(Code.Internal)) journal.error("call-failed", { ...about, cause });
+      else journal.info("call-refused", about);
+      throw new ConnectError(message, code, {
+        ...id,
+        ...(code in retried && retry(retryAfterMs(failure))),
+      });
+    } finally {
+      part.end();
+    }
   };
 }
 

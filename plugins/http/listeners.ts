@@ -12,8 +12,9 @@ import {
   type ServerHttp2Session,
 } from "node:http2";
 import type { Duplex } from "node:stream";
+import { createDeadlines } from "../../core/deadlines.ts";
 import { secureContext } from "./credentials.ts";
-import { endAfter, type Response } from "./deadline.ts";
+import { endExchange, type Response } from "./deadline.ts";
 import { refusalText } from "./families.ts";
 import { allow } from "./gate.ts";
 import type { Limits } from "./manifest.ts";
@@ -50,9 +51,11 @@ const drainMs = 15_000;
 /** The plain server. */
 export function createPlainServer(serve: Serve, limits: Limits): Server {
   const options = { ...timeouts(limits), maxHeaderSize: maxHeaderBytes };
-  const server = createServer(options, bounded(serve, limits));
+  const answering = new WeakSet<Duplex>();
+  const serving = bounded(serve, limits, answering);
+  const server = createServer(options, serving);
   server.timeout = limits.idleTimeoutMs;
-  return harden(server, bounded(serve, limits), limits);
+  return harden(server, serving, { limits, answering });
 }
 
 /** The TLS server. */
@@ -61,6 +64,8 @@ export function createTlsServer(
   limits: Limits,
   credentials: Credentials,
 ): Http2SecureServer {
+  const answering = new WeakSet<Duplex>();
+  const serving = bounded(serve, limits, answering);
   const server = createSecureServer(
     {
       ...timeouts(limits),
@@ -78,12 +83,12 @@ export function createTlsServer(
         enablePush: false,
       },
     } as Parameters<typeof createSecureServer>[0], // the HTTP/1 options are read, though the types do not list them
-    bounded(serve, limits),
+    serving,
   );
   Object.assign(server, timeouts(limits));
   server.setTimeout(limits.idleTimeoutMs);
   server.on("session", (session) => boundSession(session, limits));
-  return harden(server, bounded(serve, limits), limits);
+  return harden(server, serving, { limits, answering });
 }
 
 function timeouts(limits: Limits) {
@@ -145,7 +150,12 @@ async function close(
   await closed;
 }
 
-function harden<S extends Server | Http2SecureServer>(server: S, serve: Serve, limits: Limits): S {
+/** `answering` has the connections on which an answer may be under way. */
+function harden<S extends Server | Http2SecureServer>(
+  server: S,
+  serve: Serve,
+  { limits, answering }: { readonly limits: Limits; readonly answering: WeakSet<Duplex> },
+): S {
   server.maxConnections = limits.connections;
   Object.assign(server, {
     dropMaxConnection: true,
@@ -157,12 +167,6 @@ function harden<S extends Server | Http2SecureServer>(server: S, serve: Serve, l
   emitter.on("checkExpectation", serve);
   emitter.on("connect", (_request: IncomingMessage, socket: Duplex) => socket.end(raw(405)));
   const pipelining = createPipelining();
-  const answering = new WeakSet<Duplex>();
-  emitter.on("request", ({ httpVersionMajor, socket }, response) => {
-    if (httpVersionMajor !== 1) return;
-    answering.add(socket);
-    response.on("close", () => answering.delete(socket));
-  });
   emitter.on("clientError", (error: NodeJS.ErrnoException, socket) => {
     if (pipelining.takes(error, socket)) return;
     // Half a response may be out already; then more bytes would be taken for its rest.
@@ -172,10 +176,17 @@ function harden<S extends Server | Http2SecureServer>(server: S, serve: Serve, l
   return server;
 }
 
-/** Ends an exchange that takes too long in whatever part. */
-function bounded(serve: Serve, { exchangeTimeoutMs }: Limits): Serve {
+/** Ends an exchange that takes too long in whatever part, and takes note of connections while they are answered. */
+function bounded(serve: Serve, { exchangeTimeoutMs }: Limits, answering: WeakSet<Duplex>): Serve {
+  const deadlines = createDeadlines();
   return (request, response) => {
-    endAfter(response, exchangeTimeoutMs);
+    const late = deadlines.after(exchangeTimeoutMs, () => endExchange(response));
+    const socket = request.httpVersionMajor === 1 ? request.socket : null;
+    if (socket !== null) answering.add(socket);
+    response.on("close", () => {
+      late.cancel();
+      if (socket !== null) answering.delete(socket);
+    });
     serve(request, response);
   };
 }

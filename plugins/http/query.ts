@@ -6,15 +6,16 @@ export type Parameters = ReadonlyMap<string, string>;
 
 const maxQueryLength = 4_096;
 const maxParameters = 32;
+const none: Parameters = new Map();
 
 /** Decodes a query or a form body. @throws {Malformed} on a repeated name or a broken escape. */
 export function parseParameters(text: string): Parameters {
-  const parameters = new Map<string, string>();
-  if (text === "") return parameters;
+  if (text === "") return none;
   if (text.length > maxQueryLength || !/^[!-~]*$/.test(text))
     throw new Malformed("query: characters");
   const parts = text.split("&", maxParameters + 1);
   if (parts.length > maxParameters) throw new Malformed("query: too many parameters");
+  const parameters = new Map<string, string>();
   for (const part of parts) {
     const equals = part.indexOf("=");
     const name = unescape(equals < 0 ? part : part.slice(0, equals));

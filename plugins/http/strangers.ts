@@ -31,33 +31,32 @@ export function slowStrangers(put: Put, limit: StrangersLimit, nowMs: () => numb
     { perSecond: perSecond * issuerShare, burst: burst * issuerShare },
     nowMs,
   );
-  const refuseEarly = (meter: Meter, who: string, oidcIssuer: string | undefined): void => {
+  const early = (meter: Meter, who: string, oidcIssuer: string | undefined): Failure | null => {
     const earlyMs = meter.earlyMs(who);
-    if (earlyMs === null) return;
+    if (earlyMs === null) return null;
     const retryAfterSeconds = Math.ceil(earlyMs / 1_000);
-    throw new Failure("rate-limited", reason, { details: { retryAfterSeconds, oidcIssuer } });
+    return new Failure("rate-limited", reason, { details: { retryAfterSeconds, oidcIssuer } });
   };
-  const keysOf = ({ idToken, network = "unknown" }: QuestionOf<typeof issueCertificate>) => {
+  const keysOf = (idToken: string, network: string) => {
     const oidcIssuer = unverifiedIssuer(idToken) ?? undefined;
-    return { network, oidcIssuer, issuer: JSON.stringify([network, oidcIssuer]) };
+    return { oidcIssuer, issuer: JSON.stringify([network, oidcIssuer]) };
   };
-  const issue = async (question: QuestionOf<typeof issueCertificate>) => {
-    const { network = "unknown" } = question;
+  // No asynchronous function: it would be kept as long as the issuance is under way.
+  const issue = (question: QuestionOf<typeof issueCertificate>) => {
+    const { idToken, network = "unknown" } = question;
     // Where nothing bad has come from lately, nothing is looked at.
     if (networks.quota(network).resetMs > 0) {
-      const { issuer, oidcIssuer } = keysOf(question);
-      refuseEarly(networks, network, oidcIssuer);
-      refuseEarly(issuers, issuer, oidcIssuer);
+      const { issuer, oidcIssuer } = keysOf(idToken, network);
+      const refusal = early(networks, network, oidcIssuer) ?? early(issuers, issuer, oidcIssuer);
+      if (refusal !== null) return Promise.reject(refusal);
     }
-    try {
-      return await put(issueCertificate, question);
-    } catch (thrown) {
+    return put(issueCertificate, question).catch((thrown: unknown) => {
       if (thrown instanceof Failure && unproven.includes(thrown.code)) {
         networks.count(network);
-        issuers.count(keysOf(question).issuer);
+        issuers.count(keysOf(idToken, network).issuer);
       }
       throw thrown;
-    }
+    });
   };
   const guarded = (what: { readonly name: string }, question: unknown) =>
     what === issueCertificate

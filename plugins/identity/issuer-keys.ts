@@ -113,8 +113,9 @@ export function createIssuerKeys(issuer: KeySource, surroundings: Surroundings):
     });
     return await loading;
   };
-  const current = async (): Promise<Loaded> => {
-    if (loaded !== null && within(loaded.loadedAtMs, loaded.freshForMs)) return loaded;
+  const fresh = (): Loaded | null =>
+    loaded !== null && within(loaded.loadedAtMs, loaded.freshForMs) ? loaded : null;
+  const refreshed = async (): Promise<Loaded> => {
     const usable = (await refresh()) ?? loaded;
     if (usable !== null && within(usable.loadedAtMs, maxAgeMs)) return usable;
     throw new Failure("issuer-unavailable", "the issuer's keys cannot be fetched");
@@ -122,7 +123,7 @@ export function createIssuerKeys(issuer: KeySource, surroundings: Surroundings):
 
   return {
     async find(keyId, algorithm) {
-      const set = await current();
+      const set = fresh() ?? (await refreshed());
       const key = await set.keys.find(keyId, algorithm);
       if (key !== null || within(set.loadedAtMs, unknownKeyIntervalMs)) return key;
       return (await (await refresh())?.keys.find(keyId, algorithm)) ?? null;

@@ -42,15 +42,18 @@ export function parseJwks(bytes: Uint8Array): KeySet {
     return key === null ? [] : [key];
   });
   return {
-    async find(keyId, algorithm) {
+    // No asynchronous function: it is done for every token, and nearly always the key is there.
+    find(keyId, algorithm) {
       const named = keyId === null ? keys : keys.filter((key) => key.id === keyId);
       const fitting = named.filter((key) => key.algorithms.includes(algorithm));
       const [only] = fitting;
-      if (only === undefined || (keyId === null ? fitting : named).length !== 1) return null;
-      return await only.imported(algorithm);
+      const isOne = (keyId === null ? fitting : named).length === 1;
+      return only === undefined || !isOne ? nobodys : only.imported(algorithm);
     },
   };
 }
+
+const nobodys = Promise.resolve(null);
 
 interface Key {
   readonly id: string | null;
@@ -111,9 +114,11 @@ function importer(jwk: Claims): Key["imported"] {
       return null;
     }
   };
-  return async (algorithm) => {
-    const loaded = keys.get(algorithm) ?? load(algorithm);
+  return (algorithm) => {
+    const known = keys.get(algorithm);
+    if (known !== undefined) return known;
+    const loaded = load(algorithm);
     keys.set(algorithm, loaded);
-    return await loaded;
+    return loaded;
   };
 }

@@ -4,15 +4,15 @@ import { gatheredRsaVerifier } from "../../core/crypto/rsa-later.ts";
 import type { SignatureAlgorithm, UnverifiedToken } from "./id-token.ts";
 
 /** True if the key's owner signed the token. Never throws for what a token holds: a signature of another length does not verify. */
-export type VerifyToken = (token: UnverifiedToken, key: KeyObject) => Promise<boolean>;
+type VerifyToken = (token: UnverifiedToken, key: KeyObject) => Promise<boolean>;
 
 /** One call into the library, on this thread; what comes together signed as nearly all tokens are (RS256), on others. */
 export function tokenVerifier(): VerifyToken {
   const verifyRsa = gatheredRsaVerifier();
-  return async (token, key) =>
+  return (token, key) =>
     token.algorithm === "RS256"
-      ? await verifyRsa(key, token.signed, token.signature)
-      : verifies(token, key);
+      ? verifyRsa(key, token.signed, token.signature)
+      : Promise.resolve(verifies(token, key));
 }
 
 function verifies(token: UnverifiedToken, key: KeyObject): boolean {

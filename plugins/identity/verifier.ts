@@ -6,12 +6,12 @@ import type { Clock } from "../../core/clock.ts";
 import { Malformed } from "../../core/formats/malformed.ts";
 import { Failure } from "../../events/failure.ts";
 import { checkClaims } from "./claims.ts";
-import { type Claims, parseIdToken, type UnverifiedToken } from "./id-token.ts";
+import { type Claims, parseIdToken } from "./id-token.ts";
 import type { IssuerKeys } from "./issuer-keys.ts";
 import type { Issuer, Issuers } from "./issuers.ts";
 import type { Mapped } from "./mapping.ts";
 import type { UseOnce } from "./one-time.ts";
-import { tokenVerifier, type VerifyToken } from "./signature.ts";
+import { tokenVerifier } from "./signature.ts";
 
 /** A token that was believed. */
 export interface Verified extends Mapped {
@@ -55,7 +55,11 @@ export function createVerifier(surroundings: VerifierSurroundings): Verify {
     }
     passed("issuer");
     // The signature is judged first, so that nothing is told about claims nobody signed.
-    await verifySignature(token, keysOf(issuer), verifies);
+    const key = await keysOf(issuer).find(token.keyId, token.algorithm);
+    if (key === null) throw new Malformed("id token: signed by a key the issuer does not have");
+    if (!(await verifies(token, key))) {
+      throw new Malformed("id token: the signature does not verify");
+    }
     passed("signature");
     const now = clock.now();
     const { audience, maxLifetimeSeconds } = config;
@@ -70,15 +74,4 @@ export function createVerifier(surroundings: VerifierSurroundings): Verify {
     passed("use");
     return { ...mapped, issuer, claims: token.claims };
   };
-}
-
-/** @throws {Malformed} unless a key of the issuer verifies the token. @throws {Failure} `issuer-unavailable`. */
-async function verifySignature(
-  token: UnverifiedToken,
-  keys: IssuerKeys,
-  verifies: VerifyToken,
-): Promise<void> {
-  const key = await keys.find(token.keyId, token.algorithm);
-  if (key === null) throw new Malformed("id token: signed by a key the issuer does not have");
-  if (!(await verifies(token, key))) throw new Malformed("id token: the signature does not verify");
 }

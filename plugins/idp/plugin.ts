@@ -167,10 +167,12 @@ function serving(context: IdpContext, behind: Behind): Serve {
     });
     const serve = await loaded;
     const { traceparent } = request.headers;
-    await context.trace(
-      typeof traceparent === "string" ? traceparent : undefined,
-      async () => await serve(request, response),
-    );
+    const part = context.trace(typeof traceparent === "string" ? traceparent : undefined);
+    try {
+      await part.run(serve, request, response);
+    } finally {
+      part.end();
+    }
   };
 }
 

@@ -7,7 +7,7 @@ import { Failure } from "../../events/failure.ts";
 import { activate, readActive } from "./active.ts";
 import { keysOf } from "./algorithms.ts";
 import { distinct, readAlongside, takeTurns } from "./alongside.ts";
-import { type Desk, issue } from "./issuance.ts";
+import { type Certified, type Desk, issue } from "./issuance.ts";
 import { issuer } from "./manifest.ts";
 import type { SecondLooks } from "./prepared.ts";
 import { recordsIn } from "./records.ts";
@@ -45,15 +45,15 @@ export default issuer.implement(async ({ ask, clock, config, journal, stores }) 
   const turns = takeTurns();
   return {
     handlers: {
-      async issueCertificate(question, { trace }) {
+      // No asynchronous function: it would be kept, with the question, as long as the issuance is under way.
+      issueCertificate(question, { trace }) {
         // Taken once: an activation meanwhile is for those who come later.
         const authority = turns(active.authority, alongside, {
           now: clock.now(),
           lifetimeSeconds: config.lifetimeSeconds,
         });
         const request = { ...question, requestId: idOf(trace) };
-        const { certificate, ...sct } = await issue({ ...desk, authority }, request);
-        return { chain: [certificate, ...authority.chain], ...sct };
+        return issue({ ...desk, authority }, request).then(below(authority.chain));
       },
       async activateIssuer({ key }, { from }) {
         if (from !== "operator") {
@@ -97,6 +97,11 @@ function oneATurn(): SecondLooks {
     sct: firstOfEachTurn(),
     certificate: firstOfEachTurn(),
   };
+}
+
+/** What clients are given of a certificate. */
+function below(chain: readonly Uint8Array[]) {
+  return ({ certificate, ...sct }: Certified) => ({ chain: [certificate, ...chain], ...sct });
 }
 
 /** The trace id (W3C Trace Context §3.2.2.3): what the door calls the request. */

@@ -31,8 +31,7 @@ export function readClaim(proof: KeyProof): Claim {
     const { publicKey, possession } = proof;
     return {
       publicKey,
-      isProven: async (key, challenge, verify) =>
-        await verify(key, encodeUtf8(challenge), possession),
+      isProven: (key, challenge, verify) => verify(key, encodeUtf8(challenge), possession),
     };
   }
   try {

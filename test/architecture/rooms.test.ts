@@ -21,7 +21,7 @@ const rooms = [
   {
     who: "plugins/([^/]+)/",
     mayImport:
-      "(plugins/$1|events|core/formats|core/crypto)/|core/(plugin|storage|durable|clock|journal|fetch|rate|tally|niceness).ts$",
+      "(plugins/$1|events|core/formats|core/crypto)/|core/(plugin|storage|durable|clock|journal|fetch|rate|tally|niceness|deadlines).ts$",
   },
   {
     who: "config/",

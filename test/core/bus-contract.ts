@@ -70,6 +70,23 @@ export function busContract(connected: Connect): void {
 type Connect = () => Promise<Ends>;
 
 function carrying(connected: Connect): void {
+  test("gives what the asker makes of an answer, and fails with what it throws at it, alone", async () => {
+    await using ends = await connected();
+    ends.right.answer(gather, async (question) => question);
+    await ends.right.ready();
+    const refused = new Failure("internal", "not that one");
+    const read = (answer: unknown): unknown => {
+      if (answer === 2) throw refused;
+      return `read ${String(answer)}`;
+    };
+    const asked = [1, 2, 3].map(async (one) => await ends.left.ask(gather, one, stamp(), read));
+    expect(await Promise.allSettled(asked)).toEqual([
+      { status: "fulfilled", value: "read 1" },
+      { status: "rejected", reason: refused },
+      { status: "fulfilled", value: "read 3" },
+    ]);
+  });
+
   test.for([
     ["bytes", new Uint8Array([0, 1, 255])],
     ["a small bigint", 5n],

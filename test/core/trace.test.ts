@@ -9,15 +9,17 @@ const tick = async (): Promise<void> => await new Promise((resolve) => setImmedi
 
 test("a request from outside keeps its trace id under a new span", async () => {
   const tracing = createTracing(clock);
-  const seen = await tracing.entering(header, async (trace) => {
+  const part = tracing.entering(header);
+  const { trace } = part;
+  const stamp = await part.run(async () => {
     await tick();
-    return { trace, stamp: tracing.stamp("door", 2_000) };
+    return tracing.stamp("door", 2_000);
   });
-  expect(seen.trace).not.toBe(header);
-  expect(seen.trace.slice(3, 35)).toBe(traceId);
-  expect(seen.stamp.trace.slice(3, 35)).toBe(traceId);
-  expect(seen.stamp.trace).not.toBe(seen.trace);
-  expect(seen.stamp.deadlineAtMs).toBe(1_002_000);
+  expect(trace).not.toBe(header);
+  expect(trace.slice(3, 35)).toBe(traceId);
+  expect(stamp.trace.slice(3, 35)).toBe(traceId);
+  expect(stamp.trace).not.toBe(trace);
+  expect(stamp.deadlineAtMs).toBe(1_002_000);
 });
 
 test.for([
@@ -28,11 +30,43 @@ test.for([
   ["a zero trace id", header.replace(traceId, "0".repeat(32))],
   ["a zero span id", header.replace("b7ad6b7169203331", "0".repeat(16))],
   ["something behind it", `${header}-extra`],
-] as const)("a request with %s gets a fresh trace", async ([, value]) => {
-  const tracing = createTracing(clock);
-  const trace = await tracing.entering(value, async (it) => await Promise.resolve(it));
+] as const)("a request with %s gets a fresh trace", ([, value]) => {
+  const { trace } = createTracing(clock).entering(value);
   expect(isTraceparent(trace)).toBe(true);
   expect(trace.slice(3, 35)).not.toBe(traceId);
+});
+
+test("what a request does not run goes on in whatever it was in", async () => {
+  const tracing = createTracing(clock);
+  const [one, other] = [tracing.entering(header), tracing.entering(undefined)];
+  const traceIdHere = () => tracing.stamp("door", 2_000).trace.slice(3, 35);
+  const later = async () => {
+    await tick();
+    return traceIdHere();
+  };
+  await one.run(async () => {
+    const inner = other.run(later);
+    expect(traceIdHere()).toBe(traceId);
+    expect(await inner).toBe(other.trace.slice(3, 35));
+    expect(traceIdHere()).toBe(traceId);
+    const failing = () => {
+      throw new Error("at once");
+    };
+    expect(() => other.run(failing)).toThrow("at once");
+    expect(traceIdHere()).toBe(traceId);
+  });
+  expect(traceIdHere()).not.toBe(traceId);
+});
+
+test("a request that has ended is followed no more", async () => {
+  const tracing = createTracing(clock);
+  const part = tracing.entering(header);
+  const later = part.run(async () => {
+    await tick();
+    return tracing.stamp("door", 2_000).trace.slice(3, 35);
+  });
+  part.end();
+  expect(await later).not.toBe(traceId);
 });
 
 test("an ask made while answering has no more time than its asker", async () => {
