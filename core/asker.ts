@@ -148,7 +148,6 @@ export class Asker {
       fail("internal", `"${name}" and "${ask.room}" share no key`);
       return null;
     }
-    this.#watch(ask.room);
     const id = this.#random(idBytes);
     const subject = askSubject(ask, name);
     const letter = new Letter({ ask, subject, key, waiting, probe });
@@ -157,11 +156,16 @@ export class Asker {
     const idText = encodeHex(id);
     this.#letters.set(idText, letter);
     letter.whenDone(() => this.#letters.delete(idText));
-    line.publish(
-      subject,
-      sealQuestion(key, subject, { id, sentAtMs, items }),
-      `${this.#inbox}.${idText}`,
-    );
+    try {
+      this.#watch(ask.room);
+      const sealed = sealQuestion(key, subject, { id, sentAtMs, items });
+      line.publish(subject, sealed, `${this.#inbox}.${idText}`);
+    } catch (thrown) {
+      // A line that is closed, perhaps, and nobody may be left who looks after a promise.
+      const reason = thrown instanceof Error ? thrown.message : String(thrown);
+      letter.failAll("overloaded", `the bus did not take the question: ${reason}`);
+      return null;
+    }
     return letter;
   }
 
@@ -197,7 +201,6 @@ export class Asker {
    */
   #watch(room: string): void {
     if (this.#watched.has(room)) return;
-    this.#watched.add(room);
     this.#options.line.subscribe(startedSubject(room), undefined, () => {
       for (const letter of this.#letters.values()) {
         if (letter.ask.room !== room) continue;
@@ -207,6 +210,7 @@ export class Asker {
         );
       }
     });
+    this.#watched.add(room);
   }
 
   /** What was on its way when the connection broke is probably lost; an answer in the other side's buffer comes at once. */

@@ -105,7 +105,8 @@ class Scope implements Part {
 
   /**
    * What Node keeps for a flow is a table, which `AsyncLocalStorage.run` copies twice: for `work`, and again for whoever called. From
-   * outside it begins with an empty one, and the caller's own is put back.
+   * outside it begins with an empty one, and the caller's own is put back. (True of the tables that Node has used since version 24, and not
+   * of what `--no-async-context-frame` brings back.)
    */
   run<Given extends readonly unknown[], T>(work: (...given: Given) => T, ...given: Given): T {
     const { scopes, outside } = this.#flow;

@@ -29,22 +29,30 @@ interface Sent {
 let sent: Sent[];
 let listeners: Map<string, (message: Received) => void>;
 let asker: Asker;
+let isClosed: boolean;
+
+const requireOpen = (): void => {
+  if (isClosed) throw new Error("closed");
+};
 
 beforeEach(() => {
   // How long anything waits is the tests' to say.
   vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
   sent = [];
+  isClosed = false;
   listeners = new Map();
   const line: Line = {
     name: "left",
     connected: () => true,
     maxBytes: () => 1_000_000,
     publish(subject, data, reply = "") {
+      requireOpen();
       const letter = openQuestion(key, subject, data);
       const questions = letter.items.map(({ question }) => decode(question));
       sent.push({ subject, reply, letter, questions });
     },
     subscribe(subject, _group, listener) {
+      requireOpen();
       listeners.set(subject, listener);
       return async () => await Promise.resolve();
     },
@@ -123,6 +131,22 @@ test("sends held questions at once, however many letters are under way", async (
     await turn();
   }
   expect(lettersSent()).toEqual([[1], [2], [3], [4]]);
+});
+
+test("tells whoever asks over a line that is closed, once and at once", async () => {
+  isClosed = true;
+  const single = { ...gather, name: "single", batched: false };
+  const refusals = Promise.allSettled([
+    asker.ask(single, 1, stamp()),
+    asker.ask(gather, 2, stamp()),
+    asker.probe(single, 2_000),
+  ]);
+  await turn();
+  for (const refusal of await refusals) {
+    expect(refusal).toMatchObject({ status: "rejected", reason: { code: "overloaded" } });
+  }
+  // No deadline is left that would refuse what nobody waits for.
+  expect(vi.getTimerCount()).toBe(0);
 });
 
 test("takes a letter for answered when all of it is", async () => {

@@ -91,10 +91,10 @@ function pointedPartition(inner: Partition, point: string, points: Points): Part
 /** `bus.<room>.<ask>.before|after` around the asker; asks of the vault are told apart by purpose: `vault.sign.scts.before`. */
 export function pointedBus(inner: Bus, points: Points): Bus {
   return {
-    async ask(ask, question, stamp) {
+    async ask(ask, question, stamp, read) {
       const point = pointOf(ask, question);
       await points.reach(`${point}.before`);
-      const answer = await inner.ask(ask, question, stamp);
+      const answer = await inner.ask(ask, question, stamp, read);
       await points.reach(`${point}.after`);
       return answer;
     },

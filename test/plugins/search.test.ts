@@ -281,7 +281,7 @@ test("an index that cannot be written keeps nobody from anything but searching",
   ]);
   expect(await broken.post({ email: "alice@example.com" })).toMatchObject({ status: 503 });
   expect((await fetch(`${broken.door.origin}/readyz`)).status).toBe(200);
-  await rm(join(broken.door.home, "index"), { recursive: true });
+  await rm(join(broken.door.home, "index", "search.db"), { recursive: true });
   await broken.followed();
   expect((await broken.get("san=alice*")).page.hits).toHaveLength(3);
 });
