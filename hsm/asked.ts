@@ -32,7 +32,7 @@ export interface Asked {
   readonly onSigned?: (job: Job, signatures: readonly Uint8Array[]) => void;
 }
 
-/** What certificates wait for is signed first: while they are recorded, the rest is signed. */
+/** What certificates wait for is signed first: they are signed before the rest. */
 export function promisesFirst(judged: readonly Judged[]): readonly Judged[] {
   const promises = judged.filter(({ job }) => job?.purpose === "scts");
   if (promises.length === 0 || promises.length === judged.length) return judged;

@@ -86,7 +86,7 @@ class Walk {
   /** Rows of keys that are not known yet, by label. */
   readonly #strangers = new Map<string, number[]>();
   #previous: Uint8Array = genesisHash;
-  #unknown = 0;
+  readonly #unknown: IntentRow[] = [];
 
   readonly #certificates: CertificateCheck;
 
@@ -123,12 +123,12 @@ class Walk {
     if (this.#open.size > 0) {
       const rows = [...this.#open.keys()].slice(0, 10).join(", ");
       this.#notice(
-        `${this.#open.size} attempts have no outcome yet (rows ${rows}): under way, or for the next start to call unknown-signed`,
+        `${this.#open.size} attempts have no outcome yet (rows ${rows}): under way, or for the next start to call unknown-signed${announcedAmong([...this.#open.values()])}`,
       );
     }
-    if (this.#unknown > 0) {
+    if (this.#unknown.length > 0) {
       this.#notice(
-        `${this.#unknown} attempts are unknown-signed: the vault was killed during them`,
+        `${this.#unknown.length} attempts are unknown-signed: the vault was killed during them${announcedAmong(this.#unknown)}`,
       );
     }
   }
@@ -214,12 +214,18 @@ class Walk {
     }
     if (status === "bad")
       this.#notice(`row ${of}: ${intent.key} gave a signature that does not verify`);
-    if (status === "unknown-signed") this.#unknown += 1;
+    if (status === "unknown-signed") this.#unknown.push(intent);
   }
 
   #notice(message: string): void {
     this.findings.push({ severity: "notice", message });
   }
+}
+
+/** Certificates that were announced may never have been begun. */
+function announcedAmong(rows: readonly IntentRow[]): string {
+  const announced = rows.filter(({ named }) => named === "core").length;
+  return announced === 0 ? "" : `; ${announced} of them announced, and perhaps never begun`;
 }
 
 function compareHeads(database: DatabaseSync, walk: Walk): VaultReport["heads"] {

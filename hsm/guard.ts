@@ -22,7 +22,7 @@ export type Claim =
     }
   | {
       readonly kind: "precertificate";
-      /** SHA-256 of the TBSCertificate without poison: what the final certificate must come back with. */
+      /** SHA-256 of the TBSCertificate without poison, which is also what its certificate is announced by. */
       readonly core: Uint8Array;
       readonly serial: Uint8Array;
       /** SHA-256 of the sealed verdict. */

@@ -101,7 +101,7 @@ export class Signer {
         const signatures = done.flatMap((signature) => signature ?? []);
         const signatureHash = hashOf(todo.map((index) => at(signatures, index)));
         const outcome = outcomeOf(job, { status: "ok", made, signatureHash });
-        // The guard waits to hear of a precertificate that it exists, and of nothing else.
+        // The guard keeps of a precertificate that it exists, and of nothing else; fsck holds that against this ledger.
         const { kind } = job.prepared.claim;
         const isGuarded = kind === "precertificate" || kind === "bareCertificate";
         this.#parts.ledger.note(outcome, isGuarded);

@@ -44,6 +44,7 @@ interface Round {
 const warmUpSeconds = 10;
 /** One at a time, more than this a second are not served. */
 const aloneMost = 500;
+const mostShare = 100;
 /** Smaller than this, a thread is not worth a line. */
 const leastMs = 0.01;
 
@@ -193,7 +194,8 @@ function table(results: readonly Summary[]): string {
     ],
     ["one at a time, p50 ms", ({ aloneMs }) => aloneMs.toFixed(2)],
     ["CPU-ms a request", ({ sumMs }) => sumMs.toFixed(2)],
-    ["services' share of the vault's", ({ share }) => share.toFixed(2)],
+    // Where the vault has no part there is no such share.
+    ["services' share of the vault's", ({ share }) => (share < mostShare ? share.toFixed(2) : "-")],
     ["services, MiB", ({ servicesMiB }) => servicesMiB.toFixed(0)],
   ];
   const names = [...new Set(results.flatMap(({ cpuMs }) => Object.keys(cpuMs)))].toSorted();

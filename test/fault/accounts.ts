@@ -18,7 +18,10 @@ export function readStamp(tstInfo: Uint8Array): Stamp {
   return { serial, seconds: BigInt(genTime.getTime()) / 1_000n };
 }
 
-/** What a ledger says of signatures by key: known to be made, and possibly made besides. */
+/**
+ * What a ledger says of signatures by key: known to be made, and possibly made besides. A kill leaves certificates that were announced, and
+ * perhaps never begun: nobody can tell, so they count as possible too, and that bound is by so many wider.
+ */
 export function signaturesIn({ rows }: { readonly rows: readonly LedgerRow[] }) {
   const made = new Map<string, number>();
   const possible = new Map<string, number>();
