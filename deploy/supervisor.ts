@@ -20,8 +20,8 @@ const readyWithinMs = 60_000;
  * V8 would let its heap grow as long as the machine has memory, which buys nothing here; bodies under way are bounded by the door. The
  * young generation of services holds what the requests under way have made, so that most of it dies there and is not moved on; the heap is
  * collected whole when it has doubled, because to mark what lives in it is the most that collecting costs. Both are bought with memory:
- * with a young generation of 16 MiB, and a collection whenever the heap has grown by half, services take 40 to 50 MiB less, and a seventh
- * more processor time for a certificate. Growth counts only as far as the most allows: half of the way there is collected whatever it says.
+ * with a young generation of 16 MiB, and a collection whenever the heap has grown by half, services take 40 to 50 MiB less memory, and a
+ * seventh more of their processor time for a certificate. Growth counts only as far as the most allows: half of the way there is collected whatever it says.
  * Threads have smaller young generations (`core/main.ts`).
  *
  * The vault keeps little, and keeps it small.

@@ -59,7 +59,12 @@ const { values } = parseArgs({
   },
 });
 
-process.exitCode = await main();
+process.exitCode = await main().catch((problem: unknown) => {
+  process.stderr.write(
+    `compare: ${problem instanceof Error ? problem.message : String(problem)}\n`,
+  );
+  return 1;
+});
 
 async function main(): Promise<number> {
   const operation = operations.find(({ name }) => name === values.only);
